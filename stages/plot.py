@@ -1,0 +1,48 @@
+"""metrics/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png."""
+
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from stages import command
+from stages.science import figures, storage
+from stages.science.studies import STUDIES
+
+
+def main(study: str) -> None:
+    metrics = storage.load_json(Path("metrics", f"{study}.json"), stage=f"evaluate@{study}")
+    table = storage.load_table(Path("metrics", f"{study}_curves.csv"), stage=f"evaluate@{study}")
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}")
+
+    if study == "line":
+        drawn = {
+            "curves": figures.curves(table, metrics, {}, x="epoch"),
+            "adam": figures.curves(table, metrics, {}, x="epoch", suffix="_adam"),
+            "fit": figures.line_fit(arrays, metrics),
+        }
+    elif study == "wide":
+        final = {arm: trained_weights(arm) for arm in STUDIES[study].arms}
+        truth = float(arrays["true_weight"][0, 0])
+        drawn = {
+            "curves": figures.curves(table, metrics, {"null": "best constant", "ridge": "ridge at the same λ"}, x="epoch"),
+            "weights": figures.wide_weights(arrays["start_weight"], final, truth, metrics),
+            "parts": figures.wide_parts(metrics),
+        }
+    else:
+        drawn = {
+            "curves": figures.curves(table, metrics, {"null": "chance"}, x="step", log_x=True),
+            "accuracy": figures.modular_accuracy(table, metrics),
+        }
+    for name, figure in drawn.items():
+        storage.save_bytes(Path("plots", study, f"{name}.png"), figures.png(figure))
+
+
+def trained_weights(arm: str) -> NDArray:
+    """The weights of the trials of `wide` that did not diverge.  (≤ R, d)"""
+    expected = {f"{arm}.weight": 2, f"{arm}.diverged": 1}
+    stored = storage.load_arrays(Path("data", "wide", f"{arm}.npz"), expected, stage=f"train@wide-{arm}")
+    return stored[f"{arm}.weight"][~stored[f"{arm}.diverged"]]
+
+
+if __name__ == "__main__":
+    command.run(main, list(STUDIES))

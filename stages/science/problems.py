@@ -1,0 +1,77 @@
+"""From a study's arrays to tensors on a device, ready for training.
+
+Shapes: R runs, n rows, d inputs, p the modulus.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.science import models
+from stages.science.models import Parameters
+from stages.science.studies import STUDIES
+
+Model = Callable[[Parameters, Tensor], Tensor]
+Split = tuple[Tensor, Tensor]  # inputs (R, n, d) and targets (R, n) or one-hot (R, n, p)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every arm of a study shares: model, data, start, and which parameters decay."""
+
+    model: Model
+    curvature: float  # c of the data loss (c/2)·mean (ŷ − y)²
+    train: Split
+    val: Split
+    start: Parameters
+    weights: tuple[str, ...]  # make up weight_norm; the bias never does
+    decays: tuple[str, ...]
+    classification: bool
+
+    def from_zero(self) -> "Problem":
+        return replace(self, start={name: torch.zeros_like(value) for name, value in self.start.items()})
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The batches of one arm, in order: each run's row indices (R, b), or None for all rows."""
+
+    batches: Sequence[Tensor | None]
+    evaluate_every: int  # steps
+    steps_per_epoch: int
+    full_batch: bool
+
+
+def schedule(arrays: Mapping[str, NDArray], section: Any, device: torch.device) -> Schedule:
+    """The optimiser's own epochs on full batches where its section has them, else the study's shared schedule."""
+    if hasattr(section, "epochs"):
+        return Schedule([None] * section.epochs, section.evaluate_every, 1, full_batch=True)
+    if "steps" in arrays:
+        return Schedule([None] * int(arrays["steps"]), int(arrays["evaluate_every"]), 1, full_batch=True)
+    order, size = torch.from_numpy(arrays["order"]).to(device), int(arrays["batch_size"])  # (R, E, n)
+    batches = [rows for epoch in order.unbind(1) for rows in epoch.split(size, dim=1)]  # the last of an epoch shorter
+    steps_per_epoch = len(batches) // order.shape[1]
+    return Schedule(batches, steps_per_epoch, steps_per_epoch, full_batch=steps_per_epoch == 1)
+
+
+def build(study: str, arrays: Mapping[str, NDArray], device: torch.device) -> Problem:
+    """The problem of one study in float64 on the device."""
+
+    def tensor(name: str) -> Tensor:
+        array = torch.from_numpy(arrays[name])
+        return (array.double() if array.is_floating_point() else array).to(device)
+
+    start = {name.removeprefix("start_"): tensor(name) for name in arrays if name.startswith("start_")}
+    weights = tuple(name for name in start if name != "bias")
+    decays = tuple(start) if STUDIES[study].decays_bias else weights
+    facts = STUDIES[study]
+    model: Model = models.quadratic if facts.classification else models.linear
+    inputs, targets = ("pairs", "labels") if facts.classification else ("inputs", "targets")
+    train, val = ((tensor(f"{split}_{inputs}"), tensor(f"{split}_{targets}")) for split in ("train", "val"))
+    if facts.classification:
+        train, val = ((pairs, models.one_hot(labels, int(arrays["p"]))) for pairs, labels in (train, val))
+    return Problem(model, facts.curvature, train, val, start, weights, decays, facts.classification)

@@ -1,0 +1,122 @@
+"""Rows without training: ridge at the same λ, the best constant, the true weights; and exact parts of trained ones.
+
+Shapes: R trials, n rows, d inputs. `arrays` is a linear study's file, in float64.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.science import theory
+from stages.science.studies import Study
+from stages.science.summaries import r_squared
+
+Arrays = Mapping[str, NDArray]
+Row = dict[str, NDArray]
+
+
+def linear_row(arrays: Arrays, curvature: float, weight: NDArray, bias: NDArray) -> Row:
+    """What a metrics row says of linear predictors: weight (R, d), bias (R,)."""
+    row: Row = {}
+    for split in ("train", "val"):
+        targets = arrays[f"{split}_targets"]
+        predictions = np.einsum("rnd,rd->rn", arrays[f"{split}_inputs"], weight) + bias[:, None]
+        row[f"{split}_loss"] = curvature / 2 * np.mean((predictions - targets) ** 2, axis=1)
+        row[f"{split}_r2"] = r_squared(row[f"{split}_loss"], targets, curvature)
+    row["half_squared_norm"] = half_square(weight)
+    row["weight_norm"] = np.sqrt(2 * row["half_squared_norm"])
+    return row | parameters_row(arrays, weight, bias)
+
+
+def parameters_row(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
+    """The parameters that fit in a row, and the error on unseen isotropic inputs, ½(‖w − w*‖² + (b − b*)² + σ²)."""
+    row = {"bias": bias}
+    if weight.shape[1] == 1:
+        row["weight"] = weight[:, 0]
+    if "noise" in arrays:
+        excess = half_square(weight - arrays["true_weight"]) + (bias - arrays["true_bias"]) ** 2 / 2
+        row["population_loss"] = excess + arrays["noise"] ** 2 / 2
+    return row
+
+
+def linear(arrays: Arrays, study: Study, ridge_decays: Mapping[str, float]) -> dict[str, Row]:
+    """The rows `null`, `oracle` and scikit-learn's Ridge at each named λ, alpha = nλ/c."""
+    from sklearn.linear_model import Ridge  # here, because importing it takes a second that no other study needs
+
+    trials, rows, inputs = arrays["train_inputs"].shape
+    solutions = {
+        "null": (np.zeros((trials, inputs)), arrays["null"]),
+        "oracle": (arrays["true_weight"], arrays["true_bias"]),
+    }
+    for name, weight_decay in ridge_decays.items():
+        fits = []
+        for x, y in zip(arrays["train_inputs"], arrays["train_targets"], strict=True):
+            ones = np.ones((rows, int(study.decays_bias)))  # a bias that decays is one more input
+            model = Ridge(rows * weight_decay / study.curvature, fit_intercept=not study.decays_bias, solver="svd")
+            model.fit(np.column_stack([x, ones]), y)
+            fits.append(np.append(model.coef_, [] if study.decays_bias else model.intercept_))
+        stacked = np.array(fits)  # (R, d + 1)
+        solutions[name] = (stacked[:, :-1], stacked[:, -1])
+    return {name: linear_row(arrays, study.curvature, weight, bias) for name, (weight, bias) in solutions.items()}
+
+
+def chance(arrays: Arrays) -> dict[str, Row]:
+    """The row `null` of a classification: every class equally likely."""
+    p, trials = int(arrays["p"]), len(arrays["train_labels"])
+    loss = np.full(trials, (1 - 1 / p) / p)
+    accuracy = np.full(trials, 1 / p)
+    names = {"train_loss": loss, "val_loss": loss, "train_accuracy": accuracy, "val_accuracy": accuracy}
+    return {"null": names | {"weight_norm": np.zeros(trials), "half_squared_norm": np.zeros(trials)}}
+
+
+def excess_parts(arrays: Arrays, *, weight_decay: float, lr: float, momentum: float) -> Row:
+    """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R,) each
+
+    The trained weights' error is the exact sum of the three (`theory.sgd_parts`), and as start and noise have mean zero
+    the expected excess loss is the sum of the three halves.
+    """
+    parts = []
+    for trial, weight in enumerate(arrays["start_weight"]):
+        x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
+        truth = np.append(arrays["true_weight"][trial], arrays["true_bias"][trial])
+        signal, none = x @ truth[:-1] + truth[-1], np.zeros_like(truth)
+        trained = theory.sgd_parts(
+            x,
+            np.column_stack([np.zeros_like(y), signal, y - signal]),
+            np.column_stack([np.append(weight, arrays["start_bias"][trial]), none, none]),
+            batches(arrays, trial),
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+        parts.append(half_square((trained - np.column_stack([none, truth, none])).T))
+    return dict(zip(("excess_start", "excess_shrinkage", "excess_noise"), np.array(parts).T, strict=True))
+
+
+def descent(arrays: Arrays, study: Study, steps: NDArray, *, weight_decay: float, lr: float) -> Row:
+    """The histories of full-batch gradient descent in closed form, every parameter decaying.  (R, K) each"""
+    histories: dict[str, list[NDArray]] = {"train_loss": [], "val_loss": [], "weight_norm": []}
+    for trial, start in enumerate(np.column_stack([arrays["start_weight"], arrays["start_bias"]])):
+        design = {
+            split: np.pad(arrays[f"{split}_inputs"][trial], ((0, 0), (0, 1)), constant_values=1) for split in ("train", "val")
+        }
+        targets = {split: arrays[f"{split}_targets"][trial] for split in design}
+        path = theory.gradient_descent(
+            design["train"], targets["train"], start, steps, lr=lr, weight_decay=weight_decay, curvature=study.curvature
+        )  # (K, d + 1)
+        for split in design:
+            losses = study.curvature / 2 * np.mean((path @ design[split].T - targets[split]) ** 2, axis=1)
+            histories[f"{split}_loss"].append(losses)
+        histories["weight_norm"].append(np.linalg.norm(path[:, :-1], axis=1))
+    return {name: np.array(each) for name, each in histories.items()}
+
+
+def batches(arrays: Arrays, trial: int) -> list[NDArray]:
+    """One trial's rows in the order of training, a batch each."""
+    size = int(arrays["batch_size"])
+    return [epoch[first : first + size] for epoch in arrays["order"][trial] for first in range(0, len(epoch), size)]
+
+
+def half_square(vectors: NDArray) -> NDArray:
+    return np.sum(vectors**2, axis=-1) / 2

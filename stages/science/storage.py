@@ -1,0 +1,150 @@
+"""Files in and out: whole, rounded, the same bytes on every machine. Nothing else in the science opens a data file.
+
+Two machines agree on a float64 result to some fifteen digits, not to the last bit. What is written is rounded far
+above that noise and far below any meaning: weights to float32 on a fixed grid, text to six significant digits.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stages.science.errors import UserError
+
+GRID_BITS = 20
+NOISE = 1e-18  # what is smaller, in a text, is rounding noise: of a loss of order one, or of a zero
+
+
+def on_grid(weights: ArrayLike) -> NDArray[np.float32]:
+    """Each run's weights (leading axis) rounded to 2⁻²⁰ of the run's largest, exactly representable in float32.
+
+    A fixed grid, not float32's own: a weight near zero carries the absolute rounding noise of its neighbours.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    largest = np.max(np.abs(weights), axis=tuple(range(1, weights.ndim)), keepdims=True)
+    usable = np.isfinite(largest) & (largest > 0)
+    step = 2.0 ** (np.ceil(np.log2(largest, out=np.zeros_like(largest), where=usable)) - GRID_BITS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(usable, np.round(weights / step) * step, weights).astype(np.float32)
+
+
+def significant(values: ArrayLike, digits: int = 6) -> NDArray[np.float64]:
+    """Values rounded to significant decimal digits; any shape."""
+    values = np.asarray(values, dtype=np.float64)
+    rounded = [float(f"{value:.{digits}g}") for value in values.ravel().tolist()]
+    return np.array(rounded, dtype=np.float64).reshape(values.shape)
+
+
+def decade_above(difference: float) -> float:
+    """The smallest power of ten above a difference that is nothing but rounding, 1e-15 at least, so that it can be tracked."""
+    return 10.0 ** max(math.ceil(math.log10(difference)), -15) if difference > 0 else 1e-15
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    _replace(path, buffer.getvalue())
+
+
+def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str) -> dict[str, NDArray]:
+    """Read an archive that must hold these names with these numbers of dimensions. Pickles are never loaded.
+
+    Raises UserError, naming the file and the stage that writes it, where the file is missing, damaged or another's.
+    """
+    expected = f"{path}: expected the arrays that `dvc repro` writes at stage {stage}"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if isinstance(archive, np.ndarray):
+                raise ValueError("a single array")
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UserError(f"{expected}, got no file") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+        raise UserError(f"{expected}, got an unreadable file ({' '.join(str(error).split())[:80]})") from error
+    for name, number in dimensions.items():
+        if name not in arrays:
+            raise UserError(f"{expected}, got no array {name!r}")
+        if arrays[name].ndim != number:
+            raise UserError(f"{expected}, got {name!r} of shape {arrays[name].shape}, not {number}-dimensional")
+    return arrays
+
+
+def save_json(path: Path, tree: Mapping[str, Any]) -> None:
+    """Sorted keys, six significant digits, noise as 0. Raises ValueError at a number that is not finite."""
+    text = json.dumps(_rounded(tree), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    _replace(path, f"{text}\n".encode())
+
+
+def load_json(path: Path, *, stage: str) -> dict[str, Any]:
+    return json.loads(_read(path, stage))
+
+
+def save_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV with the first row's keys as header, six significant digits, noise as 0, empty where there is no value."""
+    rows = [_rounded(row) for row in rows]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace(path, buffer.getvalue().encode())
+
+
+def load_table(path: Path, *, stage: str) -> list[dict[str, Any]]:
+    rows = csv.DictReader(io.StringIO(_read(path, stage)))
+    return [{name: _parsed(text) for name, text in row.items()} for row in rows]
+
+
+def save_bytes(path: Path, content: bytes) -> None:
+    _replace(path, content)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def _read(path: Path, stage: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected the text that `dvc repro` writes at stage {stage}, got {error}") from error
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return float(f"{number:.6g}") if abs(number) > NOISE or not math.isfinite(number) else 0.0
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, then rename: whoever looks sees the old file or the new one, never half of either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,70 @@
+"""Per-trial measurements → the rows of a metrics file and of a curves table.
+
+A row's values are arrays over trials (R,), NaN where a trial diverged; they become means over the trials that did not,
+with the standard error beside each, `<name>_se` (left out where fewer than two trials remain).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Values = Mapping[str, NDArray]
+
+
+def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
+    """{name: mean, name_se: standard error of the mean}; sums are exact, so their order cannot matter.
+
+    Empty where no trial is left, and without the error where one is.
+    """
+    kept = [float(value) for value in np.asarray(values, dtype=np.float64) if math.isfinite(value)]
+    if not kept:
+        return {}
+    mean = math.fsum(kept) / len(kept)
+    if len(kept) == 1:
+        return {name: mean}
+    variance = math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1)
+    return {name: mean, f"{name}_se": math.sqrt(variance / len(kept))}
+
+
+def summarise(values: Values) -> dict[str, float]:
+    return {key: number for name, each in values.items() for key, number in mean_and_error(name, each).items()}
+
+
+def difference(one: Values, other: Values, names: tuple[str, ...] = ("train_loss", "val_loss")) -> dict[str, float]:
+    """Paired by trial: the mean of the differences and its standard error."""
+    return summarise({name: np.asarray(one[name]) - np.asarray(other[name]) for name in names})
+
+
+def r_squared(loss: ArrayLike, targets: NDArray, curvature: float) -> NDArray[np.float64]:
+    """1 − loss/(loss of the targets' own mean), NaN where the targets do not vary.  (R,), (R, n) → (R,)"""
+    constant = curvature / 2 * np.var(targets, axis=1)
+    return np.where(constant > 0, 1 - np.asarray(loss) / np.where(constant > 0, constant, 1), np.nan)
+
+
+def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:
+    """The first evaluated step at which each trial reaches the threshold, −1 for never.  (R, K), (K,) → (R,)"""
+    reached = accuracy >= threshold
+    return np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], -1)
+
+
+def arrival(run: Values, threshold: float) -> dict[str, float]:
+    """Steps to memorise and to generalise: the mean over the trials if all of them get there, else −1; and the share that do."""
+    summary: dict[str, float] = {}
+    for split, verb in (("train", "memorise"), ("val", "generalise")):
+        steps = first_step(run[f"{split}_accuracy"], run["steps"], threshold)[~run["diverged"]]
+        never = (steps < 0).any()
+        summary |= {f"steps_to_{verb}": -1} if never else mean_and_error(f"steps_to_{verb}", steps)
+        summary[f"{verb}d"] = float((steps >= 0).mean())
+    return summary
+
+
+def curve(label: Mapping[str, Any], x_name: str, x: NDArray, histories: Values) -> list[dict[str, Any]]:
+    """One row an evaluated step: the label, x, and each history's mean and standard error.  (K,), (R, K) each"""
+    empty: dict[str, Any] = {key: None for name in histories for key in (name, f"{name}_se")}
+    return [
+        dict(label) | {x_name: step} | empty | summarise({name: history[:, k] for name, history in histories.items()})
+        for k, step in enumerate(x.tolist())
+    ]

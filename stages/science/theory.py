@@ -1,0 +1,77 @@
+"""Exact results for linear models, to stand beside the measurements. NumPy alone, independent of the training engine.
+
+Shapes: n rows, d inputs, T steps. `curvature` is the c of the data loss (c/2n)·‖ŷ − y‖²: 1 for the half mean
+squared error, 2 for the plain one. λ is `weight_decay`: the penalty is (λ/2)·‖w‖².
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def ridge(inputs: Array, targets: Array, weight_decay: float, *, curvature: float = 1.0) -> tuple[Array, float]:
+    """The minimiser of (c/2n)·‖Xw + b − y‖² + (λ/2)·‖w‖², b free: w = Xcᵀ(XcXcᵀ + (nλ/c)·I)⁻¹yc, b = ȳ − x̄ᵀw.
+
+    The minimum-norm interpolator at λ = 0. inputs (n, d), targets (n,) → weight (d,), bias.
+    """
+    centre, mean = inputs.mean(axis=0), targets.mean()
+    x, y = inputs - centre, targets - mean
+    gram = x @ x.T + len(x) * weight_decay / curvature * np.eye(len(x))
+    weight = x.T @ np.linalg.lstsq(gram, y, rcond=None)[0]
+    return weight, float(mean - centre @ weight)
+
+
+def gradient_descent(
+    inputs: Array, targets: Array, start: Array, steps: NDArray[np.int64], *, lr: float, weight_decay: float, curvature: float
+) -> Array:
+    """Full-batch gradient descent in closed form, every weight decayed, no separate bias; the iterates at `steps`.
+
+    In the eigenbasis V of H = (c/n)·XᵀX with eigenvalues μ, and g = Vᵀ(c/n)·Xᵀy:
+        Vᵀw_k = ρᵏ·Vᵀw₀ + (1 − ρᵏ)/(μ + λ)·g,  ρ = 1 − lr·(μ + λ).
+    inputs (n, d), targets (n,), start (d,), steps (K,) → (K, d)
+    """
+    scale = curvature / len(inputs)
+    eigenvalues, basis = np.linalg.eigh(scale * inputs.T @ inputs)
+    total = np.maximum(eigenvalues, 0) + weight_decay  # (d,)
+    decay = (1 - lr * total) ** np.asarray(steps)[:, None]  # (K, d)
+    gathered = np.where(total > 0, (1 - decay) / np.where(total > 0, total, 1), lr * np.asarray(steps)[:, None])
+    return (decay * (basis.T @ start) + gathered * (basis.T @ (scale * inputs.T @ targets))) @ basis.T
+
+
+def stability_limit(inputs: Array, *, weight_decay: float, curvature: float, decays_bias: bool) -> float:
+    """The largest stable learning rate of full-batch gradient descent on weight and bias: 2/μ_max of (c/n)·AᵀA + λD.
+
+    A = [X, 1]; D is the identity, without its last entry where the bias is spared.
+    """
+    design = np.column_stack([inputs, np.ones(len(inputs))])
+    decayed = np.append(np.ones(inputs.shape[1]), float(decays_bias))
+    hessian = curvature / len(inputs) * design.T @ design + weight_decay * np.diag(decayed)
+    return float(2 / np.linalg.eigvalsh(hessian)[-1])
+
+
+def sgd_parts(
+    inputs: Array,
+    sources: Array,
+    start: Array,
+    batches: list[NDArray[np.int64]],
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+) -> Array:
+    """Mini-batch SGD on the half mean squared error, solved for several targets at once; the bias is spared.
+
+    A linear model's iterates are linear in the start and the targets. Training on the start alone, the noiseless
+    targets alone and the noise alone, and adding up, gives the trained weights exactly: each column of `sources` and
+    `start` is one such part. inputs (n, d), sources (n, k), start (d + 1, k) with the bias last → (d + 1, k)
+    """
+    design = np.column_stack([inputs, np.ones(len(inputs))])
+    decay = weight_decay * np.append(np.ones(inputs.shape[1]), 0.0)[:, None]
+    weights, velocity = start.copy(), np.zeros_like(start)
+    for rows in batches:
+        batch = design[rows]
+        gradient = batch.T @ (batch @ weights - sources[rows]) / len(rows) + decay * weights
+        velocity = momentum * velocity + gradient
+        weights = weights - lr * velocity
+    return weights

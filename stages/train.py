@@ -1,0 +1,85 @@
+"""data/<study>.npz → data/<study>/<arm>.npz: one arm of a study, all its trials in one batch.
+
+Minimises  data loss + (λ/2)·‖w‖²  by the arm's optimiser; `science.training` says what decays, and how.
+Nothing is drawn here: data, start and batch order are the file's, the same for every arm.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import command
+from stages.science import params, problems, storage, theory, training
+from stages.science.errors import UserError
+from stages.science.progress import Progress
+from stages.science.studies import STUDIES, Study
+
+
+def main(study: str, arm: str) -> None:
+    settings, facts = params.load(), STUDIES[study]
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), facts.arrays, stage=f"generate@{study}")
+    device = training.device()
+    problem = problems.build(study, arrays, device)
+    fits: dict[str, training.Fit] = {}
+    outcome: dict[str, NDArray] = {}
+    for row, run in facts.arms[arm].items():
+        section = settings.at(f"{study}.optimizers.{run.optimizer}")
+        schedule = problems.schedule(arrays, section, device)
+        weight_decay, lr = settings.at(run.decay), getattr(section, "lr", settings.at(f"{study}.lr"))
+        momentum = getattr(section, "momentum", 0.0)
+        described = f"{study}, {row}: lr = {lr:g} with λ = {run.decay} = {weight_decay:g}"
+        limit = None if facts.classification else stability_limit(facts, arrays, weight_decay=weight_decay, momentum=momentum)
+        if limit is not None and run.optimizer == "sgd" and schedule.full_batch and lr >= limit:
+            raise UserError(f"{described}: expected a learning rate below the stability limit {limit:.6g}, got {lr:g}")
+        with Progress(f"{study} {row}", len(schedule.batches)) as progress:
+            fits[row] = training.fit(
+                problem.from_zero() if run.zero_start else problem,
+                schedule.batches,
+                optimizer=run.optimizer,
+                settings={"lr": lr} | section.arguments(),
+                weight_decay=weight_decay,
+                penalty=bool(run.penalty_twin),
+                evaluate_every=schedule.evaluate_every,
+                report=progress,
+            )
+        if fits[row].diverged.all():
+            bound = f"decay alone needs lr·λ < 2, here {lr * weight_decay:g}"
+            if limit is not None:
+                bound = f"full-batch gradient descent is stable below lr = {limit:.6g}, smaller batches need less"
+            raise UserError(f"{described}: expected a stable run, got divergence in every trial; {bound}")
+        numbers = {"weight_decay": weight_decay, "lr": lr, "momentum": momentum, "steps_per_epoch": schedule.steps_per_epoch}
+        if run.penalty_twin:
+            difference = largest_difference(fits[row], fits[run.penalty_twin])
+            print(f"{study}: {row} and {run.penalty_twin} differ by {difference:.1g} at most, before rounding")
+            numbers["difference_below"] = storage.decade_above(difference)
+        outcome |= {f"{row}.{key}": np.asarray(value) for key, value in (results(fits[row]) | numbers).items()}
+    storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome)
+
+
+def stability_limit(facts: Study, arrays: Mapping[str, NDArray], *, weight_decay: float, momentum: float) -> float:
+    """The largest learning rate that is stable in every trial of a linear study, trained on full batches."""
+    limits = [
+        theory.stability_limit(x, weight_decay=weight_decay, curvature=facts.curvature, decays_bias=facts.decays_bias)
+        for x in arrays["train_inputs"].astype(np.float64)
+    ]
+    return (1 + momentum) * min(limits)
+
+
+def results(fitted: training.Fit) -> dict[str, NDArray]:
+    """A fit as rounded arrays: final parameters (R, …), histories (R, K), the evaluated steps (K,)."""
+    parameters = {name: storage.on_grid(value.cpu().numpy()) for name, value in fitted.parameters.items()}
+    history = {name: storage.significant(value.cpu().numpy()) for name, value in fitted.history.items()}
+    return parameters | history | {"steps": np.array(fitted.steps), "diverged": fitted.diverged.cpu().numpy()}
+
+
+def largest_difference(one: training.Fit, other: training.Fit) -> float:
+    """Over all final parameters and the whole history, before any rounding."""
+    pairs = [(one.parameters[name], other.parameters[name]) for name in one.parameters]
+    pairs += [(one.history[name], other.history[name]) for name in one.history]
+    return max(float((left - right).abs().max()) for left, right in pairs)
+
+
+if __name__ == "__main__":
+    command.run(main, list(STUDIES), ["baseline", "wd"])
