@@ -41,24 +41,32 @@ def parameters_row(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
 
 
 def linear(arrays: Arrays, study: Study, ridge_decays: Mapping[str, float]) -> dict[str, Row]:
-    """The rows `null`, `oracle` and scikit-learn's Ridge at each named λ, alpha = nλ/c."""
-    from sklearn.linear_model import Ridge  # here, because importing it takes a second that no other study needs
-
-    trials, rows, inputs = arrays["train_inputs"].shape
+    """The rows `null`, `oracle` and ridge at each named λ."""
+    inputs, targets = arrays["train_inputs"], arrays["train_targets"]
     solutions = {
-        "null": (np.zeros((trials, inputs)), arrays["null"]),
+        "null": (np.zeros_like(arrays["true_weight"]), arrays["null"]),
         "oracle": (arrays["true_weight"], arrays["true_bias"]),
     }
     for name, weight_decay in ridge_decays.items():
-        fits = []
-        for x, y in zip(arrays["train_inputs"], arrays["train_targets"], strict=True):
-            ones = np.ones((rows, int(study.decays_bias)))  # a bias that decays is one more input
-            model = Ridge(rows * weight_decay / study.curvature, fit_intercept=not study.decays_bias, solver="svd")
-            model.fit(np.column_stack([x, ones]), y)
-            fits.append(np.append(model.coef_, [] if study.decays_bias else model.intercept_))
-        stacked = np.array(fits)  # (R, d + 1)
-        solutions[name] = (stacked[:, :-1], stacked[:, -1])
+        fits = [ridge(x, y, weight_decay, study) for x, y in zip(inputs, targets, strict=True)]
+        solutions[name] = (np.array([weight for weight, _ in fits]), np.array([bias for _, bias in fits]))
     return {name: linear_row(arrays, study.curvature, weight, bias) for name, (weight, bias) in solutions.items()}
+
+
+def ridge(inputs: NDArray, targets: NDArray, weight_decay: float, study: Study) -> tuple[NDArray, float]:
+    """scikit-learn's Ridge with alpha = nλ/c. (n, d), (n,) → (d,), bias
+
+    At λ = 0 it divides rounding noise by rounding noise (its own manual advises against alpha = 0); there the exact
+    solution of least norm stands in.
+    """
+    if weight_decay == 0:
+        return theory.ridge(inputs, targets, 0.0)
+    from sklearn.linear_model import Ridge  # here, because importing it takes a second that no other study needs
+
+    design = np.column_stack([inputs, np.ones(len(inputs))]) if study.decays_bias else inputs  # such a bias is one more input
+    model = Ridge(len(inputs) * weight_decay / study.curvature, fit_intercept=not study.decays_bias, solver="svd")
+    model.fit(design, targets)
+    return (model.coef_[:-1], model.coef_[-1]) if study.decays_bias else (model.coef_, model.intercept_)
 
 
 def chance(arrays: Arrays) -> dict[str, Row]:

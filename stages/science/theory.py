@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def ridge(inputs: Array, targets: Array, weight_decay: float, *, curvature: float = 1.0) -> tuple[Array, float]:
-    """The minimiser of (c/2n)·‖Xw + b − y‖² + (λ/2)·‖w‖², b free: w = Xcᵀ(XcXcᵀ + (nλ/c)·I)⁻¹yc, b = ȳ − x̄ᵀw.
+RANK = 1e-10  # singular values below this share of the largest are zeros that rounding has filled
 
-    The minimum-norm interpolator at λ = 0. inputs (n, d), targets (n,) → weight (d,), bias.
+
+def ridge(inputs: Array, targets: Array, weight_decay: float, *, curvature: float = 1.0) -> tuple[Array, float]:
+    """The minimiser of (c/2n)·‖Xw + b − y‖² + (λ/2)·‖w‖², b free; the one of least norm at λ = 0.
+
+    With centred Xc = USVᵀ and yc: w = V·S/(S² + nλ/c)·Uᵀyc, b = ȳ − x̄ᵀw. inputs (n, d), targets (n,) → weight (d,), bias
     """
     centre, mean = inputs.mean(axis=0), targets.mean()
-    x, y = inputs - centre, targets - mean
-    gram = x @ x.T + len(x) * weight_decay / curvature * np.eye(len(x))
-    weight = x.T @ np.linalg.lstsq(gram, y, rcond=None)[0]
+    left, values, right = np.linalg.svd(inputs - centre, full_matrices=False)
+    kept = values > RANK * values.max()
+    inverse = values[kept] / (values[kept] ** 2 + len(inputs) * weight_decay / curvature)
+    weight = right[kept].T @ (inverse * (left[:, kept].T @ (targets - mean)))
     return weight, float(mean - centre @ weight)
 
 
