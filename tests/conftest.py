@@ -1,0 +1,110 @@
+"""Fixtures: the shipped params, small problems with known answers, throwaway clones of the working tree."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stages.science import data, params
+from stages.science.params import Params
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def settings() -> Params:
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def line_arrays(settings: Params) -> dict[str, NDArray]:
+    return data.line(settings.line, settings.seed)
+
+
+@pytest.fixture(scope="session")
+def wide_arrays(settings: Params) -> dict[str, NDArray]:
+    return data.wide(settings.wide, settings.seed)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(request.param)
+
+
+class Clone:
+    """A throwaway copy of the working tree, under Git, with nothing trained, nothing cached and no environment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, path / name)
+        (path / ".venv" / "bin").parent.mkdir()
+        (path / ".venv" / "bin").symlink_to(Path(sys.prefix, "bin"))
+        (path / ".venv" / ".ready").touch()
+        for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
+            self.run("git", *command)
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 300, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command here with this interpreter's `python` and `dvc` first on the path."""
+        identity = {f"GIT_{who}_{what}": "test@example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        path = f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}"
+        result = subprocess.run(
+            command,
+            cwd=self.path,
+            env=os.environ | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or result.returncode == 0, f"{command} exited {result.returncode}:\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def set(self, key: str, value: str) -> None:
+        """Replace a value of params.yaml in place, by its dotted key."""
+        lines, depth, names = self.read("params.yaml").splitlines(), 0, key.split(".")
+        for number, text in enumerate(lines):
+            if text.startswith("  " * depth + names[depth] + ":"):
+                if depth == len(names) - 1:
+                    lines[number] = f"{'  ' * depth}{names[depth]}: {value}"
+                    break
+                depth += 1
+        else:
+            raise KeyError(key)
+        (self.path / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone after a cold `dvc repro` with one thread; a test that changes it must put it back."""
+    made = Clone(tmp_path_factory.mktemp("reproduced"))
+    made.run("dvc", "repro", "--force", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    return made

@@ -1,0 +1,290 @@
+"""The DAG, in throwaway clones: what it tracks, what a change re-runs, what it does again, what it refuses."""
+
+import ast
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Clone
+
+from stages.science.studies import STUDIES
+
+pytestmark = pytest.mark.pipeline
+
+
+def imports(module: Path) -> set[Path]:
+    """The local files that importing a module loads, itself and packages included, transitively."""
+    found, waiting = set(), [module]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        packages = [parent / "__init__.py" for parent in path.parents if (ROOT / parent / "__init__.py").is_file()]
+        names = set()
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        candidates = [Path(*name.split(".")).with_suffix(".py") for name in names]
+        waiting += packages + [candidate for candidate in candidates if (ROOT / candidate).is_file()]
+    return found
+
+
+def resolved() -> dict[str, dict]:
+    """Every stage as DVC resolves it."""
+    from dvc.repo import Repo
+
+    with Repo(str(ROOT)) as repo:
+        return {
+            stage.addressing: {
+                "cmd": stage.cmd,
+                "deps": {str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"},
+                "params": {key for dep in stage.deps for key in getattr(dep, "params", [])},
+            }
+            for stage in repo.index.stages
+        }
+
+
+STAGES = resolved()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
+    module = Path(*STAGES[stage]["cmd"].split()[2].split(".")).with_suffix(".py")
+    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
+    drawn = {"stages/science/style.mplstyle"} if "stages/science/figures.py" in code else set()
+    assert code == {path.as_posix() for path in imports(module)} | drawn
+
+
+def test_every_parameter_is_tracked_by_a_stage() -> None:
+    def leaves(tree: object, key: str = "") -> set[str]:
+        if not isinstance(tree, dict):
+            return {key}
+        return set().union(*(leaves(value, f"{key}.{name}" if key else name) for name, value in tree.items()))
+
+    tracked = set().union(*(stage["params"] for stage in STAGES.values()))
+    for key in leaves(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))):
+        assert any(key == known or key.startswith(f"{known}.") for known in tracked), key
+
+
+def test_an_arms_stage_tracks_the_keys_that_its_runs_read() -> None:
+    for study, facts in STUDIES.items():
+        for arm, runs in facts.arms.items():
+            tracked = STAGES[f"train@{study}-{arm}"]["params"]
+            for run in runs.values():
+                for key in (run.decay, f"{study}.lr", f"{study}.optimizers.{run.optimizer}"):
+                    assert any(key == known or key.startswith(f"{known}.") for known in tracked), key
+
+
+def test_commands_carry_names_and_no_values() -> None:
+    for stage in STAGES.values():
+        assert re.fullmatch(r"python -m stages\.[a-z]+( [a-z_]+)*", stage["cmd"])
+
+
+def ran(result: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", result.stdout))
+
+
+def test_a_cold_run_gives_the_committed_bytes(reproduced: Clone) -> None:
+    """One thread here; whoever committed had any number. Everything is in dvc.lock: code, params, data, figures."""
+    assert reproduced.run("git", "status", "--porcelain").stdout == ""
+    assert reproduced.read("dvc.lock") == (ROOT / "dvc.lock").read_text(encoding="utf-8")
+
+
+def test_a_second_repro_does_nothing(reproduced: Clone) -> None:
+    assert ran(reproduced.run("dvc", "repro")) == set()
+    assert reproduced.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+def test_two_threads_and_another_environment_give_the_same_bytes(clone: Clone) -> None:
+    clone.run("dvc", "repro", OMP_NUM_THREADS="2", LC_ALL="C", TZ="Asia/Kathmandu", PYTHONHASHSEED="1")
+    assert clone.read("dvc.lock") == (ROOT / "dvc.lock").read_text(encoding="utf-8")
+
+
+def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced: Clone) -> None:
+    try:
+        assert ran(reproduced.run("dvc", "exp", "run", "-S", "wd=5")) == {
+            "train@wide-wd",
+            "train@modular-wd",
+            "evaluate@wide",
+            "evaluate@modular",
+            "plot@wide",
+            "plot@modular",
+            "overview",
+        }
+        diff = json.loads(reproduced.run("dvc", "metrics", "diff", "--json").stdout)
+        assert set(diff) == {"metrics/wide.json", "metrics/modular.json"}
+        assert diff["metrics/wide.json"]["wd.weight_decay"]["new"] == 5
+        assert not any(name.startswith("baseline.") for name in diff["metrics/wide.json"])
+        assert reproduced.run("git", "diff", "--stat", "params.yaml").stdout.count("1 insertion(+), 1 deletion(-)") == 1
+        assert ran(reproduced.run("dvc", "exp", "run", "-S", "wd=3")) == set()  # all of it from the run cache
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
+def test_lines_own_lambda_reruns_one_arm(clone: Clone) -> None:
+    lines = clone.run("dvc", "repro", "--dry", "--force", "train@line-wd").stdout
+    assert "train@line-wd" in lines
+    for key, stages in {"line.wd": {"train@line-wd"}, "wd": {"train@wide-wd", "train@modular-wd"}}.items():
+        assert {name for name, stage in STAGES.items() if key in stage["params"]} == stages
+
+
+BAD = [
+    ("wd", "abc", "train@wide-wd", "params.yaml: wd: expected a number ≥ 0, got 'abc'"),
+    ("wd", "-1", "train@wide-wd", "params.yaml: wd: expected a number ≥ 0, got -1"),
+    ("wide.lr", "-1", "train@wide-wd", "params.yaml: wide.lr: expected a number > 0, got -1"),
+    ("line.trials", "2.5", "generate@line", "params.yaml: line.trials: expected an integer ≥ 1, got 2.5"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "stage", "message"), BAD)
+def test_a_bad_value_ends_the_stage_with_one_line(key: str, value: str, stage: str, message: str, reproduced: Clone) -> None:
+    try:
+        reproduced.set(key, value)
+        result = reproduced.run("dvc", "repro", check=False)
+        assert result.returncode != 0
+        assert f"error: {message}" in result.stderr.splitlines()
+        assert "Traceback" not in result.stdout + result.stderr
+        changed = reproduced.run("git", "status", "--porcelain").stdout.split()
+        assert set(changed) <= {"M", "params.yaml"}  # nothing else was asked for, nothing else was touched
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
+def stage(clone: Clone, *words: str) -> subprocess.CompletedProcess[str]:
+    return clone.run(sys.executable, "-m", *words, check=False)
+
+
+def test_a_step_beyond_stability_is_reported_with_the_limit(reproduced: Clone) -> None:
+    """2/(largest eigenvalue of AᵀA/2 + λ) for A = [x, 1]: (17 + √269)/2 = 16.7006."""
+    try:
+        reproduced.set("line.lr", "0.12")
+        result = stage(reproduced, "stages.train", "line", "wd")
+        assert result.returncode == 1
+        expected = "expected a learning rate below the stability limit 0.119685, got 0.12"
+        assert result.stderr == f"error: line, wd: lr = 0.12 with λ = line.wd = 0.01: {expected}\n"
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+def test_a_run_that_diverges_everywhere_fails_and_names_its_numbers(reproduced: Clone) -> None:
+    try:
+        reproduced.set("wide.lr", "5")
+        result = stage(reproduced, "stages.train", "wide", "wd")
+        assert result.returncode == 1
+        assert re.fullmatch(
+            r"error: wide, wd: lr = 5 with λ = wd = 3: expected a stable run, got divergence in every trial; "
+            r"full-batch gradient descent is stable below lr = 0\.\d+, smaller batches need less\n",
+            result.stderr,
+        )
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide")])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
+def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str, reproduced: Clone) -> None:
+    path = reproduced.path / "data" / "wide.npz"
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        if damage != "missing":
+            path.write_bytes(content[:1000] if damage == "truncated" else b"hello")
+        result = stage(reproduced, *words)
+        assert result.returncode == 1
+        assert result.stderr.startswith(
+            "error: data/wide.npz: expected the arrays that `dvc repro` writes at stage generate@wide, got "
+        )
+        assert result.stderr.count("\n") == 1
+    finally:
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true"), ("stages.evaluate",)]
+)
+def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], reproduced: Clone) -> None:
+    result = stage(reproduced, *words)
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: python -m stages\.[a-z]+: expected .*, got .*\n", result.stderr)
+
+
+def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None:
+    try:
+        reproduced.set("modular.lr", "0.0041")
+        process = subprocess.Popen(
+            ["dvc", "repro", "train@modular-baseline"],
+            cwd=reproduced.path,
+            env=os.environ | {"PATH": f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}"},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        time.sleep(6)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        started = time.monotonic()
+        output, _ = process.communicate(timeout=60)
+        assert time.monotonic() - started < 10
+        assert process.returncode != 0
+        assert "Traceback" not in output
+        assert [path.name for path in (reproduced.path / "data" / "modular").iterdir()] == [
+            "wd.npz"
+        ]  # DVC removes what it is to make
+        assert ran(reproduced.run("dvc", "repro", "train@modular-baseline")) == {"train@modular-baseline"}
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
+def test_training_shows_a_bar_on_a_terminal_and_plain_lines_in_a_log(reproduced: Clone) -> None:
+    command = [sys.executable, "-m", "stages.train", "wide", "baseline"]
+    plain = stage(reproduced, *command[2:])
+    assert re.search(r"^wide baseline: step 40/40 train_loss [\d.e-]+ val_loss [\d.e-]+$", plain.stdout, re.MULTILINE)
+    assert "\r" not in plain.stdout + plain.stderr
+    main, worker = pty.openpty()
+    subprocess.run(command, cwd=reproduced.path, stdout=worker, stderr=worker, check=True)
+    os.close(worker)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(main, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(main)
+    assert "wide baseline: 100%" in shown.decode()
+    assert "val_loss=" in shown.decode()
+
+
+def test_an_experiment_in_another_folder_needs_nothing_from_this_one(reproduced: Clone) -> None:
+    try:
+        reproduced.run("dvc", "exp", "run", "--temp", "-S", "line.wd=0.1", "--name", "elsewhere")
+        assert "elsewhere" in reproduced.run("dvc", "exp", "list").stdout
+        assert reproduced.run("git", "status", "--porcelain").stdout == ""
+    finally:
+        reproduced.run("dvc", "exp", "remove", "elsewhere", check=False)
+
+
+def test_dvc_draws_the_curves(reproduced: Clone) -> None:
+    shown = json.loads(reproduced.run("dvc", "plots", "show", "--json").stdout)
+    assert not shown.get("errors")
+    names = set(shown["data"])
+    assert {"wide: weight norm", "modular: training loss", "metrics/line_curves.csv"} <= names
+    assert reproduced.run("dvc", "plots", "diff", "HEAD", "--json").returncode == 0

@@ -1,0 +1,119 @@
+"""Files: rounded above the noise, the same bytes twice, whole or not at all, refused by name when foreign."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.science import storage
+from stages.science.errors import UserError
+
+
+def test_the_grid_hides_rounding_noise_and_keeps_six_digits(rng: np.random.Generator) -> None:
+    weights = rng.standard_normal((3, 50, 20)) * np.array([1e-3, 1.0, 1e6])[:, None, None]
+    noisy = weights * (1 + 1e-14 * rng.standard_normal(weights.shape))
+    rounded = storage.on_grid(weights)
+    assert rounded.dtype == np.float32
+    np.testing.assert_array_equal(rounded, storage.on_grid(noisy))
+    largest = np.abs(weights).max(axis=(1, 2), keepdims=True)
+    assert np.all(np.abs(rounded - weights) <= largest * 2.0**-20)
+
+
+def test_a_run_that_overflowed_does_not_coarsen_its_neighbours(rng: np.random.Generator) -> None:
+    weights = rng.standard_normal((3, 4))
+    wild = np.vstack([weights, np.full(4, 1e300), np.full(4, np.nan), np.zeros(4)])
+    np.testing.assert_array_equal(storage.on_grid(wild)[:3], storage.on_grid(weights))
+    np.testing.assert_array_equal(storage.on_grid(wild)[5], np.zeros(4))
+
+
+def test_significant_digits() -> None:
+    np.testing.assert_array_equal(
+        storage.significant([[1.23456789, 1.23456789e-9], [0.0, -98765432.1]]), [[1.23457, 1.23457e-9], [0, -98765400]]
+    )
+
+
+def test_a_decade_bounds_a_difference_and_hides_its_digits() -> None:
+    assert [storage.decade_above(x) for x in (0.0, 3e-17, 2e-15, 1e-3, 0.5)] == pytest.approx([1e-15, 1e-15, 1e-14, 1e-3, 1.0])
+
+
+def test_json_is_sorted_rounded_and_finite(tmp_path: Path) -> None:
+    storage.save_json(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3}, "a": 2e-32})
+    text = (tmp_path / "m.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"a": 0.0, "b": {"n": 3, "x": 0.333333}}
+    assert text.index('"a"') < text.index('"b"') < text.index('"n"') < text.index('"x"')
+    with pytest.raises(ValueError, match="Out of range"):
+        storage.save_json(tmp_path / "m.json", {"a": float("nan")})
+    assert (tmp_path / "m.json").read_text(encoding="utf-8") == text
+
+
+def test_tables_come_back(tmp_path: Path) -> None:
+    rows = [{"run": "wd", "epoch": 1, "loss": 0.125, "loss_se": None}, {"run": "wd", "epoch": 2, "loss": 1e-7, "loss_se": 2.0}]
+    storage.save_table(tmp_path / "t.csv", rows)
+    assert storage.load_table(tmp_path / "t.csv", stage="s") == rows
+
+
+def test_archives_are_the_same_bytes_twice(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        storage.save_arrays(tmp_path / f"{name}.npz", {"x": np.arange(3.0), "y": np.array(2)})
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.json"
+    storage.save_json(path, {"a": 1})
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        storage.save_json(path, {"a": 2})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+
+
+class Trap:
+    """Unpickling this raises: a test fails if a pickle is ever loaded."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["missing", "empty", "text", "truncated", "flipped", "pickle", "pickled inside", "array", "other names", "other shape"],
+)
+def test_a_foreign_data_file_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "wide.npz"
+    storage.save_arrays(path, {"x": np.arange(1000.0)})
+    content = path.read_bytes()
+    if kind == "missing":
+        path.unlink()
+    elif kind == "pickled inside":
+        np.savez(path, x=np.array([Trap()], dtype=object))
+    elif kind == "array":
+        path.unlink()
+        np.save(tmp_path / "wide.npy", np.arange(3.0))
+        (tmp_path / "wide.npy").rename(path)
+    elif kind == "other names":
+        storage.save_arrays(path, {"z": np.arange(3.0)})
+    elif kind == "other shape":
+        storage.save_arrays(path, {"x": np.ones((2, 2))})
+    else:
+        flipped = bytearray(content)
+        flipped[len(content) // 2] ^= 255
+        replaced = {
+            "empty": b"",
+            "text": b"x,y\n1,2\n",
+            "truncated": content[:500],
+            "flipped": bytes(flipped),
+            "pickle": pickle.dumps(Trap()),
+        }
+        path.write_bytes(replaced[kind])
+    with pytest.raises(
+        UserError, match=r"wide\.npz: expected the arrays that `dvc repro` writes at stage generate@wide, got "
+    ) as error:
+        storage.load_arrays(path, {"x": 1}, stage="generate@wide")
+    assert "\n" not in str(error.value)
