@@ -1,13 +1,16 @@
 """The DAG, in throwaway clones: what it tracks, what a change re-runs, what it does again, what it refuses."""
 
 import ast
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -173,7 +176,8 @@ def test_a_step_beyond_stability_is_reported_with_the_limit(reproduced: Clone) -
         reproduced.set("line.lr", "0.12")
         result = stage(reproduced, "stages.train", "line", "wd")
         assert result.returncode == 1
-        expected = "expected a learning rate below the stability limit 0.119685, got 0.12"
+        limit = 2 / ((17 + 269**0.5) / 2 + 0.01)
+        expected = f"expected a learning rate below the stability limit {limit:.6g}, got 0.12"
         assert result.stderr == f"error: line, wd: lr = 0.12 with λ = line.wd = 0.01: {expected}\n"
     finally:
         reproduced.run("git", "checkout", "-q", ".")
@@ -257,6 +261,7 @@ def test_training_shows_a_bar_on_a_terminal_and_plain_lines_in_a_log(reproduced:
     assert re.search(r"^wide baseline: step 40/40 train_loss [\d.e-]+ val_loss [\d.e-]+$", plain.stdout, re.MULTILINE)
     assert "\r" not in plain.stdout + plain.stderr
     main, worker = pty.openpty()
+    fcntl.ioctl(worker, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
     subprocess.run(command, cwd=reproduced.path, stdout=worker, stderr=worker, check=True)
     os.close(worker)
     shown = b""

@@ -48,7 +48,7 @@ def test_gradient_descent_is_what_iterating_gives(
     problem: tuple[NDArray, NDArray], weight_decay: float, curvature: float, rng: np.random.Generator
 ) -> None:
     x, y = problem
-    start: NDArray = rng.standard_normal(x.shape[1])
+    start = rng.standard_normal((x.shape[1],))
     lr = 0.02
     iterates = [start]
     for _ in range(50):
