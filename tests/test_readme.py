@@ -1,0 +1,51 @@
+"""What the README says is so: its numbers are the tracked ones, its commands run, its pictures and files exist."""
+
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT, Clone
+from readme import MARKED, README, metrics, table
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_the_table_is_rendered_from_the_metrics() -> None:
+    found = MARKED.search(TEXT)
+    assert found
+    assert found.group() == table(), "python tests/readme.py writes the table anew"
+
+
+def test_each_number_with_a_source_is_the_sources_number() -> None:
+    """A number is followed by its place in metrics/, in a comment; it must be that value, rounded to the digits shown."""
+    quoted = re.findall(r"(−?[\d.]+(?:e-\d+)?)( %)?<!-- (\w+)\.(\w+)\.(\w+) -->", TEXT)
+    assert len(quoted) >= 25
+    for text, percent, study, row, name in quoted:
+        value = metrics()[study][row][name] * (100 if percent else 1)
+        half_a_digit = 10 ** -len(text.partition(".")[2]) / 2 if "e" not in text else 1e-9 * value
+        assert abs(float(text.replace("−", "-")) - value) <= half_a_digit * (1 + 1e-6), f"{study}.{row}.{name} is {value:g}"
+
+
+def test_pictures_and_linked_files_are_tracked() -> None:
+    tracked = set(subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n"))
+    linked = {target for target in re.findall(r"\]\(([^)]+)\)", TEXT) if not target.startswith("http")}
+    assert len(linked) > 5
+    assert linked <= tracked
+
+
+def test_the_tree_names_every_module() -> None:
+    tree = TEXT.partition("## Where things are")[2]
+    for path in (ROOT / "stages").rglob("*.py"):
+        assert path.name == "__init__.py" or path.name in tree, path
+
+
+@pytest.mark.pipeline
+def test_the_commands_run_as_written(reproduced: Clone) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) >= 2
+    try:
+        for block in blocks:
+            reproduced.run("bash", "-e", "-c", block.replace(". .venv/bin/activate", ":"))
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
