@@ -1,5 +1,6 @@
 """What every stage's command line shares: its arguments checked, a user's mistake in one line, Ctrl-C at once."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ def run(main: Callable[..., None], *choices: Sequence[str]) -> None:
             if word not in allowed:
                 raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {word!r}")
         main(*words)
+        gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
