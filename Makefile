@@ -15,7 +15,7 @@ test: $(READY) ## set up if needed, then lint, type-check and test
 	pytest
 
 clean: ## remove the environment and DVC's cache; keeps every result
-	rm -rf .venv .dvc/cache .dvc/tmp build
+	rm -rf .venv .dvc/cache .dvc/tmp
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: expected Python 3.11 to 3.13, got {v.major}.{v.minor}; try make PYTHON=python3.13")'

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import command
-from stages.science import references, storage
+from stages.science import params, references, storage
 from stages.science.studies import STUDIES, Study
 from stages.science.summaries import arrival, curve, difference, r_squared, summarise
 
@@ -33,29 +33,30 @@ PAIRS = {  # rows compared trial by trial
 
 
 def main(study: str) -> None:
-    facts = STUDIES[study]
-    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}")
+    facts, settings = STUDIES[study], params.load()
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
     arrays = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
     runs = read_runs(study)
     if facts.classification:
         rows = {name: measured(run) for name, run in runs.items()} | references.chance(arrays)
     else:
-        decays = {name: float(runs[run]["weight_decay"]) for name, run in RIDGES[study].items()}
+        decays = {name: float(runs[run]["weight_decay"]) for name, run in RIDGES.get(study, {}).items()}
         rows = {name: linear_measured(facts, arrays, run) for name, run in runs.items()}
         rows |= references.linear(arrays, facts, decays)
         for name in PARTS.get(study, ()):
-            settings = {key: float(runs[name][key]) for key in ("weight_decay", "lr", "momentum")}
-            rows[name] |= references.excess_parts(arrays, **settings)
+            numbers = {key: float(runs[name][key]) for key in ("weight_decay", "lr", "momentum")}
+            alive = np.where(runs[name]["diverged"], np.nan, 1.0)
+            rows[name] |= {part: each * alive for part, each in references.excess_parts(arrays, **numbers).items()}
 
     metrics: dict[str, Any] = {name: summarise(values) for name, values in rows.items()}
     for name, run in runs.items():
         counts = {"diverged": int(run["diverged"].sum()), "trials": len(run["diverged"])}
         metrics[name] |= counts | {"weight_decay": float(run["weight_decay"])}
         if facts.classification:
-            metrics[name] |= arrival(run, float(arrays["threshold"]))
+            metrics[name] |= arrival(run, settings.at(study).threshold)
         if "difference_below" in run:
             metrics[name]["difference_below"] = float(run["difference_below"])
-    for one, other in PAIRS[study]:
+    for one, other in PAIRS.get(study, ()):
         metrics[f"{one}_minus_{other}"] = difference(rows[one], rows[other])
 
     storage.save_table(Path("metrics", f"{study}_curves.csv"), curves(study, arrays, runs))

@@ -5,13 +5,16 @@ from pathlib import Path
 from stages import command
 from stages.science import figures, storage
 
-STUDIES = ("line", "wide", "modular")
+PANELS = {"line": ("epoch", "val_loss"), "wide": ("epoch", "val_loss"), "modular": ("step", "val_accuracy")}
 
 
 def main() -> None:
-    metrics = {study: storage.load_json(Path("metrics", f"{study}.json"), stage=f"evaluate@{study}") for study in STUDIES}
-    tables = {study: storage.load_table(Path("metrics", f"{study}_curves.csv"), stage=f"evaluate@{study}") for study in STUDIES}
-    storage.save_bytes(Path("plots", "overview.png"), figures.png(figures.overview(tables, metrics)))
+    metrics, tables = {}, {}
+    for study, axes in PANELS.items():
+        stage = f"evaluate@{study}"
+        metrics[study] = storage.load_metrics(Path("metrics", f"{study}.json"), ("baseline", "wd", "null"), stage=stage)
+        tables[study] = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", *axes), stage=stage)
+    storage.save_bytes(Path("plots", "overview.png"), figures.png(figures.overview(tables, metrics, PANELS)))
 
 
 if __name__ == "__main__":

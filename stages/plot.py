@@ -10,9 +10,10 @@ from stages.science.studies import STUDIES
 
 
 def main(study: str) -> None:
-    metrics = storage.load_json(Path("metrics", f"{study}.json"), stage=f"evaluate@{study}")
-    table = storage.load_table(Path("metrics", f"{study}_curves.csv"), stage=f"evaluate@{study}")
-    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}")
+    rows = [row for runs in STUDIES[study].arms.values() for row in runs]
+    metrics = storage.load_metrics(Path("metrics", f"{study}.json"), rows, stage=f"evaluate@{study}")
+    table = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", "val_loss"), stage=f"evaluate@{study}")
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
 
     if study == "line":
         drawn = {

@@ -1,6 +1,7 @@
 """data/<study>.npz → data/<study>/<arm>.npz: one arm of a study, all its trials in one batch.
 
-Minimises  data loss + (λ/2)·‖w‖²  by the arm's optimiser; `science.training` says what decays, and how.
+Coupled decay, SGD's and Adam's, minimises data loss + (λ/2)·‖w‖²; AdamW's shrinks the weights beside the step and minimises
+no such sum. `science.training` says what decays, and how.
 Nothing is drawn here: data, start and batch order are the file's, the same for every arm.
 """
 
@@ -19,7 +20,9 @@ from stages.science.studies import STUDIES, Study
 
 def main(study: str, arm: str) -> None:
     settings, facts = params.load(), STUDIES[study]
-    arrays = storage.load_arrays(Path("data", f"{study}.npz"), facts.arrays, stage=f"generate@{study}")
+    if arm not in facts.arms:
+        raise UserError(f"python -m stages.train {study}: expected one of {', '.join(facts.arms)}, got {arm!r}")
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), facts.arrays, stage=f"generate@{study}", exact=True)
     device = training.device()
     problem = problems.build(study, arrays, device)
     fits: dict[str, training.Fit] = {}
@@ -30,8 +33,12 @@ def main(study: str, arm: str) -> None:
         weight_decay, lr = settings.at(run.decay), getattr(section, "lr", settings.at(f"{study}.lr"))
         momentum = getattr(section, "momentum", 0.0)
         described = f"{study}, {row}: lr = {lr:g} with λ = {run.decay} = {weight_decay:g}"
-        limit = None if facts.classification else stability_limit(facts, arrays, weight_decay=weight_decay, momentum=momentum)
-        if limit is not None and run.optimizer == "sgd" and schedule.full_batch and lr >= limit:
+        spared = sorted(set(problem.start) - set(problem.decays)) or ["nothing"]
+        print(f"{described} on {', '.join(problem.decays)}, sparing {', '.join(spared)}")
+        limit = None
+        if run.optimizer == "sgd":
+            limit = stability_limit(facts, arrays, weight_decay=weight_decay, momentum=momentum)
+        if limit is not None and schedule.full_batch and lr >= limit:
             raise UserError(f"{described}: expected a learning rate below the stability limit {limit:.6g}, got {lr:g}")
         with Progress(f"{study} {row}", len(schedule.batches)) as progress:
             fits[row] = training.fit(
@@ -50,7 +57,7 @@ def main(study: str, arm: str) -> None:
                 bound = f"full-batch gradient descent is stable below lr = {limit:.6g}, smaller batches need less"
             raise UserError(f"{described}: expected a stable run, got divergence in every trial; {bound}")
         numbers = {"weight_decay": weight_decay, "lr": lr, "momentum": momentum, "steps_per_epoch": schedule.steps_per_epoch}
-        if run.penalty_twin:
+        if run.penalty_twin and not (fits[row].diverged | fits[run.penalty_twin].diverged).all():
             difference = largest_difference(fits[row], fits[run.penalty_twin])
             print(f"{study}: {row} and {run.penalty_twin} differ by {difference:.1g} at most, before rounding")
             numbers["difference_below"] = storage.decade_above(difference)
@@ -75,11 +82,12 @@ def results(fitted: training.Fit) -> dict[str, NDArray]:
 
 
 def largest_difference(one: training.Fit, other: training.Fit) -> float:
-    """Over all final parameters and the whole history, before any rounding."""
+    """Over the final parameters and the whole history of the trials that neither run lost, before any rounding."""
+    kept = ~(one.diverged | other.diverged)
     pairs = [(one.parameters[name], other.parameters[name]) for name in one.parameters]
     pairs += [(one.history[name], other.history[name]) for name in one.history]
-    return max(float((left - right).abs().max()) for left, right in pairs)
+    return max(float((left[kept] - right[kept]).abs().max()) for left, right in pairs)
 
 
 if __name__ == "__main__":
-    command.run(main, list(STUDIES), ["baseline", "wd"])
+    command.run(main, list(STUDIES), sorted({arm for study in STUDIES.values() for arm in study.arms}))

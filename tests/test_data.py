@@ -81,7 +81,16 @@ def test_streams_differ_by_every_part_of_their_name() -> None:
     assert draws[names[0]] == float(data.stream(*names[0]).standard_normal())
 
 
-def test_no_generator_can_see_the_decay_or_the_learning_rate(settings: Params) -> None:
-    changed = replace(settings, wd=99.0, baseline=1.0, wide=replace(settings.wide, lr=0.5))
-    for name, array in data.wide(changed.wide, changed.seed).items():
-        np.testing.assert_array_equal(array, data.wide(settings.wide, settings.seed)[name])
+def test_no_decay_and_no_learning_rate_changes_a_draw(settings: Params) -> None:
+    line, adam = settings.line, settings.line.optimizers.adam
+    optimizers = replace(line.optimizers, adam=replace(adam, wd=9.0, lr=0.3, epochs=7))
+    changed = {
+        "line": replace(line, wd=9.0, lr=0.3, optimizers=optimizers),
+        "wide": replace(settings.wide, lr=0.5),
+        "modular": replace(settings.modular, lr=0.5, threshold=0.5),
+    }
+    for study, section in changed.items():
+        before = data.GENERATORS[study](settings.at(study), settings.seed)
+        after = data.GENERATORS[study](section, settings.seed)
+        for name, array in before.items():
+            np.testing.assert_array_equal(array, after[name])

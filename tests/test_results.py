@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import r2_score
 
-from stages.science import references, summaries, theory
+from stages.science import references, summaries
 from stages.science.params import Params
 from stages.science.studies import STUDIES
 
@@ -108,14 +109,20 @@ def test_modular_groks_with_decay_and_only_with_it() -> None:
     assert rows["wd"]["steps_to_generalise"] > 2 * rows["wd"]["steps_to_memorise"]
 
 
-def test_ridge_rows_are_the_papers_formula(wide_arrays: dict[str, NDArray]) -> None:
-    """scikit-learn's solution, alpha = nλ, against the closed form in float64: 1e-10."""
+def test_ridge_rows_are_the_normal_equation(wide_arrays: dict[str, NDArray]) -> None:
+    """Against NumPy's solver and pseudo-inverse, which neither row uses; float64, so 1e-10."""
     arrays = {name: array.astype(float) for name, array in wide_arrays.items()}
     rows = references.linear(arrays, STUDIES["wide"], {"ridge": 3.0, "ridge_baseline": 0.0})
-    for row, decay in (("ridge", 3.0), ("ridge_baseline", 0.0)):
-        for trial in range(len(arrays["null"])):
-            weight, bias = theory.ridge(arrays["train_inputs"][trial], arrays["train_targets"][trial], decay)
-            assert rows[row]["bias"][trial] == pytest.approx(bias, abs=1e-10)
+    for trial, (x, y) in enumerate(zip(arrays["train_inputs"], arrays["train_targets"], strict=True)):
+        centred, wanted = x - x.mean(axis=0), y - y.mean()
+        solutions = {
+            "ridge": np.linalg.solve(centred.T @ centred + 20 * 3.0 * np.eye(200), centred.T @ wanted),
+            "ridge_baseline": np.linalg.pinv(centred, rcond=1e-10) @ wanted,
+        }
+        for row, weight in solutions.items():
+            bias = y.mean() - x.mean(axis=0) @ weight
+            errors = arrays["val_inputs"][trial] @ weight + bias - arrays["val_targets"][trial]
+            assert rows[row]["val_loss"][trial] == pytest.approx(np.mean(errors**2) / 2, abs=1e-10)
             assert rows[row]["weight_norm"][trial] == pytest.approx(np.linalg.norm(weight), abs=1e-10)
     np.testing.assert_allclose(rows["ridge_baseline"]["train_loss"], 0, atol=1e-20)
 
@@ -152,3 +159,12 @@ def test_arrival_says_never_unless_every_trial_arrives() -> None:
         "steps_to_generalise": -1,
         "generalised": 0.5,
     }
+
+
+def test_the_requirements_are_pins_and_nothing_of_one_machine() -> None:
+    """Each line is `name==version`: pip writes a path where a package was installed from a file."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert len(pins) > 50
+    for pin in pins:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*( +# .*)?", pin), pin

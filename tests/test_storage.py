@@ -36,6 +36,9 @@ def test_significant_digits() -> None:
 
 def test_a_decade_bounds_a_difference_and_hides_its_digits() -> None:
     assert [storage.decade_above(x) for x in (0.0, 3e-17, 2e-15, 1e-3, 0.5)] == pytest.approx([1e-15, 1e-15, 1e-14, 1e-3, 1.0])
+    for odd in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected a finite difference"):
+            storage.decade_above(odd)
 
 
 def test_json_is_sorted_rounded_and_finite(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_json_is_sorted_rounded_and_finite(tmp_path: Path) -> None:
 def test_tables_come_back(tmp_path: Path) -> None:
     rows = [{"run": "wd", "epoch": 1, "loss": 0.125, "loss_se": None}, {"run": "wd", "epoch": 2, "loss": 1e-7, "loss_se": 2.0}]
     storage.save_table(tmp_path / "t.csv", rows)
-    assert storage.load_table(tmp_path / "t.csv", stage="s") == rows
+    assert storage.load_table(tmp_path / "t.csv", ("run", "loss"), stage="s") == rows
 
 
 def test_archives_are_the_same_bytes_twice(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The science: data, models, training, theory. Nothing here knows DVC; only `storage` and `params` open files."""
+"""The science: data, models, training, theory. Nothing here imports a stage; only `storage` and `params` open files."""

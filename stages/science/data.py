@@ -92,7 +92,7 @@ def modular(params: Modular, seed: int) -> Arrays:
         }
 
     schedule = {"p": p, "steps": params.steps, "evaluate_every": system.evaluate_every}
-    shared = {name: np.array(value) for name, value in schedule.items()} | {"threshold": np.array(system.threshold)}
+    shared = {name: np.array(value) for name, value in schedule.items()}
     return _single(_trials(trial, seed, "modular", params.trials)) | shared
 
 

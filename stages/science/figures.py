@@ -155,21 +155,21 @@ def modular_accuracy(table: Table, metrics: Metrics) -> Figure:
         path = curve(table, run)
         _band(axes, path, "step", "train_accuracy", color=colour, linestyle="--", label="training")
         _band(axes, path, "step", "val_accuracy", color=colour, label="validation")
-        steps = metrics[run]["steps_to_generalise"]
-        ending = f"generalises at step {steps:.0f}" if steps >= 0 else "memorises, never generalises"
+        steps, generalised = metrics[run]["steps_to_generalise"], metrics[run]["generalised"]
+        late = f"generalises at step {steps:.0f}" if steps >= 0 else f"generalises in {generalised:.0%} of trials"
+        early = "memorises" if metrics[run]["memorised"] == 1 else "does not memorise"
+        ending = late if generalised else f"{early}, never generalises"
         axes.set(xlabel="step", title=f"{_label(metrics, run)}: {ending}")
         _log_steps(axes, path["step"])
-        axes.legend(loc="center right" if steps < 0 else "upper left")
+        axes.legend(loc="upper left" if generalised else "center right")
     panels[0].set(ylabel="accuracy", ylim=(-0.03, 1.05))
     return figure
 
 
-def overview(tables: Mapping[str, Table], metrics: Mapping[str, Metrics]) -> Figure:
+def overview(tables: Mapping[str, Table], metrics: Mapping[str, Metrics], panels: Mapping[str, tuple[str, str]]) -> Figure:
     """One panel a study: validation with and without decay."""
     figure = Figure(figsize=(11, 3.4))
-    panels = figure.subplots(1, 3)
-    asked = (("line", "epoch", "val_loss"), ("wide", "epoch", "val_loss"), ("modular", "step", "val_accuracy"))
-    for axes, (study, x, y) in zip(panels, asked, strict=True):
+    for axes, (study, (x, y)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for run, colour, width in RUNS:
             _band(axes, curve(tables[study], run), x, y, color=colour, linewidth=width, label=_label(metrics[study], run))
         axes.set(xlabel=x, ylabel=f"validation {y.removeprefix('val_')}", title=f"{study}: {_change(metrics[study], y)}")
@@ -192,7 +192,9 @@ def _change(metrics: Metrics, name: str, suffix: str = "") -> str:
 
 def _log_steps(axes: Axes, steps: NDArray) -> None:
     """A log axis from the first evaluation after the start."""
-    axes.set(xscale="log", xlim=(steps[steps > 0].min(), steps.max()))
+    axes.set_xscale("log")
+    if len(steps) > 2:
+        axes.set_xlim(steps[1], steps[-1])
 
 
 def _band(axes: Axes, path: Curve, x: str, y: str, **style: Any) -> None:

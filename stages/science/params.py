@@ -127,7 +127,6 @@ class ModularSystem:
     train_fraction: Fraction
     start_scale: Positive
     evaluate_every: Count
-    threshold: Accuracy
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,7 @@ class Modular:
     p: Modulus
     steps: Count
     lr: Positive
+    threshold: Accuracy
     optimizers: ModularOptimizers
     system: ModularSystem
 

@@ -44,7 +44,12 @@ def significant(values: ArrayLike, digits: int = 6) -> NDArray[np.float64]:
 
 
 def decade_above(difference: float) -> float:
-    """The smallest power of ten above a difference that is nothing but rounding, 1e-15 at least, so that it can be tracked."""
+    """The smallest power of ten above a difference that is nothing but rounding, 1e-15 at least, so that it can be tracked.
+
+    Raises ValueError where the difference is not finite.
+    """
+    if not math.isfinite(difference):
+        raise ValueError(f"expected a finite difference, got {difference}")
     return 10.0 ** max(math.ceil(math.log10(difference)), -15) if difference > 0 else 1e-15
 
 
@@ -54,8 +59,9 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
     _replace(path, buffer.getvalue())
 
 
-def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str) -> dict[str, NDArray]:
-    """Read an archive that must hold these names with these numbers of dimensions. Pickles are never loaded.
+def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact: bool = False) -> dict[str, NDArray]:
+    """Read an archive that must hold these names, where `exact` no others, with these numbers of dimensions.
+    Pickles are never loaded.
 
     Raises UserError, naming the file and the stage that writes it, where the file is missing, damaged or another's.
     """
@@ -74,6 +80,9 @@ def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str) -> dic
             raise UserError(f"{expected}, got no array {name!r}")
         if arrays[name].ndim != number:
             raise UserError(f"{expected}, got {name!r} of shape {arrays[name].shape}, not {number}-dimensional")
+    for name in arrays:
+        if exact and name not in dimensions:
+            raise UserError(f"{expected}, got an array {name!r} that is another's")
     return arrays
 
 
@@ -83,8 +92,16 @@ def save_json(path: Path, tree: Mapping[str, Any]) -> None:
     _replace(path, f"{text}\n".encode())
 
 
-def load_json(path: Path, *, stage: str) -> dict[str, Any]:
-    return json.loads(_read(path, stage))
+def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, dict[str, float]]:
+    """Read a metrics file that must have these rows. Raises UserError where it is missing, damaged or another's."""
+    try:
+        tree = json.loads(_read(path, stage))
+        missing = [row for row in rows if not isinstance(tree[row], dict)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _foreign(path, stage, error) from error
+    if missing:
+        raise _foreign(path, stage, f"no row {missing[0]!r}")
+    return tree
 
 
 def save_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -97,9 +114,17 @@ def save_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     _replace(path, buffer.getvalue().encode())
 
 
-def load_table(path: Path, *, stage: str) -> list[dict[str, Any]]:
-    rows = csv.DictReader(io.StringIO(_read(path, stage)))
-    return [{name: _parsed(text) for name, text in row.items()} for row in rows]
+def load_table(path: Path, columns: Iterable[str], *, stage: str) -> list[dict[str, Any]]:
+    """Read a table that must have these columns. Raises UserError where it is missing, damaged or another's."""
+    reader = csv.DictReader(io.StringIO(_read(path, stage)), strict=True)
+    try:
+        rows = [{name: _parsed(text) for name, text in row.items()} for row in reader]
+    except (csv.Error, TypeError, AttributeError) as error:
+        raise _foreign(path, stage, error) from error
+    for name in columns:
+        if not rows or any(name not in row for row in rows):
+            raise _foreign(path, stage, f"no column {name!r}")
+    return rows
 
 
 def save_bytes(path: Path, content: bytes) -> None:
@@ -117,7 +142,12 @@ def _read(path: Path, stage: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected the text that `dvc repro` writes at stage {stage}, got {error}") from error
+        raise _foreign(path, stage, error) from error
+
+
+def _foreign(path: Path, stage: str, got: object) -> UserError:
+    said = " ".join(f"{type(got).__name__}: {got}".split())[:80] if isinstance(got, Exception) else got
+    return UserError(f"{path}: expected what `dvc repro` writes at stage {stage}, got {said}")
 
 
 def _rounded(value: Any) -> Any:
@@ -132,7 +162,7 @@ def _rounded(value: Any) -> Any:
 def _replace(path: Path, content: bytes) -> None:
     """Write beside, then rename: whoever looks sees the old file or the new one, never half of either."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -28,7 +28,7 @@ class Study:
 _LINEAR = {f"{split}_{kind}": number for split in ("train", "val") for kind, number in (("inputs", 3), ("targets", 2))}
 _LINEAR |= {"start_weight": 2, "start_bias": 1, "true_weight": 2, "true_bias": 1, "null": 1, "order": 3, "batch_size": 0}
 _MODULAR = {f"{split}_{kind}": number for split in ("train", "val") for kind, number in (("pairs", 3), ("labels", 2))}
-_MODULAR |= {"start_hidden": 3, "start_output": 3, "p": 0, "steps": 0, "evaluate_every": 0, "threshold": 0}
+_MODULAR |= {"start_hidden": 3, "start_output": 3, "p": 0, "steps": 0, "evaluate_every": 0}
 
 STUDIES: dict[str, Study] = {
     "line": Study(
