@@ -75,10 +75,10 @@ def stability_limit(facts: Study, arrays: Mapping[str, NDArray], *, weight_decay
 
 
 def results(fitted: training.Fit) -> dict[str, NDArray]:
-    """A fit as rounded arrays: final parameters (R, …), histories (R, K), the evaluated steps (K,)."""
-    parameters = {name: storage.on_grid(value.cpu().numpy()) for name, value in fitted.parameters.items()}
-    history = {name: storage.significant(value.cpu().numpy()) for name, value in fitted.history.items()}
-    return parameters | history | {"steps": np.array(fitted.steps), "diverged": fitted.diverged.cpu().numpy()}
+    """A fit of one λ as rounded arrays: final parameters (T, …), histories (T, K), the evaluated steps (K,)."""
+    parameters = {name: storage.on_grid(value[:, 0].cpu().numpy()) for name, value in fitted.parameters.items()}
+    history = {name: storage.significant(value[:, 0].cpu().numpy()) for name, value in fitted.history.items()}
+    return parameters | history | {"steps": np.array(fitted.steps), "diverged": fitted.diverged[:, 0].cpu().numpy()}
 
 
 def largest_difference(one: training.Fit, other: training.Fit) -> float:

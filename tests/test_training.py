@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.science import models, problems, theory, training
-from stages.science.params import Params
+from stages.science import data, models, problems, theory, training
+from stages.science.params import Adam, Modular, ModularOptimizers, ModularSystem, Params
 from stages.science.problems import Problem
 
 TOLERANCE = 1e-12
@@ -40,7 +40,9 @@ def batches(rng: np.random.Generator, device: torch.device, *, runs: int = 3, ro
     return [torch.from_numpy(np.stack([rng.permutation(rows)[:4] for _ in range(runs)])).to(device) for _ in range(steps)]
 
 
-def fitted(problem: Problem, steps: Sequence[Tensor | None], name: str, weight_decay: float, **options: Any) -> training.Fit:
+def fitted(
+    problem: Problem, steps: Sequence[Tensor | None], name: str, weight_decay: float | Tensor, **options: Any
+) -> training.Fit:
     optimizer, settings = OPTIMIZERS[name]
     return training.fit(
         problem, steps, optimizer=optimizer, settings=settings, weight_decay=weight_decay, evaluate_every=10, **options
@@ -70,8 +72,8 @@ def test_a_batch_of_runs_is_a_plain_loop_of_torch_optim_per_trial(
             optimizer.zero_grad()
             (torch.nn.functional.mse_loss(layer(x[rows[run]])[:, 0], y[rows[run]]) / 2).backward()
             optimizer.step()
-        torch.testing.assert_close(together.parameters["weight"][run], layer.weight[0], atol=TOLERANCE, rtol=0)
-        torch.testing.assert_close(together.parameters["bias"][run], layer.bias[0], atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(together.parameters["weight"][run, 0], layer.weight[0], atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(together.parameters["bias"][run, 0], layer.bias[0], atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
@@ -95,11 +97,12 @@ def test_coupled_equals_decoupled_for_plain_sgd_alone(name: str, equal: bool, rn
     for rows in steps:
         stepper.zero_grad()
         inputs, targets = models.take(problem.train[0], rows), models.take(problem.train[1], rows)
-        models.squared_error(models.linear(parameters, inputs), targets, 1.0).sum().backward()
+        predictions = torch.einsum("tnd,td->tn", inputs, parameters["weight"]) + parameters["bias"][:, None]
+        (torch.nn.functional.mse_loss(predictions, targets) / 2).backward()  # one run alone: its mean is the batch's
         with torch.no_grad():
             parameters["weight"].mul_(1 - settings["lr"] * 0.3)
         stepper.step()
-    gap = float((coupled.parameters["weight"] - parameters["weight"].detach()).abs().max())
+    gap = float((coupled.parameters["weight"][:, 0] - parameters["weight"].detach()).abs().max())
     assert gap < TOLERANCE if equal else gap > 1e-3
 
 
@@ -110,8 +113,8 @@ def test_without_a_data_gradient_weights_decay_geometrically_and_the_bias_does_n
     zeros = torch.zeros_like(problem.train[0])
     problem = replace(problem, train=(zeros, problem.start["bias"][:, None].expand(-1, 12)))
     final = fitted(problem, [None] * 40, "sgd", 3.0).parameters
-    torch.testing.assert_close(final["weight"], (1 - 0.05 * 3) ** 40 * problem.start["weight"], atol=TOLERANCE, rtol=0)
-    assert torch.equal(final["bias"], problem.start["bias"])
+    torch.testing.assert_close(final["weight"][:, 0], (1 - 0.05 * 3) ** 40 * problem.start["weight"], atol=TOLERANCE, rtol=0)
+    assert torch.equal(final["bias"][:, 0], problem.start["bias"])
 
 
 def test_full_batch_descent_follows_its_closed_form(rng: np.random.Generator, device: torch.device) -> None:
@@ -125,9 +128,9 @@ def test_full_batch_descent_follows_its_closed_form(rng: np.random.Generator, de
     for run in range(3):
         x, y, start = (tensor[run].cpu().numpy() for tensor in (*centred, problem.start["weight"]))
         path = theory.gradient_descent(x, y, start, np.array(fit.steps), lr=0.05, weight_decay=0.3, curvature=1)
-        norms = fit.history["weight_norm"][run].cpu().numpy()
+        norms = fit.history["weight_norm"][run, 0].cpu().numpy()
         np.testing.assert_allclose(norms, np.linalg.norm(path, axis=1), atol=TOLERANCE)
-        np.testing.assert_allclose(fit.parameters["weight"][run].cpu(), path[-1], atol=TOLERANCE)
+        np.testing.assert_allclose(fit.parameters["weight"][run, 0].cpu(), path[-1], atol=TOLERANCE)
 
 
 def test_training_to_the_end_is_ridge(rng: np.random.Generator) -> None:
@@ -135,8 +138,8 @@ def test_training_to_the_end_is_ridge(rng: np.random.Generator) -> None:
     fit = fitted(problem, [None] * 3000, "sgd", 0.3)
     for run in range(3):
         weight, bias = theory.ridge(problem.train[0][run].numpy(), problem.train[1][run].numpy(), 0.3)
-        np.testing.assert_allclose(fit.parameters["weight"][run], weight, atol=TOLERANCE)
-        assert float(fit.parameters["bias"][run]) == pytest.approx(bias, abs=TOLERANCE)
+        np.testing.assert_allclose(fit.parameters["weight"][run, 0], weight, atol=TOLERANCE)
+        assert float(fit.parameters["bias"][run, 0]) == pytest.approx(bias, abs=TOLERANCE)
 
 
 def test_every_row_twice_is_the_same_problem(rng: np.random.Generator) -> None:
@@ -148,7 +151,9 @@ def test_every_row_twice_is_the_same_problem(rng: np.random.Generator) -> None:
 
 def test_more_decay_means_a_smaller_norm(rng: np.random.Generator) -> None:
     problem = linear_problem(rng, torch.device("cpu"))
-    norms = [fitted(problem, [None] * 500, "sgd", decay).history["weight_norm"][:, -1] for decay in (0.0, 0.01, 0.1, 1.0, 10.0)]
+    norms = [
+        fitted(problem, [None] * 500, "sgd", decay).history["weight_norm"][:, 0, -1] for decay in (0.0, 0.01, 0.1, 1.0, 10.0)
+    ]
     assert torch.all(torch.stack(norms).diff(dim=0) < 0)
 
 
@@ -158,8 +163,8 @@ def test_a_run_that_overflows_leaves_its_neighbours_alone(rng: np.random.Generat
     wild[1] *= 1e6
     alone = fitted(problem, [None] * 60, "sgd", 0.3)
     beside = fitted(replace(problem, train=(wild, problem.train[1])), [None] * 60, "sgd", 0.3)
-    assert beside.diverged.tolist() == [False, True, False]
-    assert alone.diverged.tolist() == [False, False, False]
+    assert beside.diverged[:, 0].tolist() == [False, True, False]
+    assert alone.diverged[:, 0].tolist() == [False, False, False]
     for run in (0, 2):
         assert torch.equal(alone.parameters["weight"][run], beside.parameters["weight"][run])
 
@@ -167,23 +172,57 @@ def test_a_run_that_overflows_leaves_its_neighbours_alone(rng: np.random.Generat
 def test_losses_are_reported_without_the_penalty(rng: np.random.Generator) -> None:
     problem = linear_problem(rng, torch.device("cpu"))
     fit = fitted(problem, [None] * 10, "sgd", 5.0, penalty=True)
-    predictions = models.linear(fit.parameters, problem.val[0])
+    predictions = models.linear(fit.parameters, problem.val[0])[:, 0]
     expected = torch.nn.functional.mse_loss(predictions, problem.val[1], reduction="none").mean(1) / 2
-    torch.testing.assert_close(fit.history["val_loss"][:, -1], expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(fit.history["val_loss"][:, 0, -1], expected, atol=TOLERANCE, rtol=0)
 
 
 def test_the_quadratic_network_is_the_one_with_one_hot_inputs(rng: np.random.Generator, device: torch.device) -> None:
     p, hidden = 5, 7
     parameters = {
-        "hidden": torch.from_numpy(rng.standard_normal((2, 2 * p, hidden))).to(device),
-        "output": torch.from_numpy(rng.standard_normal((2, hidden, p))).to(device),
+        "hidden": torch.from_numpy(rng.standard_normal((2, 3, 2 * p, hidden))).to(device),
+        "output": torch.from_numpy(rng.standard_normal((2, 3, hidden, p))).to(device),
     }
     pairs = torch.from_numpy(rng.integers(p, size=(2, 11, 2))).to(device)
     one_hot = torch.nn.functional.one_hot(pairs, p).flatten(2).double()
-    expected = torch.einsum(
-        "rnh,rhp->rnp", torch.einsum("rni,rih->rnh", one_hot, parameters["hidden"]) ** 2, parameters["output"]
-    )
+    units = torch.einsum("tni,tlih->tlnh", one_hot, parameters["hidden"]) ** 2
+    expected = torch.einsum("tlnh,tlhp->tlnp", units, parameters["output"])
     torch.testing.assert_close(models.quadratic(parameters, pairs), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("penalty", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_many_decays_at_once_are_each_one_alone(name: str, penalty: bool, rng: np.random.Generator, device: torch.device) -> None:
+    """torch.optim's own weight_decay serves one λ, the engine's a batch of them."""
+    problem, steps = linear_problem(rng, device), batches(rng, device)
+    decays = torch.tensor([0.0, 0.01, 0.3, 2.0], dtype=torch.float64, device=device)
+    together = fitted(problem, steps, name, decays, penalty=penalty)
+    for index, decay in enumerate(decays.tolist()):
+        alone = fitted(problem, steps, name, decay, penalty=penalty)
+        for key, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+        for key, value in alone.history.items():
+            torch.testing.assert_close(together.history[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+
+
+def test_many_decays_of_a_network_are_each_one_alone(rng: np.random.Generator) -> None:
+    section = Modular(2, 5, 30, 0.01, 0.95, ModularOptimizers(Adam(0.9, 0.98, 1e-5)), ModularSystem(16, 0.5, 0.5, 10))
+    problem = problems.build("modular", data.modular(section, 3), torch.device("cpu"))
+    decays = torch.tensor([0.0, 3.0], dtype=torch.float64)
+    together = fitted(problem, [None] * 30, "adamw", decays)
+    for index, decay in enumerate(decays.tolist()):
+        alone = fitted(problem, [None] * 30, "adamw", decay)
+        for key, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+
+
+def test_a_decay_that_overflows_leaves_the_others_alone(rng: np.random.Generator, device: torch.device) -> None:
+    problem, steps = linear_problem(rng, device), batches(rng, device)
+    tame = torch.tensor([0.0, 0.3], dtype=torch.float64, device=device)
+    wild = torch.tensor([0.0, 1e250, 0.3], dtype=torch.float64, device=device)
+    alone, beside = fitted(problem, steps, "sgd", tame), fitted(problem, steps, "sgd", wild)
+    assert beside.diverged.any(0).tolist() == [False, True, False]
+    torch.testing.assert_close(beside.parameters["weight"][:, [0, 2]], alone.parameters["weight"], atol=TOLERANCE, rtol=0)
 
 
 def test_line_prints_the_tutorials_ten_losses(settings: Params, line_arrays: dict[str, NDArray]) -> None:
@@ -207,8 +246,8 @@ def test_line_prints_the_tutorials_ten_losses(settings: Params, line_arrays: dic
             losses.append(sum(error * error for error in errors) / 4)
             slope = sum(2 * error * x for error, x in zip(errors, xs, strict=True)) / 4
             w, b = w - 0.1 * (slope + 0.01 * w), b - 0.1 * (sum(2 * error for error in errors) / 4 + 0.01 * b)
-        np.testing.assert_allclose(fit.history["train_loss"][run, :10], losses, rtol=1e-11)
-        assert [float(fit.parameters["weight"][run, 0]), float(fit.parameters["bias"][run])] == pytest.approx(
+        np.testing.assert_allclose(fit.history["train_loss"][run, 0, :10], losses, rtol=1e-11)
+        assert [float(fit.parameters["weight"][run, 0, 0]), float(fit.parameters["bias"][run, 0])] == pytest.approx(
             [w, b], abs=TOLERANCE
         )
 

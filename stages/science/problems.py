@@ -1,6 +1,6 @@
 """From a study's arrays to tensors on a device, ready for training.
 
-Shapes: R runs, n rows, d inputs, p the modulus.
+Shapes: T trials, n rows, d inputs, p the modulus.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from stages.science.models import Parameters
 from stages.science.studies import STUDIES
 
 Model = Callable[[Parameters, Tensor], Tensor]
-Split = tuple[Tensor, Tensor]  # inputs (R, n, d) and targets (R, n) or one-hot (R, n, p)
+Split = tuple[Tensor, Tensor]  # inputs (T, n, d) and targets (T, n) or one-hot (T, n, p)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Problem:
     curvature: float  # c of the data loss (c/2)·mean (ŷ − y)²
     train: Split
     val: Split
-    start: Parameters
+    start: Parameters  # (T, …) each
     weights: tuple[str, ...]  # make up weight_norm; the bias never does
     decays: tuple[str, ...]
     classification: bool
@@ -38,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The batches of one arm, in order: each run's row indices (R, b), or None for all rows."""
+    """The batches of one arm, in order: each trial's row indices (T, b), or None for all rows."""
 
     batches: Sequence[Tensor | None]
     evaluate_every: int  # steps
@@ -52,7 +52,7 @@ def schedule(arrays: Mapping[str, NDArray], section: Any, device: torch.device) 
         return Schedule([None] * section.epochs, section.evaluate_every, 1, full_batch=True)
     if "steps" in arrays:
         return Schedule([None] * int(arrays["steps"]), int(arrays["evaluate_every"]), 1, full_batch=True)
-    order, size = torch.from_numpy(arrays["order"]).to(device), int(arrays["batch_size"])  # (R, E, n)
+    order, size = torch.from_numpy(arrays["order"]).to(device), int(arrays["batch_size"])  # (T, E, n)
     batches = [rows for epoch in order.unbind(1) for rows in epoch.split(size, dim=1)]  # the last of an epoch shorter
     steps_per_epoch = len(batches) // order.shape[1]
     return Schedule(batches, steps_per_epoch, steps_per_epoch, full_batch=steps_per_epoch == 1)

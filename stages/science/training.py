@@ -1,18 +1,19 @@
-"""One loop for any model, optimiser and decay; all runs of a batch advance together.
+"""One loop for any model, optimiser and decay; all runs of a batch, trials × decays, advance together.
 
-Shapes: R runs (a trial each), n rows, b rows a batch, K evaluations.
+Shapes: T trials, L decays, n rows, b rows a batch, K evaluations.
 
-Weight decay has two forms here, for the same λ:
+For the same λ weight decay has two forms here, tested against each other:
   penalty      the loss gains (λ/2)·Σ‖w‖² and the optimiser knows nothing of it;
-  otherwise    the optimiser's own `weight_decay`: coupled in SGD and Adam (λw joins the gradient, before momentum and
-               moments, so it equals the penalty), decoupled in AdamW (w ← (1 − lr·λ)·w, then the Adam step).
+  otherwise    the optimiser's `weight_decay`: coupled in SGD and Adam (λw joins the gradient, before momentum and moments,
+               so it equals the penalty), decoupled in AdamW (w ← (1 − lr·λ)·w, then the Adam step). One λ is given to
+               torch.optim itself; several, one a run, are applied around its step, which takes but one.
 The parameters that `decays` names decay; all others go into a parameter group of their own, with weight_decay 0.
 """
 
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,10 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 
 @dataclass(frozen=True)
 class Fit:
-    parameters: Parameters  # at the end, a leading run axis on each
-    history: dict[str, Tensor]  # (R, K) each, losses without the penalty
+    parameters: Parameters  # at the end, (T, L, …) each
+    history: dict[str, Tensor]  # (T, L, K) each, losses without the penalty
     steps: list[int]  # the K evaluated steps, 0 first
-    diverged: Tensor  # (R,) bool
+    diverged: Tensor  # (T, L) bool
 
 
 def fit(
@@ -41,22 +42,29 @@ def fit(
     *,
     optimizer: str,
     settings: dict[str, Any],
-    weight_decay: float,
+    weight_decay: float | Tensor,
     penalty: bool = False,
     evaluate_every: int,
     report: Callable[[int, dict[str, Tensor]], None] = lambda step, measured: None,
 ) -> Fit:
-    """Train all runs from `problem.start` on `batches` (row indices (R, b), or None for all rows), one step each.
+    """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
 
-    `report` is called with each evaluation, every `evaluate_every` steps and at the first and last.
+    `weight_decay` is a number, or a tensor (L,). `settings` are the optimiser's, its lr among them. `report` is called
+    with each evaluation, every `evaluate_every` steps and at the first and last.
     """
-    parameters = {name: value.clone().requires_grad_() for name, value in problem.start.items()}
+    several = isinstance(weight_decay, Tensor)
+    decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
+    parameters = {
+        name: value[:, None].expand(-1, len(decays), *value.shape[1:]).clone().requires_grad_()
+        for name, value in problem.start.items()
+    }
     decayed = [parameters[name] for name in problem.decays]
     exempt = [parameters[name] for name in parameters if name not in problem.decays]
-    groups = [{"params": decayed, "weight_decay": 0.0 if penalty else weight_decay}]
+    groups = [{"params": decayed, "weight_decay": 0.0 if penalty or several else weight_decay}]
     if exempt:
         groups.append({"params": exempt, "weight_decay": 0.0})
     update = _update(optimizer, groups, settings)
+    of_run = {id(weights): decays.to(weights).view(-1, *[1] * (weights.ndim - 2)) for weights in decayed}  # (L, 1, …)
 
     evaluations, steps = [measure(problem, parameters)], [0]
     report(0, evaluations[0])
@@ -64,29 +72,31 @@ def fit(
         inputs, targets = problem.train if rows is None else (take(problem.train[0], rows), take(problem.train[1], rows))
         objective = squared_error(problem.model(parameters, inputs), targets, problem.curvature).sum()
         if penalty:
-            objective = objective + weight_decay / 2 * sum(weights.square().sum() for weights in decayed)
+            objective = objective + sum((of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed)
         for value, gradient in zip(parameters.values(), torch.autograd.grad(objective, list(parameters.values())), strict=True):
             value.grad = gradient
+        if several and not penalty:
+            _decay(decayed, of_run, decoupled=optimizer == "adamw", lr=settings["lr"])
         update()
         if step % evaluate_every == 0 or step == len(batches):
             evaluations.append(measure(problem, parameters))
             steps.append(step)
             report(step, evaluations[-1])
-    history = {name: torch.stack([measured[name] for measured in evaluations], dim=1) for name in evaluations[0]}
+    history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
     final = {name: value.detach() for name, value in parameters.items()}
     return Fit(final, history, steps, _diverged(problem, history["train_loss"]))
 
 
 @torch.no_grad()
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
-    """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over all weights and no bias.  (R,) each"""
+    """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over all weights and no bias.  (T, L) each"""
     measured = {}
     for split, (inputs, targets) in (("train", problem.train), ("val", problem.val)):
         predictions = problem.model(parameters, inputs)
         measured[f"{split}_loss"] = squared_error(predictions, targets, problem.curvature)
         if problem.classification:
             measured[f"{split}_accuracy"] = accuracy(predictions, targets)
-    squares = [parameters[name].square().flatten(1).sum(1) for name in problem.weights]
+    squares = [parameters[name].square().flatten(2).sum(2) for name in problem.weights]
     measured["weight_norm"] = torch.stack(squares).sum(0).sqrt()
     return measured
 
@@ -101,11 +111,21 @@ def device() -> torch.device:
         raise UserError(f"{DEVICE_VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
 
 
+@torch.no_grad()
+def _decay(decayed: Sequence[Tensor], of_run: Mapping[int, Tensor], *, decoupled: bool, lr: float) -> None:
+    """What torch.optim does with one `weight_decay`, for one a run."""
+    for weights in decayed:
+        if decoupled:
+            weights.mul_(1 - lr * of_run[id(weights)])
+        else:
+            weights.grad.addcmul_(of_run[id(weights)], weights)  # type: ignore[union-attr]
+
+
 def _diverged(problem: Problem, train_loss: Tensor) -> Tensor:
-    """Not finite, or a thousand times worse than both the start and predicting zero."""
+    """Not finite, or a thousand times worse than both the start and predicting zero.  (T, L, K) → (T, L)"""
     targets = problem.train[1]
-    reference = torch.maximum(train_loss[:, 0], squared_error(torch.zeros_like(targets), targets, problem.curvature))
-    return ~(train_loss[:, -1] <= 1e3 * reference)
+    zero = squared_error(torch.zeros_like(targets)[:, None], targets, problem.curvature)  # (T, 1)
+    return ~(train_loss[..., -1] <= 1e3 * torch.maximum(train_loss[..., 0], zero))
 
 
 def _update(optimizer: str, groups: list[dict[str, Any]], settings: dict[str, Any]) -> Callable[[], None]:
