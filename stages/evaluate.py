@@ -35,7 +35,7 @@ PAIRS = {  # rows compared trial by trial
 def main(study: str) -> None:
     facts, settings = STUDIES[study], params.load()
     arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
-    arrays = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    arrays = storage.in_float64(arrays)
     runs = read_runs(study)
     if facts.classification:
         rows = {name: measured(run) for name, run in runs.items()} | references.chance(arrays)
@@ -71,7 +71,7 @@ def read_runs(study: str) -> dict[str, Arrays]:
         stored = storage.load_arrays(Path("data", study, f"{arm}.npz"), expected, stage=f"train@{study}-{arm}")
         for row in rows:
             own = {key.removeprefix(f"{row}."): value for key, value in stored.items() if key.startswith(f"{row}.")}
-            runs[row] = {key: value.astype(np.float64) if value.dtype == np.float32 else value for key, value in own.items()}
+            runs[row] = storage.in_float64(own)
     return runs
 
 

@@ -1,7 +1,10 @@
-"""metrics/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png."""
+"""`arms`: metrics/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png.
+`sweep`: metrics/<study>_sweep.json and metrics/<study>_sweep.csv → plots/<study>_sweep.png.
+"""
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages import command
@@ -9,33 +12,45 @@ from stages.science import figures, storage
 from stages.science.studies import STUDIES
 
 
-def main(study: str) -> None:
+def main(study: str, what: str) -> None:
+    if what == "sweep":
+        drawn = {f"{study}_sweep": sweep(study)}
+    else:
+        drawn = {f"{study}/{name}": figure for name, figure in arms(study).items()}
+    for name, figure in drawn.items():
+        storage.save_bytes(Path("plots", f"{name}.png"), figures.png(figure))
+
+
+def arms(study: str) -> dict[str, Figure]:
     rows = [row for runs in STUDIES[study].arms.values() for row in runs]
     metrics = storage.load_metrics(Path("metrics", f"{study}.json"), rows, stage=f"evaluate@{study}")
     table = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", "val_loss"), stage=f"evaluate@{study}")
     arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
 
     if study == "line":
-        drawn = {
+        return {
             "curves": figures.curves(table, metrics, {}, x="epoch"),
             "adam": figures.curves(table, metrics, {}, x="epoch", suffix="_adam"),
             "fit": figures.line_fit(arrays, metrics),
         }
-    elif study == "wide":
+    if study == "wide":
         final = {arm: trained_weights(arm) for arm in STUDIES[study].arms}
         truth = float(arrays["true_weight"][0, 0])
-        drawn = {
+        return {
             "curves": figures.curves(table, metrics, {"null": "best constant", "ridge": "ridge at the same λ"}, x="epoch"),
             "weights": figures.wide_weights(arrays["start_weight"], final, truth, metrics),
             "parts": figures.wide_parts(metrics),
         }
-    else:
-        drawn = {
-            "curves": figures.curves(table, metrics, {"null": "chance"}, x="step", log_x=True),
-            "accuracy": figures.modular_accuracy(table, metrics),
-        }
-    for name, figure in drawn.items():
-        storage.save_bytes(Path("plots", study, f"{name}.png"), figures.png(figure))
+    return {
+        "curves": figures.curves(table, metrics, {"null": "chance"}, x="step", log_x=True),
+        "accuracy": figures.modular_accuracy(table, metrics),
+    }
+
+
+def sweep(study: str) -> Figure:
+    table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), ("weight_decay", "theory"), stage=f"sweep@{study}")
+    summary = storage.load_metrics(Path("metrics", f"{study}_sweep.json"), (), stage=f"sweep@{study}")
+    return figures.sweep(table, summary)
 
 
 def trained_weights(arm: str) -> NDArray:
@@ -46,4 +61,4 @@ def trained_weights(arm: str) -> NDArray:
 
 
 if __name__ == "__main__":
-    command.run(main, list(STUDIES))
+    command.run(main, list(STUDIES), ["arms", "sweep"])

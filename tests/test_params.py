@@ -54,6 +54,11 @@ def test_the_shipped_file_is_read_as_it_is_written(settings: params.Params) -> N
         ("line.trials", 0, "params.yaml: line.trials: expected an integer ≥ 1, got 0"),
         ("line.system.train_x", [], "params.yaml: line.system.train_x: expected a list of at least one number, got []"),
         ("line.system.train_x", [1, "b"], "params.yaml: line.system.train_x[1]: expected a number, got 'b'"),
+        ("wide.sweep", [], "params.yaml: wide.sweep: expected a list of at least one number, got []"),
+        ("wide.sweep", [0, 2, 1], "params.yaml: wide.sweep: expected 0 and then ascending λ, got [0, 2, 1]"),
+        ("wide.sweep", [0, 1, 1], "params.yaml: wide.sweep: expected 0 and then ascending λ, got [0, 1, 1]"),
+        ("wide.sweep", [1, 2], "params.yaml: wide.sweep: expected 0 and then ascending λ, got [1, 2]"),
+        ("wide.sweep", [0, -1], "params.yaml: wide.sweep[1]: expected a number ≥ 0, got -1"),
         ("modular.system.train_fraction", 1, "params.yaml: modular.system.train_fraction: expected a number > 0 and < 1, got 1"),
     ],
 )

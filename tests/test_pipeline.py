@@ -149,7 +149,7 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "+wide.lrr=1", check=False)
         assert result.returncode != 0
-        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, got 'lrr'"
+        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, got 'lrr'"
         assert f"error: params.yaml: wide: {expected}" in result.stderr.splitlines()
     finally:
         reproduced.run("git", "checkout", "-q", ".")
@@ -217,7 +217,7 @@ def test_a_run_that_diverges_everywhere_fails_and_names_its_numbers(reproduced: 
         reproduced.run("git", "checkout", "-q", ".")
 
 
-@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide")])
+@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide", "arms")])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
 def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str, reproduced: Clone) -> None:
     path = reproduced.path / "data" / "wide.npz"
@@ -239,7 +239,7 @@ def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str
 
 @pytest.mark.parametrize("name", ["metrics/wide.json", "metrics/wide_curves.csv"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"wd": 1}', b"a,b\n1,2,3\n", b"\xff\xfe", None], ids=str)
-@pytest.mark.parametrize("words", [("stages.plot", "wide"), ("stages.overview",)], ids=str)
+@pytest.mark.parametrize("words", [("stages.plot", "wide", "arms"), ("stages.overview",)], ids=str)
 def test_a_foreign_result_is_named_in_one_line(
     words: tuple[str, ...], content: bytes | None, name: str, reproduced: Clone
 ) -> None:
@@ -270,7 +270,7 @@ def test_another_studys_file_is_refused(reproduced: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true"), ("stages.evaluate",)]
+    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true", "arms"), ("stages.evaluate",)]
 )
 def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], reproduced: Clone) -> None:
     result = stage(reproduced, *words)

@@ -166,6 +166,32 @@ def modular_accuracy(table: Table, metrics: Metrics) -> Figure:
     return figure
 
 
+def sweep(table: Table, summary: Mapping[str, float]) -> Figure:
+    """Validation and training loss at the end, over λ: each trial a point, the mean a line, theory where it is exact."""
+    figure = Figure(figsize=(9, 4))
+    panels = figure.subplots(1, 2)
+    grid, runs = _by_decay(table)
+    smallest = grid[1] if len(grid) > 1 else 1.0
+    points = {"color": DECAY, "alpha": 0.25, "markersize": 5}
+    for axes, name in zip(panels, ("val_loss", "train_loss"), strict=True):
+        labels = ("a trial", "mean over trials") if axes is panels[0] else (None, None)
+        axes.plot(_column(table, "weight_decay"), _column(table, name), ".", label=labels[0], **points)
+        axes.plot(grid, _means(runs, name), color=DECAY, marker="o", markersize=4, label=labels[1])
+        axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+        axes.set(xlim=(-0.2 * smallest, 1.3 * grid[-1]), yscale="log", xlabel="λ")
+    style = {"linestyle": "", "marker": "D", "markersize": 6, "markerfacecolor": "none", "color": BLACK}
+    panels[0].plot(grid, _means(runs, "theory"), label="theory", **style)
+    panels[0].axhline(summary["val_loss_of_null"], color=BLACK, linewidth=1, linestyle=":", label="best constant")
+    panels[0].axvline(
+        summary["best_lambda"], color=DECAY, linewidth=1, linestyle="--", label=f"best λ = {summary['best_lambda']:g}"
+    )
+    at = [summary[f"val_loss_at_{place}"] for place in ("zero", "best", "end")]
+    panels[0].set(ylabel="validation loss", title="Validation: " + " → ".join(f"{loss:.3g}" for loss in at))
+    panels[1].set(ylabel="training loss", title="Training: too much λ underfits")
+    figure.legend(loc="outside lower center", ncols=5)
+    return figure
+
+
 def overview(tables: Mapping[str, Table], metrics: Mapping[str, Metrics], panels: Mapping[str, tuple[str, str]]) -> Figure:
     """One panel a study: validation with and without decay."""
     figure = Figure(figsize=(11, 3.4))
@@ -180,6 +206,22 @@ def overview(tables: Mapping[str, Table], metrics: Mapping[str, Metrics], panels
             _log_steps(axes, curve(tables[study], "wd")[x])
         axes.legend()
     return figure
+
+
+def _column(table: Table, name: str) -> NDArray:
+    return np.array([np.nan if row[name] is None else row[name] for row in table], dtype=float)
+
+
+def _means(runs: Sequence[Table], name: str) -> list[float]:
+    """The mean over the trials at each λ, NaN where all of them diverged."""
+    columns = [_column(rows, name) for rows in runs]
+    return [float(np.nanmean(column)) if not np.isnan(column).all() else np.nan for column in columns]
+
+
+def _by_decay(table: Table) -> tuple[list[float], list[Table]]:
+    """The grid of a sweep's table, and the rows at each λ."""
+    grid = sorted({row["weight_decay"] for row in table})
+    return grid, [[row for row in table if row["weight_decay"] == decay] for decay in grid]
 
 
 def _label(metrics: Metrics, run: str) -> str:

@@ -1,6 +1,7 @@
 """params.yaml → frozen, validated dataclasses. The classes below are the schema; every error names key, rule and value."""
 
 import functools
+import itertools
 import math
 import reprlib
 from collections.abc import Callable
@@ -32,6 +33,10 @@ Fraction = Annotated[float, Rule("a number > 0 and < 1", lambda x: 0 < x < 1)]
 Accuracy = Annotated[float, Rule("a number > 0 and ≤ 1", lambda x: 0 < x <= 1)]
 Seed = Annotated[int, Rule("an integer ≥ 0", lambda x: x >= 0)]
 Count = Annotated[int, Rule("an integer ≥ 1", lambda x: x >= 1)]
+Grid = Annotated[
+    tuple[NonNegative, ...],
+    Rule("0 and then ascending λ", lambda grid: grid[0] == 0 and all(a < b for a, b in itertools.pairwise(grid))),
+]
 Modulus = Annotated[int, Rule("an integer ≥ 2", lambda x: x >= 2)]
 
 
@@ -98,6 +103,7 @@ class Line:
     wd: NonNegative
     optimizers: LineOptimizers
     system: LineSystem
+    sweep: Grid
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Wide:
     lr: Positive
     optimizers: WideOptimizers
     system: WideSystem
+    sweep: Grid
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,12 @@ def _checked(value: Any, kind: Any, path: str, key: str) -> Any:
             if name not in value:
                 raise UserError(f"{path}: {dotted}: expected {_expected(hints[name])}, got nothing")
         return kind(**{name: _checked(value[name], hints[name], path, dotted) for name, dotted in names.items()})
+    if get_origin(get_args(kind)[0]) is tuple:
+        items, rule = get_args(kind)
+        grid = _checked(value, items, path, key)
+        if not rule.holds(grid):
+            raise UserError(f"{here}: expected {rule.expected}, got {_short(value)}")
+        return grid
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value:
             raise UserError(f"{here}: expected {_expected(kind)}, got {_short(value)}")

@@ -35,6 +35,11 @@ class Problem:
     def from_zero(self) -> "Problem":
         return replace(self, start={name: torch.zeros_like(value) for name, value in self.start.items()})
 
+    def trials(self, first: int, last: int) -> "Problem":
+        """The problem of a range of trials alone."""
+        train, val = ((inputs[first:last], targets[first:last]) for inputs, targets in (self.train, self.val))
+        return replace(self, train=train, val=val, start={name: value[first:last] for name, value in self.start.items()})
+
 
 @dataclass(frozen=True)
 class Schedule:

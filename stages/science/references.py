@@ -1,15 +1,15 @@
 """Rows without training: ridge at the same λ, the best constant, the true weights; and exact parts of trained ones.
 
-Shapes: R trials, n rows, d inputs. `arrays` is a linear study's file, in float64.
+Shapes: R trials, n rows, d inputs. `arrays` is a linear study's file, in float64 (`storage.in_float64`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.science import theory
-from stages.science.studies import Study
+from stages.science.studies import STUDIES, Study
 from stages.science.summaries import r_squared
 
 Arrays = Mapping[str, NDArray]
@@ -118,6 +118,23 @@ def descent(arrays: Arrays, study: Study, steps: NDArray, *, weight_decay: float
             histories[f"{split}_loss"].append(losses)
         histories["weight_norm"].append(np.linalg.norm(path[:, :-1], axis=1))
     return {name: np.array(each) for name, each in histories.items()}
+
+
+def expected_val_losses(study: str, arrays: Arrays, decays: Sequence[float], *, lr: float, momentum: float) -> NDArray:
+    """What theory expects of each trial at each λ.  (T, L)
+
+    `line`, on full batches: gradient descent in closed form. `wide`: the exact parts of the error plus the noise, an
+    expectation over start and noise that the trials' own draws and their validation rows scatter about.
+    """
+    columns = []
+    for weight_decay in decays:
+        if study == "wide":
+            parts = excess_parts(arrays, weight_decay=weight_decay, lr=lr, momentum=momentum)
+            columns.append(sum(parts.values()) + float(arrays["noise"]) ** 2 / 2)
+        else:
+            end = np.array([len(arrays["order"][0])])
+            columns.append(descent(arrays, STUDIES[study], end, weight_decay=weight_decay, lr=lr)["val_loss"][:, 0])
+    return np.stack(columns, axis=1)
 
 
 def batches(arrays: Arrays, trial: int) -> list[NDArray]:

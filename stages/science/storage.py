@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from stages.science.errors import UserError
 
 GRID_BITS = 20
-NOISE = 1e-18  # what is smaller, in a text, is rounding noise: of a loss of order one, or of a zero
+NOISE = 5e-16  # what is smaller, in a text, is rounding noise beside losses and weights of order one
 
 
 def on_grid(weights: ArrayLike) -> NDArray[np.float32]:
@@ -86,17 +86,22 @@ def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact:
     return arrays
 
 
+def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The arrays with their numbers in double precision; integers as they are."""
+    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+
+
 def save_json(path: Path, tree: Mapping[str, Any]) -> None:
     """Sorted keys, six significant digits, noise as 0. Raises ValueError at a number that is not finite."""
     text = json.dumps(_rounded(tree), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     _replace(path, f"{text}\n".encode())
 
 
-def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, dict[str, float]]:
+def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, Any]:
     """Read a metrics file that must have these rows. Raises UserError where it is missing, damaged or another's."""
     try:
         tree = json.loads(_read(path, stage))
-        missing = [row for row in rows if not isinstance(tree[row], dict)]
+        missing = [row for row in rows if not isinstance(tree[row], dict)] if isinstance(tree, dict) else ["(any)"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _foreign(path, stage, error) from error
     if missing:

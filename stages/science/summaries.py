@@ -5,7 +5,7 @@ with the standard error beside each, `<name>_se` (left out where fewer than two 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
 
 def summarise(values: Values) -> dict[str, float]:
     return {key: number for name, each in values.items() for key, number in mean_and_error(name, each).items()}
+
+
+def best_decays(means: Sequence[Mapping[str, float]]) -> tuple[int, int]:
+    """Of ascending λ, each with `val_loss` and `val_loss_se`: the best, and the largest within the best's standard error."""
+    losses = [mean["val_loss"] for mean in means]
+    best = losses.index(min(losses))
+    bound = losses[best] + means[best].get("val_loss_se", 0.0)
+    return best, max(index for index, loss in enumerate(losses) if loss <= bound)
 
 
 def difference(one: Values, other: Values, names: tuple[str, ...] = ("train_loss", "val_loss")) -> dict[str, float]:

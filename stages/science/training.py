@@ -13,6 +13,7 @@ The parameters that `decays` names decay; all others go into a parameter group o
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,44 @@ def fit(
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
     final = {name: value.detach() for name, value in parameters.items()}
     return Fit(final, history, steps, _diverged(problem, history["train_loss"]))
+
+
+def fit_in_chunks(
+    problem: Problem,
+    batches: Sequence[Tensor | None],
+    *,
+    runs_at_once: int,
+    weight_decay: Tensor,
+    progress: Callable[[int], Any],
+    **options: Any,
+) -> Fit:
+    """`fit`, so many runs at a time (whole trials, at least one), which bounds the memory whatever the number of runs.
+
+    Where a device is out of memory half as many are tried, and that is said once. `progress(total)` is a context manager
+    that reports all chunks' steps as one.
+    """
+    trials, fits, first = len(problem.train[1]), [], 0
+    size = max(1, runs_at_once // len(weight_decay))
+    with progress(len(batches) * trials) as report:
+        while first < trials:
+            last = min(first + size, trials)
+            own = [rows if rows is None else rows[first:last] for rows in batches]
+
+            def shown(step: int, measured: dict[str, Tensor], first: int = first, last: int = last) -> None:
+                report(first * len(batches) + step * (last - first), measured)
+
+            try:
+                fits.append(fit(problem.trials(first, last), own, weight_decay=weight_decay, report=shown, **options))
+            except torch.OutOfMemoryError:
+                if last - first == 1:
+                    raise
+                size = (last - first) // 2
+                print(f"out of memory with {last - first} trials at once: going on with {size}", file=sys.stderr)
+                continue
+            first = last
+    parameters = {name: torch.cat([each.parameters[name] for each in fits]) for name in fits[0].parameters}
+    history = {name: torch.cat([each.history[name] for each in fits]) for name in fits[0].history}
+    return Fit(parameters, history, fits[0].steps, torch.cat([each.diverged for each in fits]))
 
 
 @torch.no_grad()

@@ -1,0 +1,138 @@
+"""The sweep: equal to the arms at their λ, indifferent to its chunks and to neighbours that diverge, honest about its best."""
+
+import csv
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stages.science import data, problems, references, storage, summaries, training
+from stages.science.params import Params
+
+ROOT = Path(__file__).resolve().parent.parent
+TOLERANCE = 1e-12  # the same arithmetic in another order
+
+
+def swept(arrays: dict[str, NDArray], settings: Params, decays: list[float], runs_at_once: int = 10_000) -> training.Fit:
+    problem = problems.build("wide", arrays, torch.device("cpu"))
+    schedule = problems.schedule(arrays, settings.wide.optimizers.sgd, torch.device("cpu"))
+    return training.fit_in_chunks(
+        problem,
+        schedule.batches,
+        runs_at_once=runs_at_once,
+        optimizer="sgd",
+        settings={"lr": settings.wide.lr},
+        weight_decay=torch.tensor(decays, dtype=torch.float64),
+        evaluate_every=schedule.evaluate_every,
+        progress=lambda total: nullcontext(lambda step, measured: None),
+    )
+
+
+def summary(study: str) -> dict[str, Any]:
+    return json.loads((ROOT / "metrics" / f"{study}_sweep.json").read_text(encoding="utf-8"))
+
+
+def table(study: str) -> list[dict[str, str]]:
+    with (ROOT / "metrics" / f"{study}_sweep.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_swept_run_is_the_arm_at_its_decay(settings: Params, wide_arrays: dict[str, NDArray]) -> None:
+    """The arm's λ goes through torch.optim's own weight_decay; trial by trial, before rounding."""
+    together = swept(wide_arrays, settings, [0.0, 1.0, 3.0, 10.0])
+    problem = problems.build("wide", wide_arrays, torch.device("cpu"))
+    schedule = problems.schedule(wide_arrays, settings.wide.optimizers.sgd, torch.device("cpu"))
+    for index, decay in ((0, 0.0), (2, 3.0)):
+        arm = training.fit(
+            problem, schedule.batches, optimizer="sgd", settings={"lr": settings.wide.lr}, weight_decay=decay, evaluate_every=4
+        )
+        for name, value in arm.parameters.items():
+            torch.testing.assert_close(together.parameters[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+        for name, value in arm.history.items():
+            torch.testing.assert_close(together.history[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("study", ["line", "wide"])
+def test_the_committed_table_has_the_committed_arms_in_it(study: str, settings: Params) -> None:
+    """Six digits each, averaged: 1e-5."""
+    metrics = json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))
+    for arm, decay in (("baseline", settings.baseline), ("wd", settings.line.wd if study == "line" else settings.wd)):
+        rows = [row for row in table(study) if float(row["weight_decay"]) == decay]
+        assert len(rows) == settings.at(study).trials
+        for name in ("train_loss", "val_loss", "weight_norm"):
+            assert np.mean([float(row[name]) for row in rows]) == pytest.approx(metrics[arm][name], rel=1e-5)
+
+
+def test_chunks_change_nothing(settings: Params, wide_arrays: dict[str, NDArray]) -> None:
+    whole, single = (swept(wide_arrays, settings, [0.0, 3.0], runs_at_once=size) for size in (10_000, 1))
+    for name, value in whole.history.items():
+        torch.testing.assert_close(single.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_halves_the_chunk_and_says_so_once(
+    settings: Params, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, fit = swept(wide_arrays, settings, [0.0, 3.0]), training.fit
+
+    def small(problem: problems.Problem, *arguments: Any, **options: Any) -> training.Fit:
+        if len(problem.train[1]) > 10:
+            raise torch.OutOfMemoryError
+        return fit(problem, *arguments, **options)
+
+    monkeypatch.setattr(training, "fit", small)
+    found = swept(wide_arrays, settings, [0.0, 3.0])
+    assert capsys.readouterr().err == "out of memory with 16 trials at once: going on with 8\n"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Params, wide_arrays: dict[str, NDArray]) -> None:
+    alone, beside = swept(wide_arrays, settings, [0.0, 3.0]), swept(wide_arrays, settings, [0.0, 3.0, 1e4, 1e200])
+    assert beside.diverged.all(0).tolist() == [False, False, True, True]
+    assert not beside.diverged[:, :2].any()
+    for name, value in alone.history.items():
+        torch.testing.assert_close(beside.history[name][:, :2], value, atol=TOLERANCE, rtol=0)
+
+
+def test_the_best_decay_is_the_lowest_mean_and_the_largest_within_its_error() -> None:
+    losses = [5.0, 2.0, 1.0, 1.2, 1.3, 4.0]
+    means = [{"val_loss": loss, "val_loss_se": 0.25} for loss in losses]
+    assert summaries.best_decays(means) == (2, 3)
+    assert summaries.best_decays([{"val_loss": 1.0}, {"val_loss": 2.0}]) == (0, 0)
+
+
+def test_wides_curve_is_a_u_that_theory_expects(settings: Params) -> None:
+    found = summary("wide")
+    assert found["val_loss_at_best"] < found["val_loss_at_end"] < found["val_loss_at_zero"]
+    assert found["best_lambda"] <= found["best_lambda_1se"]
+    assert found["max_abs_z"] < 4
+    assert found["theory_lambda"] == pytest.approx(200 * 0.01**2 / (20 * 200 * 0.01**2))
+    training_losses = [
+        np.mean([float(row["train_loss"]) for row in table("wide") if float(row["weight_decay"]) == decay])
+        for decay in settings.wide.sweep
+    ]
+    assert np.all(np.diff(training_losses) > 0)
+
+
+def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Params) -> None:
+    """400 small systems trained by hand, in NumPy: the mean validation loss is the mean expectation within four errors."""
+    section = replace(settings.wide, trials=400, system=replace(settings.wide.system, inputs=20, train_rows=8, val_rows=50))
+    arrays = storage.in_float64(data.wide(section, 5))
+    expected = references.expected_val_losses("wide", arrays, [2.0], lr=0.05, momentum=0.0)[:, 0]
+    losses = []
+    for trial in range(400):
+        w, b = arrays["start_weight"][trial].copy(), 0.0
+        x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
+        for epoch in arrays["order"][trial]:
+            for rows in (epoch[:5], epoch[5:]):
+                error = x[rows] @ w + b - y[rows]
+                w, b = w - 0.05 * (x[rows].T @ error / len(rows) + 2.0 * w), b - 0.05 * error.mean()
+        losses.append(np.mean((arrays["val_inputs"][trial] @ w + b - arrays["val_targets"][trial]) ** 2) / 2)
+    gaps = np.array(losses) - expected
+    assert abs(gaps.mean()) < 4 * gaps.std(ddof=1) / 20
