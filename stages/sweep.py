@@ -30,6 +30,8 @@ def main(study: str) -> None:
     section, run = settings.at(study), facts.arms["baseline"]["baseline"]
     optimizer, device = settings.at(f"{study}.optimizers.{run.optimizer}"), training.device()
     problem, schedule = problems.build(study, arrays, device), problems.schedule(arrays, optimizer, device)
+    if run.optimizer == "sgd":  # and no other: see what `project` needs
+        problem = problems.project(problem)
     grid = torch.tensor(section.sweep, dtype=torch.float64, device=device)
     fitted = training.fit_in_chunks(
         problem,

@@ -216,6 +216,29 @@ def test_many_decays_of_a_network_are_each_one_alone(rng: np.random.Generator) -
             torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["sgd", "momentum"])
+def test_the_span_of_rows_and_start_is_all_that_sgd_sees(name: str, rng: np.random.Generator, device: torch.device) -> None:
+    problem, steps = linear_problem(rng, device, rows=12, inputs=40), batches(rng, device)
+    decays = torch.tensor([0.0, 0.3, 2.0], dtype=torch.float64, device=device)
+    projected = problems.project(problem)
+    assert projected.train[0].shape == (3, 12, 13)
+    full, inside = fitted(problem, steps, name, decays), fitted(projected, steps, name, decays)
+    for key, value in full.history.items():
+        torch.testing.assert_close(inside.history[key], value, atol=1e-10, rtol=1e-10)  # two QR of condition number ten
+    torch.testing.assert_close(inside.parameters["bias"], full.parameters["bias"], atol=1e-10, rtol=0)
+
+
+def test_adam_sees_more_than_the_span(rng: np.random.Generator) -> None:
+    problem = linear_problem(rng, torch.device("cpu"), rows=12, inputs=40)
+    full, inside = (fitted(each, [None] * 60, "adam", 0.3) for each in (problem, problems.project(problem)))
+    assert float((full.history["val_loss"] - inside.history["val_loss"]).abs().max()) > 1e-3
+
+
+def test_a_narrow_problem_is_left_as_it_is(rng: np.random.Generator) -> None:
+    problem = linear_problem(rng, torch.device("cpu"))
+    assert problems.project(problem) is problem
+
+
 def test_a_decay_that_overflows_leaves_the_others_alone(rng: np.random.Generator, device: torch.device) -> None:
     problem, steps = linear_problem(rng, device), batches(rng, device)
     tame = torch.tensor([0.0, 0.3], dtype=torch.float64, device=device)

@@ -63,12 +63,32 @@ def schedule(arrays: Mapping[str, NDArray], section: Any, device: torch.device) 
     return Schedule(batches, steps_per_epoch, steps_per_epoch, full_batch=steps_per_epoch == 1)
 
 
-def build(study: str, arrays: Mapping[str, NDArray], device: torch.device) -> Problem:
-    """The problem of one study in float64 on the device."""
+def project(problem: Problem) -> Problem:
+    """A linear problem in the coordinates of each trial's span of training rows and start: d inputs become n + 1.
+
+    A gradient of a linear model lies in the span of the rows, L2 decay along the weights, so nothing leaves that span and
+    losses and norms stay what they are, to rounding. This needs an optimiser that commutes with rotations: SGD, with
+    momentum or without; not Adam, ℓ1 or dropout, which treat each coordinate for itself. The problem itself where d ≤ n + 1.
+    """
+    (inputs, targets), (val_inputs, val_targets), start = problem.train, problem.val, problem.start["weight"]
+    if inputs.shape[2] <= inputs.shape[1] + 1:
+        return problem
+    basis = torch.linalg.qr(torch.cat([inputs, start[:, None]], dim=1).mT).Q  # (T, d, n + 1)
+    weight = torch.bmm(start[:, None], basis)[:, 0]
+    return replace(
+        problem,
+        start=problem.start | {"weight": weight},
+        train=(torch.bmm(inputs, basis), targets),
+        val=(torch.bmm(val_inputs, basis), val_targets),
+    )
+
+
+def build(study: str, arrays: Mapping[str, NDArray], device: torch.device, dtype: torch.dtype = torch.float64) -> Problem:
+    """The problem of one study on the device, in float64 if nothing else is asked."""
 
     def tensor(name: str) -> Tensor:
         array = torch.from_numpy(arrays[name])
-        return (array.double() if array.is_floating_point() else array).to(device)
+        return (array.to(dtype) if array.is_floating_point() else array).to(device)
 
     start = {name.removeprefix("start_"): tensor(name) for name in arrays if name.startswith("start_")}
     weights = tuple(name for name in start if name != "bias")
@@ -78,5 +98,5 @@ def build(study: str, arrays: Mapping[str, NDArray], device: torch.device) -> Pr
     inputs, targets = ("pairs", "labels") if facts.classification else ("inputs", "targets")
     train, val = ((tensor(f"{split}_{inputs}"), tensor(f"{split}_{targets}")) for split in ("train", "val"))
     if facts.classification:
-        train, val = ((pairs, models.one_hot(labels, int(arrays["p"]))) for pairs, labels in (train, val))
+        train, val = ((pairs, models.one_hot(labels, int(arrays["p"])).to(dtype)) for pairs, labels in (train, val))
     return Problem(model, facts.curvature, train, val, start, weights, decays, facts.classification)
