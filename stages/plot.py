@@ -48,7 +48,7 @@ def arms(study: str) -> dict[str, Figure]:
 
 
 def sweep(study: str) -> Figure:
-    table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), ("weight_decay", "theory"), stage=f"sweep@{study}")
+    table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), ("weight_decay", "val_loss"), stage=f"sweep@{study}")
     summary = storage.load_metrics(Path("metrics", f"{study}_sweep.json"), (), stage=f"sweep@{study}")
     return figures.sweep(table, summary)
 

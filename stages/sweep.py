@@ -54,7 +54,9 @@ def main(study: str) -> None:
     diverged = fitted.diverged.cpu().numpy()
     exact = storage.in_float64(arrays)
     numbers = {"lr": section.lr, "momentum": optimizer.momentum}
-    ended["theory"] = storage.significant(references.expected_val_losses(study, exact, section.sweep, **numbers))
+    expected = references.expected_val_losses(study, exact, section.sweep, **numbers)
+    if expected is not None:
+        ended["theory"] = storage.significant(expected)
     storage.save_table(Path("metrics", f"{study}_sweep.csv"), table(section.sweep, ended, diverged))
     null = references.linear(exact, facts, {})["null"]["val_loss"]
     found = summary(section.sweep, ended, diverged) | theory(study, arrays) | mean_and_error("val_loss_of_null", null)
@@ -86,7 +88,8 @@ def summary(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArra
     }
     for place, index in (("zero", whole[0]), ("best", whole[best]), ("end", whole[-1])):
         found |= {name.replace("val_loss", f"val_loss_at_{place}"): value for name, value in means[index].items()}
-    found["max_abs_z"] = max(abs(z_score(means[index], ended["theory"][:, index])) for index in whole)
+    if "theory" in ended:
+        found["max_abs_z"] = max(abs(z_score(means[index], ended["theory"][:, index])) for index in whole)
     return found
 
 

@@ -186,6 +186,24 @@ def test_a_bad_value_ends_the_stage_with_one_line(key: str, value: str, stage: s
         reproduced.run("dvc", "checkout", "-q")
 
 
+def test_the_smallest_and_oddest_valid_experiment_runs_through(reproduced: Clone) -> None:
+    """One trial, one input, two rows, a batch larger than the data, momentum, no decay at all, a few steps."""
+    small = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "modular.steps": 20, "line.optimizers.adam.epochs": 50}
+    odd = {"wide.system.inputs": 1, "wide.system.train_rows": 2, "wide.batch_size": 50, "wide.lr": 0.001, "wd": 0}
+    moving = {"line.optimizers.sgd.momentum": 0.5, "wide.optimizers.sgd.momentum": 0.5}
+    try:
+        for key, value in (small | odd | moving).items():
+            reproduced.set(key, str(value))
+        reproduced.run("dvc", "repro")
+        for study in STUDIES:
+            rows = json.loads(reproduced.read(f"metrics/{study}.json"))
+            assert rows["wd"]["trials"] == 1
+            assert "val_loss_se" not in rows["wd"]  # one trial has no spread
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
 def stage(clone: Clone, *words: str) -> subprocess.CompletedProcess[str]:
     return clone.run(sys.executable, "-m", *words, check=False)
 

@@ -179,8 +179,9 @@ def sweep(table: Table, summary: Mapping[str, float]) -> Figure:
         axes.plot(grid, _means(runs, name), color=DECAY, marker="o", markersize=4, label=labels[1])
         axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
         axes.set(xlim=(-0.2 * smallest, 1.3 * grid[-1]), yscale="log", xlabel="λ")
-    style = {"linestyle": "", "marker": "D", "markersize": 6, "markerfacecolor": "none", "color": BLACK}
-    panels[0].plot(grid, _means(runs, "theory"), label="theory", **style)
+    if "theory" in table[0]:
+        style = {"linestyle": "", "marker": "D", "markersize": 6, "markerfacecolor": "none", "color": BLACK}
+        panels[0].plot(grid, _means(runs, "theory"), label="theory", **style)
     panels[0].axhline(summary["val_loss_of_null"], color=BLACK, linewidth=1, linestyle=":", label="best constant")
     panels[0].axvline(
         summary["best_lambda"], color=DECAY, linewidth=1, linestyle="--", label=f"best λ = {summary['best_lambda']:g}"

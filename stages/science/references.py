@@ -120,19 +120,22 @@ def descent(arrays: Arrays, study: Study, steps: NDArray, *, weight_decay: float
     return {name: np.array(each) for name, each in histories.items()}
 
 
-def expected_val_losses(study: str, arrays: Arrays, decays: Sequence[float], *, lr: float, momentum: float) -> NDArray:
-    """What theory expects of each trial at each λ.  (T, L)
+def expected_val_losses(study: str, arrays: Arrays, decays: Sequence[float], *, lr: float, momentum: float) -> NDArray | None:
+    """What theory expects of each trial at each λ, (T, L), or None where it does not cover the training.
 
     `line`, on full batches: gradient descent in closed form. `wide`: the exact parts of the error plus the noise, an
     expectation over start and noise that the trials' own draws and their validation rows scatter about.
     """
+    epochs, rows = arrays["order"].shape[1:]
+    if study == "line" and (momentum or arrays["batch_size"] < rows):
+        return None
     columns = []
     for weight_decay in decays:
         if study == "wide":
             parts = excess_parts(arrays, weight_decay=weight_decay, lr=lr, momentum=momentum)
             columns.append(sum(parts.values()) + float(arrays["noise"]) ** 2 / 2)
         else:
-            end = np.array([len(arrays["order"][0])])
+            end = np.array([epochs])
             columns.append(descent(arrays, STUDIES[study], end, weight_decay=weight_decay, lr=lr)["val_loss"][:, 0])
     return np.stack(columns, axis=1)
 
