@@ -61,7 +61,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
             fitted = training.fit_in_chunks(
                 problems.project(problems.build("wide", arrays, device, dtype)),
                 schedule.batches,
-                runs_at_once=4096,
+                runs_at_once=int(os.environ.get("R", "4096")),
                 optimizer="sgd",
                 settings={"lr": 0.01},
                 weight_decay=decays,

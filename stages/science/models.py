@@ -29,12 +29,18 @@ def quadratic(parameters: Parameters, pairs: Tensor) -> Tensor:
 
 def take(rows_of: Tensor, rows: Tensor) -> Tensor:
     """Each trial's own rows.  (T, n, …), (T, b) → (T, b, …)"""
-    return rows_of[torch.arange(len(rows), device=rows.device)[:, None], rows]
+    first = rows_of.shape[1] * torch.arange(len(rows), device=rows.device)[:, None]
+    return rows_of.flatten(0, 1).index_select(0, (first + rows).flatten()).unflatten(0, rows.shape)
 
 
 def squared_error(predictions: Tensor, targets: Tensor, curvature: float) -> Tensor:
     """(c/2)·mean (ŷ − y)² of each run: `torch.nn.MSELoss` at c = 2, half of it at c = 1.  (T, L, n, …), (T, n, …) → (T, L)"""
     return curvature / 2 * (predictions - targets[:, None]).square().flatten(2).mean(2)
+
+
+def error_signal(predictions: Tensor, targets: Tensor, curvature: float) -> Tensor:
+    """The gradient of `squared_error` in the predictions, c·(ŷ − y)/n.  (T, L, n, …), (T, n, …) → (T, L, n, …)"""
+    return (predictions - targets[:, None]).mul_(curvature / targets[0].numel())
 
 
 def accuracy(predictions: Tensor, targets: Tensor) -> Tensor:

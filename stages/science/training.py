@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from stages.science.errors import UserError
-from stages.science.models import Parameters, accuracy, squared_error, take
+from stages.science.models import Parameters, accuracy, error_signal, squared_error, take
 from stages.science.problems import Problem
 
 DEVICE_VARIABLE = "WEIGHT_DECAY_DEVICE"
@@ -71,10 +71,14 @@ def fit(
     report(0, evaluations[0])
     for step, rows in enumerate(batches, start=1):
         inputs, targets = problem.train if rows is None else (take(problem.train[0], rows), take(problem.train[1], rows))
-        objective = squared_error(problem.model(parameters, inputs), targets, problem.curvature).sum()
+        outputs = [problem.model(parameters, inputs)]
+        signals = [error_signal(outputs[0].detach(), targets, problem.curvature)]
         if penalty:
-            objective = objective + sum((of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed)
-        for value, gradient in zip(parameters.values(), torch.autograd.grad(objective, list(parameters.values())), strict=True):
+            outputs += [(of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed]
+            signals += [torch.ones_like(output) for output in outputs[1:]]
+        for value, gradient in zip(
+            parameters.values(), torch.autograd.grad(outputs, list(parameters.values()), signals), strict=True
+        ):
             value.grad = gradient
         if several and not penalty:
             _decay(decayed, of_run, decoupled=optimizer == "adamw", lr=settings["lr"])
