@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stages import command
 from stages.science import params, references, storage
-from stages.science.studies import STUDIES, Study
+from stages.science.studies import ARMED, STUDIES, Study
 from stages.science.summaries import arrival, curve, difference, r_squared, summarise
 
 Arrays = dict[str, NDArray]
@@ -105,4 +105,4 @@ def curves(study: str, arrays: Arrays, runs: dict[str, Arrays]) -> list[dict[str
 
 
 if __name__ == "__main__":
-    command.run(main, list(STUDIES))
+    command.run(main, ARMED)

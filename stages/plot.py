@@ -3,16 +3,20 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages import command
-from stages.science import figures, storage
-from stages.science.studies import STUDIES
+from stages.science import figures, storage, theory
+from stages.science.errors import UserError
+from stages.science.studies import ARMED, STUDIES
 
 
 def main(study: str, what: str) -> None:
+    if what == "arms" and study not in ARMED:
+        raise UserError(f"python -m stages.plot {study}: expected 'sweep', got {what!r}")
     if what == "sweep":
         drawn = {f"{study}_sweep": sweep(study)}
     else:
@@ -48,9 +52,19 @@ def arms(study: str) -> dict[str, Figure]:
 
 
 def sweep(study: str) -> Figure:
-    table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), ("weight_decay", "val_loss"), stage=f"sweep@{study}")
+    columns = ("rows", "penalty", "risk") if study == "descent" else ("weight_decay", "val_loss")
+    table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), columns, stage=f"sweep@{study}")
     summary = storage.load_metrics(Path("metrics", f"{study}_sweep.json"), (), stage=f"sweep@{study}")
-    return figures.sweep(table, summary)
+    if study == "descent":
+        return figures.descent(table, summary, closed_form(table, summary))
+    return figures.grokking(table, summary) if STUDIES[study].classification else figures.sweep(table, summary)
+
+
+def closed_form(table: list[dict[str, Any]], summary: dict[str, Any]) -> tuple[list[int], list[float]]:
+    """The expected risk of `descent` at Λ = 0 for every n in its range."""
+    counts = [int(row["rows"]) for row in table]
+    every, system = list(range(min(counts), max(counts) + 1)), {name: summary[name] for name in ("inputs", "signal", "noise")}
+    return every, [theory.least_norm_risk(rows, **system) for rows in every]
 
 
 def trained_weights(arm: str) -> NDArray:

@@ -1,9 +1,11 @@
 """data/<study>.npz → metrics/<study>_sweep.csv and metrics/<study>_sweep.json: the whole grid λ × trials in one batch.
 
-The runs are the study's `baseline` at other λ: the same optimiser, start, data and batch order, trial by trial. The table
-has one row a run, as it ended, beside the validation loss that theory expects; the summary names the best λ.
+`line`, `wide` and `modular`: the study's `baseline` at other λ, with the same optimiser, start, data and batch order, trial
+by trial. The table has one row a run, as it ended, beside the validation loss that theory expects where it has one; the
+summary names the best λ. `descent`: a row for each number of rows and Λ = nλ, a mean over trials (`science.descent`).
 """
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -13,57 +15,105 @@ import torch
 from numpy.typing import NDArray
 
 from stages import command
-from stages.science import params, problems, references, storage, training
+from stages.science import descent, params, problems, references, storage, training
 from stages.science.errors import UserError
 from stages.science.progress import Progress
 from stages.science.studies import STUDIES
-from stages.science.summaries import best_decays, mean_and_error
+from stages.science.summaries import best_decays, first_step, mean_and_error
 
-RUNS_AT_ONCE = 10_000  # trials × λ in one batch: more gain little, and would not stay in the cache
-MEASURED = ("train_loss", "val_loss", "weight_norm")
-SWEPT = ("line", "wide")
+RUNS_AT_ONCE = {"line": 10_000, "wide": 10_000, "modular": 1, "descent": 2_000}  # trials × λ in one batch: what the cache holds
+MEASURED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "weight_norm")
+
+Arrays = dict[str, NDArray]
+Table = list[dict[str, Any]]
 
 
 def main(study: str) -> None:
-    settings, facts = params.load(), STUDIES[study]
-    arrays = storage.load_arrays(Path("data", f"{study}.npz"), facts.arrays, stage=f"generate@{study}", exact=True)
-    section, run = settings.at(study), facts.arms["baseline"]["baseline"]
-    optimizer, device = settings.at(f"{study}.optimizers.{run.optimizer}"), training.device()
+    settings = params.load()
+    arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
+    rows, found = over_rows(settings, arrays) if study == "descent" else over_decays(study, settings, arrays)
+    storage.save_table(Path("metrics", f"{study}_sweep.csv"), rows)
+    storage.save_json(Path("metrics", f"{study}_sweep.json"), found)
+
+
+def over_decays(study: str, settings: params.Params, arrays: Arrays) -> tuple[Table, dict[str, Any]]:
+    facts, section = STUDIES[study], settings.at(study)
+    run, device = facts.arms["baseline"]["baseline"], training.device()
+    optimizer = settings.at(f"{study}.optimizers.{run.optimizer}")
     problem, schedule = problems.build(study, arrays, device), problems.schedule(arrays, optimizer, device)
     if run.optimizer == "sgd":  # and no other: see what `project` needs
         problem = problems.project(problem)
-    grid = torch.tensor(section.sweep, dtype=torch.float64, device=device)
     fitted = training.fit_in_chunks(
         problem,
         schedule.batches,
-        runs_at_once=RUNS_AT_ONCE,
+        runs_at_once=RUNS_AT_ONCE[study],
         optimizer=run.optimizer,
         settings={"lr": section.lr} | optimizer.arguments(),
-        weight_decay=grid,
+        weight_decay=torch.tensor(section.sweep, dtype=torch.float64, device=device),
         evaluate_every=schedule.evaluate_every,
-        progress=lambda total: Progress(f"{study} sweep", total),
+        progress=functools.partial(Progress, f"{study} sweep"),
     )
     if fitted.diverged.all():
         raise UserError(
             f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {section.lr:g}, got none: every run diverged"
         )
 
-    ended = {
-        name: storage.significant(fitted.history[name][..., -1].cpu().numpy()) for name in MEASURED if name in fitted.history
+    history = {name: fitted.history[name].cpu().numpy() for name in MEASURED if name in fitted.history}  # (T, L, K)
+    ended = {name: storage.significant(each[..., -1]) for name, each in history.items()}
+    diverged, exact = fitted.diverged.cpu().numpy(), storage.in_float64(arrays)
+    known: dict[str, Any] = {}
+    if facts.classification:
+        for split, verb in (("train", "memorise"), ("val", "generalise")):
+            ended[f"steps_to_{verb}"] = arrivals(history[f"{split}_accuracy"], fitted.steps, section.threshold)
+        null = references.chance(exact)["null"]["val_loss"]
+        known = {"threshold": section.threshold, "steps": fitted.steps[-1]}
+    else:
+        expected = references.expected_val_losses(study, exact, section.sweep, lr=section.lr, momentum=optimizer.momentum)
+        if expected is not None:
+            ended["theory"] = storage.significant(expected)
+        null = references.linear(exact, facts, {})["null"]["val_loss"]
+    known |= theory(study, arrays) | mean_and_error("val_loss_of_null", null)
+    return table(section.sweep, ended, diverged), summary(section.sweep, ended, diverged) | known
+
+
+def over_rows(settings: params.Params, arrays: Arrays) -> tuple[Table, dict[str, Any]]:
+    section, exact = settings.descent, storage.in_float64(arrays)
+    best = float(storage.significant(descent.best_penalty(exact)))  # ‖w*‖ is a float32's
+    rows = descent.risks(
+        exact,
+        sorted({*section.sweep, best}),
+        settings={"lr": section.lr} | section.optimizers.sgd.arguments(),
+        device=training.device(),
+        runs_at_once=RUNS_AT_ONCE["descent"],
+        progress=lambda rows, total: Progress(f"descent, n = {rows}", total),
+    )
+    found: dict[str, Any] = {
+        "inputs": section.system.inputs,
+        "signal": section.system.weight_norm,
+        "noise": section.system.noise,
+        "theory_penalty": best,
+        "trained": sum(row["trained"] for row in rows),
+        "solved": sum(1 - row["trained"] for row in rows),
+        "max_abs_z": max((abs(row["z"]) for row in rows if row["z"] is not None), default=0.0),
     }
-    diverged = fitted.diverged.cpu().numpy()
-    exact = storage.in_float64(arrays)
-    numbers = {"lr": section.lr, "momentum": optimizer.momentum}
-    expected = references.expected_val_losses(study, exact, section.sweep, **numbers)
-    if expected is not None:
-        ended["theory"] = storage.significant(expected)
-    storage.save_table(Path("metrics", f"{study}_sweep.csv"), table(section.sweep, ended, diverged))
-    null = references.linear(exact, facts, {})["null"]["val_loss"]
-    found = summary(section.sweep, ended, diverged) | theory(study, arrays) | mean_and_error("val_loss_of_null", null)
-    storage.save_json(Path("metrics", f"{study}_sweep.json"), found)
+    for count in section.rows:
+        own = {row["penalty"]: row["risk"] for row in rows if row["rows"] == count}
+        lowest = min(own, key=own.__getitem__)
+        found[f"rows_{count}"] = {
+            "best_penalty": lowest,
+            "risk_at_zero": own[0.0],
+            "risk_at_best": own[lowest],
+            "risk_at_theory": own[best],
+        }
+    return rows, found
 
 
-def table(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArray) -> list[dict[str, Any]]:
+def arrivals(accuracy: NDArray, steps: list[int], threshold: float) -> NDArray:
+    """The first evaluated step at which each run reaches the threshold, −1 for never.  (T, L, K) → (T, L)"""
+    return np.stack([first_step(each, np.array(steps), threshold) for each in accuracy])
+
+
+def table(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArray) -> Table:
     """One row a run: λ, trial, whether it diverged, and what it ended with, empty where it did.  (T, L) each"""
     return [
         {"weight_decay": decay, "trial": trial, "diverged": int(diverged[trial, index])}
@@ -99,7 +149,7 @@ def z_score(mean: dict[str, float], expected: NDArray) -> float:
     return (measured - theory) / mean["val_loss_se"] if measured != theory and mean.get("val_loss_se") else 0.0
 
 
-def theory(study: str, arrays: dict[str, NDArray]) -> dict[str, float]:
+def theory(study: str, arrays: Arrays) -> dict[str, float]:
     """`wide`: the λ that is best for ridge on isotropic inputs, dσ²/(n‖w*‖²)."""
     if study != "wide":
         return {}
@@ -109,4 +159,4 @@ def theory(study: str, arrays: dict[str, NDArray]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command.run(main, SWEPT)
+    command.run(main, list(STUDIES))

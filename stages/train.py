@@ -15,7 +15,7 @@ from stages import command
 from stages.science import params, problems, storage, theory, training
 from stages.science.errors import UserError
 from stages.science.progress import Progress
-from stages.science.studies import STUDIES, Study
+from stages.science.studies import ARMED, STUDIES, Study
 
 
 def main(study: str, arm: str) -> None:
@@ -90,4 +90,4 @@ def largest_difference(one: training.Fit, other: training.Fit) -> float:
 
 
 if __name__ == "__main__":
-    command.run(main, list(STUDIES), sorted({arm for study in STUDIES.values() for arm in study.arms}))
+    command.run(main, ARMED, sorted({arm for study in STUDIES.values() for arm in study.arms}))

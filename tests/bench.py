@@ -49,6 +49,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
     import torch
 
     from stages.science import params, problems, training
+    from stages.sweep import RUNS_AT_ONCE
 
     settings, device = params.load(ROOT / "params.yaml"), training.device()
     trials, decays = runs // DECAYS[runs], torch.from_numpy(grid(DECAYS[runs])).to(device)
@@ -61,7 +62,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
             fitted = training.fit_in_chunks(
                 problems.project(problems.build("wide", arrays, device, dtype)),
                 schedule.batches,
-                runs_at_once=int(os.environ.get("R", "4096")),
+                runs_at_once=RUNS_AT_ONCE["wide"],
                 optimizer="sgd",
                 settings={"lr": 0.01},
                 weight_decay=decays,

@@ -206,7 +206,7 @@ def test_many_decays_at_once_are_each_one_alone(name: str, penalty: bool, rng: n
 
 
 def test_many_decays_of_a_network_are_each_one_alone() -> None:
-    section = Modular(2, 5, 30, 0.01, 0.95, ModularOptimizers(Adam(0.9, 0.98, 1e-5)), ModularSystem(16, 0.5, 0.5, 10))
+    section = Modular(2, 5, 30, 0.01, 0.95, ModularOptimizers(Adam(0.9, 0.98, 1e-5)), (0.0,), ModularSystem(16, 0.5, 0.5, 10))
     problem = problems.build("modular", data.modular(section, 3), torch.device("cpu"))
     decays = torch.tensor([0.0, 3.0], dtype=torch.float64)
     together = fitted(problem, [None] * 30, "adamw", decays)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.science.params import Line, Modular, Wide
+from stages.science.params import Descent, Line, Modular, Wide
 
 Arrays = dict[str, NDArray]
 
@@ -96,7 +96,25 @@ def modular(params: Modular, seed: int) -> Arrays:
     return _single(_trials(trial, seed, "modular", params.trials)) | shared
 
 
-GENERATORS: dict[str, Callable[..., Arrays]] = {"line": line, "wide": wide, "modular": modular}
+def descent(params: Descent, seed: int) -> Arrays:
+    """y = Xw* + N(0, noise²), X ~ N(0, 1), w* of fixed length in a uniform direction; the first n rows are the data set of n.
+
+    The isotropic setting of Nakkiran, Venkat, Kakade, Ma, "Optimal Regularization Can Mitigate Double Descent" (2021).
+    """
+    system = params.system
+
+    def trial(rng: Callable[[str], np.random.Generator]) -> Arrays:
+        inputs = rng("inputs").standard_normal((params.rows[-1], system.inputs)).astype(np.float32).astype(np.float64)
+        direction = rng("truth").standard_normal(system.inputs)
+        weight = system.weight_norm * direction / np.linalg.norm(direction)
+        noise = system.noise * rng("noise").standard_normal(len(inputs))
+        return {"train_inputs": inputs, "train_targets": inputs @ weight + noise, "true_weight": weight}
+
+    shared = {"rows": np.array(params.rows), "steps": np.array(params.steps), "noise": np.array(system.noise)}
+    return _single(_trials(trial, seed, "descent", params.trials)) | shared
+
+
+GENERATORS: dict[str, Callable[..., Arrays]] = {"line": line, "wide": wide, "modular": modular, "descent": descent}
 
 
 def _trials(draw: Callable[[Callable[[str], np.random.Generator]], Arrays], seed: int, study: str, trials: int) -> Arrays:

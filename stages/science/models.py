@@ -11,7 +11,9 @@ Parameters = dict[str, Tensor]
 
 
 def linear(parameters: Parameters, inputs: Tensor) -> Tensor:
-    """ŷ = Xw + b: weight (T, L, d), bias (T, L), inputs (T, n, d) → (T, L, n)."""
+    """ŷ = Xw + b, or Xw where there is no bias: weight (T, L, d), bias (T, L), inputs (T, n, d) → (T, L, n)."""
+    if "bias" not in parameters:
+        return torch.bmm(parameters["weight"], inputs.mT)
     return torch.baddbmm(parameters["bias"][..., None], parameters["weight"], inputs.mT)
 
 

@@ -37,6 +37,7 @@ Grid = Annotated[
     tuple[NonNegative, ...],
     Rule("0 and then ascending λ", lambda grid: grid[0] == 0 and all(a < b for a, b in itertools.pairwise(grid))),
 ]
+Rows = Annotated[tuple[Count, ...], Rule("ascending integers ≥ 1", lambda rows: all(a < b for a, b in itertools.pairwise(rows)))]
 Modulus = Annotated[int, Rule("an integer ≥ 2", lambda x: x >= 2)]
 
 
@@ -77,7 +78,7 @@ class LineOptimizers:
 
 
 @dataclass(frozen=True)
-class WideOptimizers:
+class SGDAlone:
     sgd: SGD
 
 
@@ -123,7 +124,7 @@ class Wide:
     epochs: Count
     batch_size: Count
     lr: Positive
-    optimizers: WideOptimizers
+    optimizers: SGDAlone
     system: WideSystem
     sweep: Grid
 
@@ -144,7 +145,26 @@ class Modular:
     lr: Positive
     threshold: Accuracy
     optimizers: ModularOptimizers
+    sweep: Grid
     system: ModularSystem
+
+
+@dataclass(frozen=True)
+class DescentSystem:
+    inputs: Count
+    weight_norm: Positive
+    noise: NonNegative
+
+
+@dataclass(frozen=True)
+class Descent:
+    trials: Count
+    steps: Count
+    lr: Positive
+    optimizers: SGDAlone
+    sweep: Grid
+    rows: Rows
+    system: DescentSystem
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,7 @@ class Params:
     line: Line
     wide: Wide
     modular: Modular
+    descent: Descent
 
     def at(self, key: str) -> Any:
         """The value at a dotted key: `at("line.wd")`."""

@@ -58,4 +58,10 @@ STUDIES: dict[str, Study] = {
         classification=True,
         arms={"baseline": {"baseline": Run("baseline", "adamw")}, "wd": {"wd": Run("wd", "adamw")}},
     ),
+    "descent": Study(
+        arrays={"train_inputs": 3, "train_targets": 2, "true_weight": 2, "noise": 0, "rows": 1, "steps": 0},
+        curvature=1,
+        arms={},
+    ),
 }
+ARMED = [name for name, study in STUDIES.items() if study.arms]  # the others are sweeps alone

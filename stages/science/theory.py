@@ -79,3 +79,34 @@ def sgd_parts(
         velocity = momentum * velocity + gradient
         weights = weights - lr * velocity
     return weights
+
+
+def remaining(curvatures: Array, steps: int, *, lr: float, momentum: float) -> Array:
+    """The share of an error that full-batch gradient descent, with heavy-ball momentum or without, leaves along an
+    eigenvector of the Hessian: e_{k+1} = (1 + β − lr·h)·e_k − β·e_{k−1}, as a power of its 2 × 2 matrix.  Any shape, h each.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond stability
+        one = np.stack([1 + momentum - lr * curvatures, np.full_like(curvatures, -momentum)], axis=-1)
+        two = np.stack([np.ones_like(curvatures), np.zeros_like(curvatures)], axis=-1)
+        return np.linalg.matrix_power(np.stack([one, two], axis=-2), steps)[..., 0, :].sum(axis=-1)
+
+
+def ridge_risk(values: Array, penalty: float, *, inputs: int, signal: float, noise: float) -> Array:
+    """‖w − w*‖² of ridge with Λ = nλ, no intercept, expected over the direction of w*, ‖w*‖ = signal, and the noise, given rows:
+    Σ over d of (signal²·Λ²/d + noise²·s²)/(s² + Λ)².  Singular values s (T, min(n, d)), zeros left out → (T,)
+
+    Source: Nakkiran, Venkat, Kakade, Ma, "Optimal Regularization Can Mitigate Double Descent" (ICLR 2021), Lemma 2.
+    """
+    lost = signal**2 / inputs
+    squares = values**2
+    within = np.sum((lost * penalty**2 + noise**2 * squares) / (squares + penalty) ** 2, axis=-1)
+    return within + (inputs - values.shape[-1]) * lost
+
+
+def least_norm_risk(rows: int, *, inputs: int, signal: float, noise: float) -> float:
+    """`ridge_risk` at Λ = 0, expected over the rows too; infinite where |n − d| < 2.  Same source."""
+    if rows > inputs + 1:
+        return noise**2 * inputs / (rows - inputs - 1)
+    if rows < inputs - 1:
+        return signal**2 * (1 - rows / inputs) + noise**2 * rows / (inputs - rows - 1)
+    return float("inf")

@@ -76,9 +76,8 @@ def fit(
         if penalty:
             outputs += [(of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed]
             signals += [torch.ones_like(output) for output in outputs[1:]]
-        for value, gradient in zip(
-            parameters.values(), torch.autograd.grad(outputs, list(parameters.values()), signals), strict=True
-        ):
+        gradients = torch.autograd.grad(outputs, list(parameters.values()), signals)
+        for value, gradient in zip(parameters.values(), gradients, strict=True):
             value.grad = gradient
         if several and not penalty:
             _decay(decayed, of_run, decoupled=optimizer == "adamw", lr=settings["lr"])
@@ -101,33 +100,43 @@ def fit_in_chunks(
     progress: Callable[[int], Any],
     **options: Any,
 ) -> Fit:
-    """`fit`, so many runs at a time (whole trials, at least one), which bounds the memory whatever the number of runs.
+    """`fit`, so many runs at a time at most, which bounds the memory whatever the number of runs.
 
-    Where a device is out of memory half as many are tried, and that is said once. `progress(total)` is a context manager
-    that reports all chunks' steps as one.
+    A batch that is too large is halved, by trials and then by λ, until it is not; so it is where a device is out of memory,
+    which is said once. `progress(total)` is a context manager that reports the steps of all runs as one.
     """
-    trials, fits, first = len(problem.train[1]), [], 0
-    size = max(1, runs_at_once // len(weight_decay))
-    with progress(len(batches) * trials) as report:
-        while first < trials:
-            last = min(first + size, trials)
-            own = [rows if rows is None else rows[first:last] for rows in batches]
+    largest, done = runs_at_once, 0
 
-            def shown(step: int, measured: dict[str, Tensor], first: int = first, last: int = last) -> None:
-                report(first * len(batches) + step * (last - first), measured)
-
+    def fitted(part: Problem, steps: Sequence[Tensor | None], decays: Tensor) -> Fit:
+        nonlocal largest, done
+        trials = len(part.train[1])
+        runs = trials * len(decays)
+        if runs <= max(largest, 1):
             try:
-                fits.append(fit(problem.trials(first, last), own, weight_decay=weight_decay, report=shown, **options))
+                found = fit(part, steps, weight_decay=decays, report=lambda step, now: report(done + step * runs, now), **options)
             except torch.OutOfMemoryError:
-                if last - first == 1:
+                if runs == 1:
                     raise
-                size = (last - first) // 2
-                print(f"out of memory with {last - first} trials at once: going on with {size}", file=sys.stderr)
-                continue
-            first = last
-    parameters = {name: torch.cat([each.parameters[name] for each in fits]) for name in fits[0].parameters}
-    history = {name: torch.cat([each.history[name] for each in fits]) for name in fits[0].history}
-    return Fit(parameters, history, fits[0].steps, torch.cat([each.diverged for each in fits]))
+                largest = runs // 2
+                print(f"out of memory with {runs} runs at once: going on with {largest}", file=sys.stderr)
+            else:
+                done += len(steps) * runs
+                return found
+        if trials > 1:
+            halves = ((0, trials // 2), (trials // 2, trials))
+            own = [[rows if rows is None else rows[slice(*half)] for rows in steps] for half in halves]
+            return _joined([fitted(part.trials(*half), rows, decays) for half, rows in zip(halves, own, strict=True)], dim=0)
+        return _joined([fitted(part, steps, some) for some in decays.tensor_split(2)], dim=1)
+
+    with progress(len(batches) * len(problem.train[1]) * len(weight_decay)) as report:
+        return fitted(problem, batches, weight_decay)
+
+
+def _joined(fits: Sequence[Fit], *, dim: int) -> Fit:
+    """Fits of different trials (dim 0) or different λ (dim 1), as one."""
+    parameters = {name: torch.cat([each.parameters[name] for each in fits], dim) for name in fits[0].parameters}
+    history = {name: torch.cat([each.history[name] for each in fits], dim) for name in fits[0].history}
+    return Fit(parameters, history, fits[0].steps, torch.cat([each.diverged for each in fits], dim))
 
 
 @torch.no_grad()
