@@ -21,7 +21,7 @@ from stages.science.progress import Progress
 from stages.science.studies import STUDIES
 from stages.science.summaries import best_decays, first_step, mean_and_error
 
-RUNS_AT_ONCE = {"line": 10_000, "wide": 10_000, "modular": 1, "descent": 2_000}  # trials × λ in one batch: what the cache holds
+RUNS_AT_ONCE = {"line": 12_500, "wide": 12_500, "modular": 1, "descent": 2_000}  # in one batch: what the cache holds
 MEASURED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "weight_norm")
 
 Arrays = dict[str, NDArray]

@@ -8,6 +8,7 @@ lies in memory; what a contender does to it, projection and transfer included, c
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ SIZES = {"wide": (5_000, 100_000), "modular": (8,)}
 DECAYS = {5_000: 50, 100_000: 100, 8: 4}
 SAMPLE = {"loop": 10, "ridge": 500}  # runs that are timed where the cost of one does not depend on the others
 MODULAR_STEPS = 100
-ROUNDS = 3
+ROUNDS, SECONDS = 5, 0.5  # a round of a contender is as many whole runs as fill so much time
 
 
 def wide_arrays(trials: int) -> dict[str, Any]:
@@ -236,9 +237,12 @@ def worker(contender: str, work: str, precision: str, runs: str) -> None:
     run()
     print("ready", flush=True)
     for _ in sys.stdin:
-        started = time.perf_counter()
-        run()
-        print(timed / (time.perf_counter() - started), flush=True)
+        started, count = time.perf_counter(), 0
+        while count == 0 or time.perf_counter() - started < SECONDS:
+            run()
+            count += 1
+        print(count * timed / (time.perf_counter() - started), flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def rounds(work: str, precision: str, runs: int) -> list[dict[str, Any]]:
@@ -267,8 +271,10 @@ def rounds(work: str, precision: str, runs: int) -> list[dict[str, Any]]:
             process.stdin.write("go\n")
             process.stdin.flush()
             rates[name].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.communicate()
+    for name, process in processes.items():
+        peak = float(process.communicate()[0])
+        if name == "project":
+            print(f"{work} {precision} {runs}: at most {peak:,.0f} MiB in the project's process", file=sys.stderr)
     common = {"work": work, "precision": precision, "runs": runs}
     return [common | {"contender": name, "models_per_s": statistics.median(each)} for name, each in rates.items()]
 

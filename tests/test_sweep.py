@@ -58,7 +58,7 @@ def test_a_swept_run_is_the_arm_at_its_decay(settings: Params, wide_arrays: dict
             torch.testing.assert_close(together.history[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("study", ["line", "wide"])
+@pytest.mark.parametrize("study", ["line", "wide", "modular"])
 def test_the_committed_table_has_the_committed_arms_in_it(study: str, settings: Params) -> None:
     """Six digits each, averaged: 1e-5."""
     metrics = json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))
@@ -87,7 +87,27 @@ def test_out_of_memory_halves_the_chunk_and_says_so_once(
 
     monkeypatch.setattr(training, "fit", small)
     found = swept(wide_arrays, settings, [0.0, 3.0])
-    assert capsys.readouterr().err == "out of memory with 16 trials at once: going on with 8\n"
+    assert capsys.readouterr().err == "out of memory with 32 runs at once: going on with 16\n"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_with_one_trial_halves_its_decays(
+    settings: Params, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, fit, seen = swept(wide_arrays, settings, [0.0, 1.0, 3.0]), training.fit, []
+
+    def tiny(problem: problems.Problem, *arguments: Any, **options: Any) -> training.Fit:
+        runs = len(problem.train[1]) * len(options["weight_decay"])
+        if runs > 1:
+            raise torch.OutOfMemoryError
+        seen.append(runs)
+        return fit(problem, *arguments, **options)
+
+    monkeypatch.setattr(training, "fit", tiny)
+    found = swept(wide_arrays, settings, [0.0, 1.0, 3.0])
+    assert len(seen) == 16 * 3
+    assert capsys.readouterr().err.splitlines()[-1] == "out of memory with 3 runs at once: going on with 1"
     for name, value in expected.history.items():
         torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
 
@@ -118,6 +138,16 @@ def test_wides_curve_is_a_u_that_theory_expects(settings: Params) -> None:
         for decay in settings.wide.sweep
     ]
     assert np.all(np.diff(training_losses) > 0)
+
+
+def test_modular_generalises_between_too_little_and_too_much(settings: Params) -> None:
+    steps: dict[float, list[float]] = {decay: [] for decay in settings.modular.sweep}
+    for row in table("modular"):
+        steps[float(row["weight_decay"])].append(float(row["steps_to_generalise"]))
+    helped = [decay for decay, each in steps.items() if min(each) > 0]
+    assert settings.wd in helped
+    assert 0 < min(helped) <= max(helped) < settings.modular.sweep[-1]
+    assert all(set(each) == {-1} for decay, each in steps.items() if decay < min(helped) or decay > max(helped))
 
 
 def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Params) -> None:

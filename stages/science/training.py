@@ -23,7 +23,7 @@ from torch import Tensor
 
 from stages.science.errors import UserError
 from stages.science.models import Parameters, accuracy, error_signal, squared_error, take
-from stages.science.problems import Problem
+from stages.science.problems import Problem, Split
 
 DEVICE_VARIABLE = "WEIGHT_DECAY_DEVICE"
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -69,23 +69,22 @@ def fit(
 
     evaluations, steps = [measure(problem, parameters)], [0]
     report(0, evaluations[0])
-    for step, rows in enumerate(batches, start=1):
-        inputs, targets = problem.train if rows is None else (take(problem.train[0], rows), take(problem.train[1], rows))
-        outputs = [problem.model(parameters, inputs)]
-        signals = [error_signal(outputs[0].detach(), targets, problem.curvature)]
-        if penalty:
-            outputs += [(of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed]
-            signals += [torch.ones_like(output) for output in outputs[1:]]
-        gradients = torch.autograd.grad(outputs, list(parameters.values()), signals)
-        for value, gradient in zip(parameters.values(), gradients, strict=True):
-            value.grad = gradient
-        if several and not penalty:
-            _decay(decayed, of_run, decoupled=optimizer == "adamw", lr=settings["lr"])
-        update()
-        if step % evaluate_every == 0 or step == len(batches):
-            evaluations.append(measure(problem, parameters))
-            steps.append(step)
-            report(step, evaluations[-1])
+    for first in range(0, len(batches), evaluate_every):
+        for inputs, targets in _gathered(problem.train, batches[first : first + evaluate_every]):
+            outputs = [problem.model(parameters, inputs)]
+            signals = [error_signal(outputs[0].detach(), targets, problem.curvature)]
+            if penalty:
+                outputs += [(of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed]
+                signals += [torch.ones_like(output) for output in outputs[1:]]
+            gradients = torch.autograd.grad(outputs, list(parameters.values()), signals)
+            for value, gradient in zip(parameters.values(), gradients, strict=True):
+                value.grad = gradient
+            if several and not penalty:
+                _decay(decayed, of_run, decoupled=optimizer == "adamw", lr=settings["lr"])
+            update()
+        evaluations.append(measure(problem, parameters))
+        steps.append(min(first + evaluate_every, len(batches)))
+        report(steps[-1], evaluations[-1])
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
     final = {name: value.detach() for name, value in parameters.items()}
     return Fit(final, history, steps, _diverged(problem, history["train_loss"]))
@@ -161,6 +160,15 @@ def device() -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{DEVICE_VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
+
+
+def _gathered(split: Split, batches: Sequence[Tensor | None]) -> list[Split]:
+    """The rows of some batches, taken from the split together."""
+    rows = [batch for batch in batches if batch is not None]
+    if not rows:
+        return [split] * len(batches)
+    inputs, targets = (take(each, torch.cat(rows, dim=1)).split([batch.shape[1] for batch in rows], dim=1) for each in split)
+    return list(zip(inputs, targets, strict=True))
 
 
 @torch.no_grad()
