@@ -211,6 +211,10 @@ def jax_projected(work: str, precision: str, runs: int) -> Callable[[], object]:
     return jax(work, precision, runs, projected=True)
 
 
+OPERATIONS = {  # of one run, in matrix products: of `wide`, projected, two a step and the evaluations; of `modular`, three a step
+    "wide": 40 * 4 * 5 * 21 + 11 * 2 * (20 + 23) * 21,
+    "modular": MODULAR_STEPS * 3 * 2 * 843 * 256 * 53,
+}
 CONTENDERS = {function.__name__: function for function in (project, jax, jax_projected, loop, ridge)}
 WORK = {"wide": ("project", "jax", "jax_projected", "loop", "ridge"), "modular": ("project", "jax", "loop")}
 
@@ -288,26 +292,28 @@ def main() -> None:
                 print(f"{work} {precision} {runs}: done", file=sys.stderr, flush=True)
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    print("| work | precision | runs | contender | models/s | project is |\n|---|---|---|---|---|---|")
-    for row in measured:
-        own = next(
-            each
-            for each in measured
-            if each["contender"] == "project" and all(each[k] == row[k] for k in ("work", "precision", "runs"))
-        )
-        ratio = "" if row is own else f"{own['models_per_s'] / row['models_per_s']:.2g}×"
-        print(
-            f"| {row['work']} | {row['precision']} | {row['runs']:,} | {row['contender']} "
-            f"| {row['models_per_s']:,.3g} | {ratio} |"
-        )
-    operations = 40 * 4 * 5 * 21 + 11 * 2 * 120 * 21  # of one projected run of `wide`: two products a step, evaluations
-    for precision in ("float32", "float64"):
-        rate = max(
-            row["models_per_s"]
+    print(table(measured))
+
+
+def table(measured: list[dict[str, Any]]) -> str:
+    """Models a second as the README carries them, and in brackets how many times that the project is."""
+    lines = ["| work | runs | " + " | ".join(CONTENDERS) + " | share of peak |", "|---" * (len(CONTENDERS) + 3) + "|"]
+    for work, precision, runs in dict.fromkeys((row["work"], row["precision"], row["runs"]) for row in measured):
+        rates = {
+            row["contender"]: row["models_per_s"]
             for row in measured
-            if (row["work"], row["precision"], row["contender"]) == ("wide", precision, "project")
-        )
-        print(f"wide, {precision}: {rate * operations / matmul_rate(precision):.0%} of the rate of a large matrix product")
+            if (row["work"], row["precision"]) == (work, precision) and (row["runs"] == runs or row["contender"] in SAMPLE)
+        }
+        own = rates["project"]
+        cells = [f"`{work}`, {precision}", f"{runs:,}", two_digits(own)]
+        for name in list(CONTENDERS)[1:]:
+            cells.append(f"{two_digits(rates[name])} ({two_digits(own / rates[name])} ×)" if name in rates else "")
+        lines.append("| " + " | ".join([*cells, f"{own * OPERATIONS[work] / matmul_rate(precision):.0%}"]) + " |")
+    return "\n".join(lines)
+
+
+def two_digits(number: float) -> str:
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 if __name__ == "__main__":

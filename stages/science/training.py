@@ -26,6 +26,7 @@ from stages.science.models import Parameters, accuracy, error_signal, squared_er
 from stages.science.problems import Problem, Split
 
 DEVICE_VARIABLE = "WEIGHT_DECAY_DEVICE"
+ROWS_AT_ONCE = 500  # in an evaluation: the hidden units of more would not stay in the cache
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -143,7 +144,7 @@ def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
     """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over all weights and no bias.  (T, L) each"""
     measured = {}
     for split, (inputs, targets) in (("train", problem.train), ("val", problem.val)):
-        predictions = problem.model(parameters, inputs)
+        predictions = torch.cat([problem.model(parameters, some) for some in inputs.split(ROWS_AT_ONCE, dim=1)], dim=2)
         measured[f"{split}_loss"] = squared_error(predictions, targets, problem.curvature)
         if problem.classification:
             measured[f"{split}_accuracy"] = accuracy(predictions, targets)
