@@ -9,10 +9,12 @@ study never change an existing draw, and λ changes none. Values are float32, so
 import functools
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.science.errors import UserError
 from stages.science.params import Descent, Line, Modular, Wide
 
 Arrays = dict[str, NDArray]
@@ -117,6 +119,20 @@ def descent(params: Descent, seed: int) -> Arrays:
 GENERATORS: dict[str, Callable[..., Arrays]] = {"line": line, "wide": wide, "modular": modular, "descent": descent}
 
 
+def footprint(study: str, params: Any) -> int:
+    """About how many bytes a study needs: its arrays six times over (drawn, stacked, in double precision, with gradients),
+    for `modular` the hidden units of all trials instead, which are more.
+    """
+    if study == "modular":
+        return 8 * 6 * params.trials * params.p**2 * params.system.hidden
+    if study == "line":
+        return 8 * 6 * params.trials * (params.epochs + 4) * (len(params.system.train_x) + len(params.system.val_x))
+    if study == "descent":
+        return 8 * 6 * params.trials * params.rows[-1] * params.system.inputs
+    rows = params.system.train_rows + params.system.val_rows
+    return 8 * 6 * params.trials * rows * (params.system.inputs + params.epochs)
+
+
 def _trials(draw: Callable[[Callable[[str], np.random.Generator]], Arrays], seed: int, study: str, trials: int) -> Arrays:
     """Draw every trial from its own streams and stack them along a leading trial axis."""
     drawn = [draw(functools.partial(stream, seed, study, trial)) for trial in range(trials)]
@@ -129,5 +145,10 @@ def _orders(rng: np.random.Generator, epochs: int, rows: int) -> NDArray:
 
 
 def _single(arrays: Arrays) -> Arrays:
-    """Floating-point arrays as float32, integers as they are."""
-    return {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    """Floating-point arrays as float32, integers as they are. Raises UserError where a number is beyond float32's range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    for name, array in single.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"params.yaml: expected data within the range of float32, got {name} beyond it")
+    return single

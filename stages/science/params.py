@@ -32,13 +32,13 @@ Momentum = Annotated[float, Rule("a number ≥ 0 and < 1", lambda x: 0 <= x < 1)
 Fraction = Annotated[float, Rule("a number > 0 and < 1", lambda x: 0 < x < 1)]
 Accuracy = Annotated[float, Rule("a number > 0 and ≤ 1", lambda x: 0 < x <= 1)]
 Seed = Annotated[int, Rule("an integer ≥ 0", lambda x: x >= 0)]
-Count = Annotated[int, Rule("an integer ≥ 1", lambda x: x >= 1)]
+Count = Annotated[int, Rule("an integer from 1 to 10⁷", lambda x: 1 <= x <= 10**7)]
 Grid = Annotated[
     tuple[NonNegative, ...],
     Rule("0 and then ascending λ", lambda grid: grid[0] == 0 and all(a < b for a, b in itertools.pairwise(grid))),
 ]
-Rows = Annotated[tuple[Count, ...], Rule("ascending integers ≥ 1", lambda rows: all(a < b for a, b in itertools.pairwise(rows)))]
-Modulus = Annotated[int, Rule("an integer ≥ 2", lambda x: x >= 2)]
+Rows = Annotated[tuple[Count, ...], Rule("ascending integers", lambda rows: all(a < b for a, b in itertools.pairwise(rows)))]
+Modulus = Annotated[int, Rule("an integer from 2 to 10⁴", lambda x: 2 <= x <= 10**4)]
 
 
 @dataclass(frozen=True)

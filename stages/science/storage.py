@@ -165,16 +165,25 @@ def _rounded(value: Any) -> Any:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside, then rename: whoever looks sees the old file or the new one, never half of either."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Write beside, then rename: whoever looks sees the old file or the new one, never half of either.
+
+    Raises UserError, and leaves the old file, where that fails: a full disk, a folder or file that may not be written.
+    """
+    temporary = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        if temporary:
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{path}: expected to write {len(content)} bytes, got {error.strerror}; mend that and run again"
+            ) from error
         raise
 
 
