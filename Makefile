@@ -1,5 +1,6 @@
 PYTHON ?= python3
 READY := .venv/.ready
+export BASE ?= origin/main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## list the targets
@@ -14,6 +15,23 @@ test: $(READY) ## set up if needed, then lint, type-check and test
 	mypy
 	pytest
 
+recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves half-written, then reproduce
+	rm -f .dvc/tmp/rwlock
+	dvc status > /dev/null 2>&1 || git checkout --quiet -- dvc.lock
+	dvc repro
+
+verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte
+	python tests/verify.py
+
+report: $(READY) ## what the working tree changes against BASE, a branch, tag, commit or experiment, in Markdown
+	@python tests/report.py "$$BASE"
+
+compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
+	python tests/compare.py
+
+ssh: $(READY) ## what a remote on an SSH server needs
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
+
 bench: $(READY) ## models trained per second, against JAX, a course's loop and scikit-learn
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
 	python tests/bench.py
@@ -27,4 +45,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test bench clean
+.PHONY: help repro test recover verify report compare ssh bench clean

@@ -56,8 +56,9 @@ class Clone:
             if (ROOT / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, path / name)
-        (path / ".venv" / "bin").parent.mkdir()
-        (path / ".venv" / "bin").symlink_to(Path(sys.prefix, "bin"))
+        (path / ".venv").mkdir()
+        for name in ("bin", "lib", "pyvenv.cfg"):  # a virtual environment by another name
+            (path / ".venv" / name).symlink_to(Path(sys.prefix, name))
         (path / ".venv" / ".ready").touch()
         for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
             self.run("git", *command)
@@ -104,7 +105,10 @@ def clone(tmp_path: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone after a cold `dvc repro` with one thread; a test that changes it must put it back."""
+    """A clone after its first `dvc repro`, with one thread; a test that changes it must put it back.
+
+    What Git already has, sweeps and figures, is not made again: `make verify` does that.
+    """
     made = Clone(tmp_path_factory.mktemp("reproduced"))
-    made.run("dvc", "repro", "--force", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    made.run("dvc", "repro", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     return made

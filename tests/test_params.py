@@ -51,7 +51,7 @@ def test_the_shipped_file_is_read_as_it_is_written(settings: params.Params) -> N
         ("wide", ..., "params.yaml: wide: expected a section, got nothing"),
         ("wide", 3, "params.yaml: wide: expected a section, got 3"),
         ("seed", 1.5, "params.yaml: seed: expected an integer ≥ 0, got 1.5"),
-        ("line.trials", 0, "params.yaml: line.trials: expected an integer ≥ 1, got 0"),
+        ("line.trials", 0, "params.yaml: line.trials: expected an integer from 1 to 10⁷, got 0"),
         ("line.system.train_x", [], "params.yaml: line.system.train_x: expected a list of at least one number, got []"),
         ("line.system.train_x", [1, "b"], "params.yaml: line.system.train_x[1]: expected a number, got 'b'"),
         ("wide.sweep", [], "params.yaml: wide.sweep: expected a list of at least one number, got []"),
