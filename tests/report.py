@@ -1,0 +1,264 @@
+"""What a change did to the experiment, in Markdown: `make report BASE=origin/main`.
+
+Compares BASE, a branch, tag, commit or experiment, with the working tree: params, metrics, figures. On standard output and in
+build/report.md.
+"""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "<!-- weight-decay report -->"
+LOWER = re.compile(r"(?:^|\.)(?:\w*loss\w*|excess_\w+|risk_at_\w+|diverged|max_abs_z|difference_below)$")
+HIGHER = re.compile(r"(?:^|\.)(?:\w*_accuracy|\w*_r2|memorised|generalised)$")
+Change = tuple[Any, Any]
+
+
+class ReportError(Exception):
+    """What keeps a report from being made, in a line."""
+
+
+def main(base: str) -> None:
+    try:
+        text = report(Path.cwd(), base)
+    except ReportError as error:
+        sys.exit(f"error: report: {error}")
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "report.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def report(repo: Path, base: str) -> str:
+    commit = resolve(repo, base)
+    params, metrics = (differences(repo, kind, commit) for kind in ("params", "metrics"))
+    pictures = figures(repo, commit)
+    warnings = doubts(repo, commit, base)
+    here = git(repo, "rev-parse", "--short", "HEAD")
+    title = f"{base} ({commit[:7]}) → {here}"
+    changed = any(old != new for old, new in metrics.values())
+    if not (params or changed or pictures):
+        return "\n".join([MARK, f"**Experiment: no change**, {title}.", *warnings]) + "\n"
+    parts = [
+        MARK,
+        f"### Experiment: {title}",
+        *warnings,
+        *params_table(params),
+        *metrics_tables(metrics),
+        *gallery(repo, commit, pictures),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def resolve(repo: Path, base: str) -> str:
+    """The commit of a branch, tag, commit or experiment. Raises ReportError where there is none, saying what to do."""
+    found = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    if found is None:
+        experiments = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/").splitlines()
+        named = [line.split()[1] for line in experiments if line.split()[0].rpartition("/")[2] == base]
+        if named:
+            return named[0]
+        shallow = git(repo, "rev-parse", "--is-shallow-repository") == "true"
+        hint = "; this clone is shallow: git fetch --unshallow origin" if shallow else "; git fetch origin may bring it"
+        raise ReportError(f"expected a branch, tag, commit or experiment, got {base!r}, which is not here{hint}")
+    return found
+
+
+def differences(repo: Path, kind: str, commit: str) -> dict[str, Change]:
+    """DVC's own diff of params or metrics, flat: {file.dotted.place: (old, new)}; None where one side has none."""
+    command = ["dvc", kind, "diff", "--json", *(["--all"] if kind == "metrics" else []), commit]
+    result = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ReportError(f"expected `{' '.join(command)}` to work, got {' '.join(result.stderr.split())[:300]}")
+    flat: dict[str, Change] = {}
+    for file, places in json.loads(result.stdout or "{}").items():
+        for place, change in places.items():
+            prefix = "" if kind == "params" else f"{Path(file).stem}."
+            flat[f"{prefix}{place}"] = (change.get("old"), change.get("new"))
+    return flat
+
+
+def params_table(params: Mapping[str, Change]) -> list[str]:
+    rows = [f"| `{place}` | {plain(old)} | {plain(new)} |" for place, (old, new) in sorted(params.items()) if old != new]
+    return ["", "| parameter | base | head |", "|---|---|---|", *rows] if rows else []
+
+
+def metrics_tables(metrics: Mapping[str, Change]) -> list[str]:
+    """A table a file, in the order of names; standard errors stand beside their values, rows that came or went are named."""
+    changed = {place: (old, new) for place, (old, new) in metrics.items() if old != new}
+    lines: list[str] = []
+    for file in sorted({place.partition(".")[0] for place in changed}):
+        own = {place.partition(".")[2]: change for place, change in changed.items() if place.partition(".")[0] == file}
+        came, went = (
+            {place.rpartition(".")[0] or place for place, change in own.items() if change[side] is None} for side in (0, 1)
+        )
+        whole = {
+            row for row in came | went if all(None in change for place, change in own.items() if place.rpartition(".")[0] == row)
+        }
+        rows = []
+        for place, (old, new) in sorted(own.items()):
+            if not place.endswith("_se") and place.rpartition(".")[0] not in whole:
+                before = number(place, old, other=new) + error(metrics, f"{file}.{place}", 0)
+                after = number(place, new, other=old) + error(metrics, f"{file}.{place}", 1)
+                rows.append(f"| `{place}` | {before} | {after} | {relative(place, old, new)} | {verdict(place, old, new)} |")
+        lines += ["", f"**{file}**"]
+        lines += [f"- new row `{row}`" for row in sorted(whole & came)] + [
+            f"- removed row `{row}`" for row in sorted(whole & went)
+        ]
+        if rows:
+            lines += ["", "| metric | base | head | change | |", "|---|---|---|---|---|", *rows]
+    return [*lines, "", f"{len(metrics) - len(changed)} of {len(metrics)} metrics are unchanged."]
+
+
+def error(metrics: Mapping[str, Change], place: str, side: int) -> str:
+    value = metrics.get(f"{place}_se", (None, None))[side]
+    return f" ± {value:.2g}" if isinstance(value, (int, float)) and value else ""
+
+
+def number(place: str, value: Any, *, other: Any) -> str:
+    """Four significant digits, or as many more, up to the six that are written, as tell the two apart."""
+    if never(place, value):
+        return "never"
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return plain(value)
+    for digits in (4, 5, 6):
+        text = f"{value:.{digits}g}"
+        if not isinstance(other, (int, float)) or text != f"{other:.{digits}g}":
+            break
+    return text
+
+
+def plain(value: Any) -> str:
+    return (
+        "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
+    )
+
+
+def never(place: str, value: Any) -> bool:
+    """A step that no trial, or not every trial, reaches is written as −1."""
+    return place.rpartition(".")[2].startswith("steps_to_") and not place.endswith("_se") and value == -1
+
+
+def relative(place: str, old: Any, new: Any) -> str:
+    if never(place, old) or never(place, new) or not all(isinstance(value, (int, float)) for value in (old, new)) or not old:
+        return ""
+    return (
+        f"{(new - old) / abs(old):+.2g}".replace("e+0", "e")
+        if abs(new / old) >= 100
+        else f"{100 * (new - old) / abs(old):+.3g} %"
+    )
+
+
+def verdict(place: str, old: Any, new: Any) -> str:
+    """Better or worse, for what has a direction; a step that is never reached, −1, is later than any."""
+    if not all(isinstance(value, (int, float)) for value in (old, new)):
+        return ""
+    if place.rpartition(".")[2].startswith("steps_to_"):
+        old, new = (math.inf if never(place, value) else value for value in (old, new))
+    elif HIGHER.search(place):
+        old, new = -old, -new
+    elif not LOWER.search(place) or "_minus_" in place:
+        return ""
+    return "better" if new < old else "worse"
+
+
+def figures(repo: Path, commit: str) -> list[str]:
+    """The pictures under plots/ that differ between the commit and the working tree."""
+    tracked = git(repo, "diff", "--name-only", "-z", "--no-renames", commit, "--", "plots").split("\0")
+    new = git(repo, "ls-files", "-z", "--others", "--exclude-standard", "--", "plots").split("\0")
+    return sorted({name for name in tracked + new if name.endswith(".png")})
+
+
+def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
+    """Before and after, side by side, each from its own commit."""
+    if not pictures:
+        return []
+    lines = ["", "<details><summary>Figures that changed, base and head</summary>", "", "| base | head |", "|---|---|"]
+    for name in pictures:
+        sides = []
+        for revision in (commit, git(repo, "rev-parse", "HEAD")):
+            there = attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None
+            sides.append(f"![{name}]({address(repo, revision, name)})" if there else f"no `{name}`")
+        lines.append(f"| {sides[0]} | {sides[1]} |")
+    return [*lines, "", "</details>"]
+
+
+def address(repo: Path, revision: str, name: str) -> str:
+    """Where a forge shows a commit's file: GitHub and GitLab by what their runners say, else by the remote's address."""
+    if "GITHUB_REPOSITORY" in os.environ:
+        return (
+            f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}/raw/{revision}/{name}"
+        )
+    if "CI_PROJECT_URL" in os.environ:
+        return f"{os.environ['CI_PROJECT_URL']}/-/raw/{revision}/{name}"
+    remote = attempt(repo, "remote", "get-url", "origin") or ""
+    found = re.fullmatch(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?/?", remote)
+    if not found:
+        return f"../../raw/{revision}/{name}"
+    raw = "-/raw" if "gitlab" in found[1] else "raw"
+    return f"https://{found[1]}/{found[2]}/{raw}/{revision}/{name}"
+
+
+def doubts(repo: Path, commit: str, base: str) -> list[str]:
+    """What may make the numbers not be their commits' own: uncommitted changes, stages that were not reproduced."""
+    lines = []
+    dirty = git(repo, "status", "--porcelain", "--untracked-files=no").splitlines()
+    if dirty:
+        lines.append(f"⚠ head has uncommitted changes in {len(dirty)} file(s): numbers are theirs, pictures the last commit's.")
+    for name, stale in (("head", unreproduced(repo)), (base, unreproduced_at(repo, commit))):
+        if stale:
+            stages = ", ".join(f"`{stage}`" for stage in stale)
+            lines.append(f"⚠ {name} has results that are not those of its own code and params, of {stages}.")
+    return ["", *lines] if lines else []
+
+
+def unreproduced(repo: Path) -> list[str]:
+    """Stages with a changed dependency, parameter or command; data that is merely not in the cache is no change."""
+    result = subprocess.run(["dvc", "status", "--json"], cwd=repo, capture_output=True, text=True, check=False)
+    if result.returncode:
+        return ["all: dvc status failed"]
+    stale = []
+    for stage, reasons in json.loads(result.stdout or "{}").items():
+        parts = [part for reason in reasons for part in (reason.values() if isinstance(reason, dict) else [reason])]
+        states = [state for part in parts for state in (part.values() if isinstance(part, dict) else [part])]
+        if any(state not in ("deleted", "not in cache") for state in states):
+            stale.append(stage)
+    return sorted(stale)
+
+
+def unreproduced_at(repo: Path, commit: str) -> list[str]:
+    """The same of another commit, in a worktree of its own."""
+    if attempt(repo, "cat-file", "-e", f"{commit}:dvc.yaml") is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="report-") as folder:
+        place = Path(folder, "base")
+        git(repo, "worktree", "add", "--quiet", "--detach", str(place), commit)
+        try:
+            return unreproduced(place)
+        finally:
+            git(repo, "worktree", "remove", "--force", str(place))
+
+
+def git(repo: Path, *words: str) -> str:
+    found = attempt(repo, *words)
+    if found is None:
+        raise ReportError(f"expected `git {' '.join(words)}` to work, got an error; is this a Git repository?")
+    return found
+
+
+def attempt(repo: Path, *words: str) -> str | None:
+    result = subprocess.run(["git", *words], cwd=repo, capture_output=True, text=True, check=False)
+    return None if result.returncode else result.stdout.strip()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1]:
+        sys.exit("error: report: expected a base to compare with, got none: make report BASE=origin/main")
+    main(sys.argv[1])
