@@ -22,7 +22,9 @@ RESULTS = ("dvc.lock", "params.yaml", "metrics", "plots")
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         clone = Path(folder, "clone")
-        subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=True)
+        cloned = subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=False)
+        if cloned.returncode:
+            sys.exit("error: verify: expected a Git repository with a commit, got what git says above")
         commit = git(clone, "rev-parse", "--short", "HEAD").decode().strip()
         print(f"verify: running the pipeline of {commit} from nothing, in {clone}", flush=True)
         if subprocess.run(["dvc", "repro", "--force", "--quiet"], cwd=clone, check=False).returncode:
