@@ -60,7 +60,7 @@ def main(study: str) -> None:
         metrics[f"{one}_minus_{other}"] = difference(rows[one], rows[other])
 
     storage.save_table(Path("metrics", f"{study}_curves.csv"), curves(study, arrays, runs))
-    storage.save_json(Path("metrics", f"{study}.json"), metrics)
+    storage.save_metrics(Path("metrics", f"{study}.json"), metrics)
 
 
 def read_runs(study: str) -> dict[str, Arrays]:

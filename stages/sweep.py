@@ -21,7 +21,7 @@ from stages.science.progress import Progress
 from stages.science.studies import STUDIES
 from stages.science.summaries import best_decays, first_step, mean_and_error
 
-RUNS_AT_ONCE = {"line": 12_500, "wide": 12_500, "modular": 1, "descent": 2_000}  # in one batch: what the cache holds
+RUNS_AT_ONCE = {"line": 12_500, "wide": 12_500, "modular": 1, "descent": 2_000}  # in one batch; a larger one is no faster
 MEASURED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "weight_norm")
 
 Arrays = dict[str, NDArray]
@@ -33,7 +33,7 @@ def main(study: str) -> None:
     arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
     rows, found = over_rows(settings, arrays) if study == "descent" else over_decays(study, settings, arrays)
     storage.save_table(Path("metrics", f"{study}_sweep.csv"), rows)
-    storage.save_json(Path("metrics", f"{study}_sweep.json"), found)
+    storage.save_metrics(Path("metrics", f"{study}_sweep.json"), found)
 
 
 def over_decays(study: str, settings: params.Params, arrays: Arrays) -> tuple[Table, dict[str, Any]]:

@@ -13,7 +13,7 @@ MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
 def metrics() -> dict[str, dict[str, dict[str, Any]]]:
     paths = sorted((ROOT / "metrics").glob("*.json"))
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return {name: rows for path in paths for name, rows in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def with_error(row: dict[str, Any], name: str) -> str:

@@ -72,16 +72,14 @@ def resolve(repo: Path, base: str) -> str:
 
 
 def differences(repo: Path, kind: str, commit: str) -> dict[str, Change]:
-    """DVC's own diff of params or metrics, flat: {file.dotted.place: (old, new)}; None where one side has none."""
+    """DVC's own diff of params or metrics, flat: {dotted place: (old, new)}; None where one side has none."""
     command = ["dvc", kind, "diff", "--json", *(["--all"] if kind == "metrics" else []), commit]
     result = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
     if result.returncode:
         raise ReportError(f"expected `{' '.join(command)}` to work, got {' '.join(result.stderr.split())[:300]}")
     flat: dict[str, Change] = {}
-    for file, places in json.loads(result.stdout or "{}").items():
-        for place, change in places.items():
-            prefix = "" if kind == "params" else f"{Path(file).stem}."
-            flat[f"{prefix}{place}"] = (change.get("old"), change.get("new"))
+    for places in json.loads(result.stdout or "{}").values():
+        flat |= {place: (change.get("old"), change.get("new")) for place, change in places.items()}
     return flat
 
 

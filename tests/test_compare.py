@@ -14,7 +14,10 @@ def shown(wd: float, loss: float | None) -> dict[str, Any]:
         "rev": "one",
         "data": {
             "params": {"params.yaml": {"data": tree}},
-            "metrics": {"metrics/wide.json": {"data": {"wd": {"val_loss": loss, "trials": 16}}}, "metrics/line.json": {}},
+            "metrics": {
+                "metrics/wide.json": {"data": {"wide": {"wd": {"val_loss": loss, "trials": 16}}}},
+                "metrics/line.json": {},
+            },
         },
     }
 

@@ -18,7 +18,7 @@ from stages.science.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-12  # the same arithmetic in another order
-SUMMARY = json.loads((ROOT / "metrics" / "descent_sweep.json").read_text(encoding="utf-8"))
+SUMMARY = json.loads((ROOT / "metrics" / "descent_sweep.json").read_text(encoding="utf-8"))["descent_sweep"]
 with (ROOT / "metrics" / "descent_sweep.csv").open(encoding="utf-8") as file:
     TABLE: list[dict[str, Any]] = [
         {name: float(text) if text else None for name, text in row.items()} for row in csv.DictReader(file)

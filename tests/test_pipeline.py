@@ -122,8 +122,8 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
         }
         diff = json.loads(reproduced.run("dvc", "metrics", "diff", "--json").stdout)
         assert set(diff) == {"metrics/wide.json", "metrics/modular.json"}
-        assert diff["metrics/wide.json"]["wd.weight_decay"]["new"] == 5
-        assert not any(name.startswith("baseline.") for name in diff["metrics/wide.json"])
+        assert diff["metrics/wide.json"]["wide.wd.weight_decay"]["new"] == 5
+        assert not any(name.startswith("wide.baseline.") for name in diff["metrics/wide.json"])
         assert reproduced.run("git", "diff", "--stat", "params.yaml").stdout.count("1 insertion(+), 1 deletion(-)") == 1
         back = ran(reproduced.run("dvc", "exp", "run", "-S", "wd=3"))
         assert not any(name.startswith(("generate", "train", "sweep")) for name in back)  # from the run cache
@@ -212,7 +212,7 @@ def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) 
         every = case == "one of everything, no decay"
         reproduced.run("dvc", "repro", *([] if every else [f"plot@{study}" for study in ARMED]))
         for study in ARMED:
-            rows = json.loads(reproduced.read(f"metrics/{study}.json"))
+            rows = json.loads(reproduced.read(f"metrics/{study}.json"))[study]
             assert rows["wd"]["trials"] == 1
             assert rows["wd"]["diverged"] == 0
             assert "val_loss_se" not in rows["wd"]  # one trial has no spread

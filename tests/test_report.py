@@ -24,15 +24,16 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
     clone.run("git", "switch", "-q", "-c", "metric", "main")
     path = clone.path / "metrics" / "wide.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    rows = tree["wide"]
     rows["wd"] |= {"val_loss": 4.5e-6, "val_r2": 0.5}
     rows["added"] = {"val_loss": 1.0}
     del rows["oracle"]
-    path.write_text(json.dumps(rows), encoding="utf-8")
+    path.write_text(json.dumps(tree), encoding="utf-8")
     path = clone.path / "metrics" / "modular.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    rows["wd"]["steps_to_generalise"] = -1
-    path.write_text(json.dumps(rows), encoding="utf-8")
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree["modular"]["wd"]["steps_to_generalise"] = -1
+    path.write_text(json.dumps(tree), encoding="utf-8")
     (clone.path / "plots/overview.png").write_bytes((clone.path / "plots/line_sweep.png").read_bytes())
     (clone.path / "plots/descent_sweep.png").unlink()
     clone.set("wd", "1")

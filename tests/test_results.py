@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def metrics(study: str) -> dict[str, Any]:
-    return json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))
+    return json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))[study]
 
 
 @pytest.mark.parametrize("study", ARMED)

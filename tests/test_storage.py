@@ -41,13 +41,13 @@ def test_a_decade_bounds_a_difference_and_hides_its_digits() -> None:
             storage.decade_above(odd)
 
 
-def test_json_is_sorted_rounded_and_finite(tmp_path: Path) -> None:
-    storage.save_json(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3}, "a": 2e-32})
+def test_metrics_are_sorted_rounded_and_finite(tmp_path: Path) -> None:
+    storage.save_metrics(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3}, "a": 2e-32})
     text = (tmp_path / "m.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"a": 0.0, "b": {"n": 3, "x": 0.333333}}
+    assert json.loads(text) == {"m": {"a": 0.0, "b": {"n": 3, "x": 0.333333}}}
     assert text.index('"a"') < text.index('"b"') < text.index('"n"') < text.index('"x"')
     with pytest.raises(ValueError, match="Out of range"):
-        storage.save_json(tmp_path / "m.json", {"a": float("nan")})
+        storage.save_metrics(tmp_path / "m.json", {"a": float("nan")})
     assert (tmp_path / "m.json").read_text(encoding="utf-8") == text
 
 
@@ -65,15 +65,15 @@ def test_archives_are_the_same_bytes_twice(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
-    storage.save_json(path, {"a": 1})
+    storage.save_metrics(path, {"a": 1})
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(storage.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        storage.save_json(path, {"a": 2})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
+        storage.save_metrics(path, {"a": 2})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"x": {"a": 1}}
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
 
 

@@ -35,7 +35,7 @@ def swept(arrays: dict[str, NDArray], settings: Params, decays: list[float], run
 
 
 def summary(study: str) -> dict[str, Any]:
-    return json.loads((ROOT / "metrics" / f"{study}_sweep.json").read_text(encoding="utf-8"))
+    return json.loads((ROOT / "metrics" / f"{study}_sweep.json").read_text(encoding="utf-8"))[f"{study}_sweep"]
 
 
 def table(study: str) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def test_a_swept_run_is_the_arm_at_its_decay(settings: Params, wide_arrays: dict
 @pytest.mark.parametrize("study", ["line", "wide", "modular"])
 def test_the_committed_table_has_the_committed_arms_in_it(study: str, settings: Params) -> None:
     """Six digits each, averaged: 1e-5."""
-    metrics = json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))
+    metrics = json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))[study]
     for arm, decay in (("baseline", settings.baseline), ("wd", settings.line.wd if study == "line" else settings.wd)):
         rows = [row for row in table(study) if float(row["weight_decay"]) == decay]
         assert len(rows) == settings.at(study).trials
