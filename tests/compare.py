@@ -46,9 +46,9 @@ def experiments(shown: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
         for found in [commit, *(one for experiment in commit.get("experiments") or [] for one in experiment["revs"])]:
             data = found.get("data")
             if data:
-                flat = {
-                    place: value for file in data["metrics"].values() for place, value in numbers(file.get("data") or {}).items()
-                }
+                flat: dict[str, float] = {}
+                for file in data["metrics"].values():
+                    flat |= numbers(file.get("data") or {})
                 row = numbers(data["params"]["params.yaml"]["data"])
                 rows.append(row | {label: flat[place] for place, label in SHOWN.items() if place in flat})
     return rows
