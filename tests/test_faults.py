@@ -144,7 +144,7 @@ def stage(clone: Clone, *words: str, largest_file: int | None = None) -> subproc
         (("stages.train", "wide", "wd"), "data/wide/wd.npz"),
         (("stages.sweep", "wide"), "metrics/wide_sweep.csv"),
         (("stages.evaluate", "wide"), "metrics/wide_curves.csv"),
-        (("stages.plot", "wide", "arms"), "plots/wide/curves.png"),
+        (("stages.plot", "wide"), "plots/wide/curves.png"),
         (("stages.overview",), "plots/overview.png"),
     ],
 )

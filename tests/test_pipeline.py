@@ -91,7 +91,7 @@ def test_an_arms_stage_tracks_the_keys_that_its_runs_read() -> None:
 
 def test_commands_carry_names_and_no_values() -> None:
     for stage in STAGES.values():
-        assert re.fullmatch(r"python -m stages\.[a-z]+( [a-z_]+)*", stage["cmd"])
+        assert re.fullmatch(r"python -m stages\.[a-z_]+( [a-z_]+)*", stage["cmd"])
 
 
 def ran(result: subprocess.CompletedProcess[str]) -> set[str]:
@@ -252,7 +252,7 @@ def test_a_run_that_diverges_everywhere_fails_and_names_its_numbers(reproduced: 
         reproduced.run("git", "checkout", "-q", ".")
 
 
-@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide", "arms")])
+@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide")])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
 def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str, reproduced: Clone) -> None:
     path = reproduced.path / "data" / "wide.npz"
@@ -274,7 +274,7 @@ def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str
 
 @pytest.mark.parametrize("name", ["metrics/wide.json", "metrics/wide_curves.csv"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"wd": 1}', b"a,b\n1,2,3\n", b"\xff\xfe", None], ids=str)
-@pytest.mark.parametrize("words", [("stages.plot", "wide", "arms"), ("stages.overview",)], ids=str)
+@pytest.mark.parametrize("words", [("stages.plot", "wide"), ("stages.overview",)], ids=str)
 def test_a_foreign_result_is_named_in_one_line(
     words: tuple[str, ...], content: bytes | None, name: str, reproduced: Clone
 ) -> None:
@@ -305,7 +305,7 @@ def test_another_studys_file_is_refused(reproduced: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true", "arms"), ("stages.evaluate",)]
+    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true"), ("stages.evaluate",)]
 )
 def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], reproduced: Clone) -> None:
     result = stage(reproduced, *words)
