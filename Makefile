@@ -1,6 +1,8 @@
 PYTHON ?= python3
 READY := .venv/.ready
 export BASE ?= origin/main
+# Columns of dvc exp show: params that differ between experiments, the treated arms' validation losses and weight norms.
+COLUMNS_LEFT_OUT := Created|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## list the targets
@@ -26,6 +28,12 @@ verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare wit
 report: $(READY) ## what the working tree changes against BASE, a branch, tag, commit or experiment, in Markdown
 	@python tests/report.py "$$BASE"
 
+comment: ## in a workflow: post the report of RUN, which checked COMMIT, on its pull request
+	@$(PYTHON) tests/comment.py
+
+show: $(READY) ## the experiments of this commit in a table: what differs, validation losses, weight norms
+	@dvc exp show --only-changed --drop '$(COLUMNS_LEFT_OUT)'
+
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
 	python tests/compare.py
 
@@ -45,4 +53,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify report compare ssh bench clean
+.PHONY: help repro test recover verify report comment show compare ssh bench clean
