@@ -56,12 +56,24 @@ class Clone:
             if (ROOT / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, path / name)
-        (path / ".venv").mkdir()
-        for name in ("bin", "lib", "pyvenv.cfg"):  # a virtual environment by another name
-            (path / ".venv" / name).symlink_to(Path(sys.prefix, name))
-        (path / ".venv" / ".ready").touch()
+        self.environment()
         for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
             self.run("git", *command)
+
+    @classmethod
+    def at(cls, path: Path) -> "Clone":
+        """A clone that Git has made, of another clone."""
+        clone = object.__new__(cls)
+        clone.path = path
+        clone.environment()
+        return clone
+
+    def environment(self) -> None:
+        """Give it this interpreter's virtual environment, by another name."""
+        (self.path / ".venv").mkdir()
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (self.path / ".venv" / name).symlink_to(Path(sys.prefix, name))
+        (self.path / ".venv" / ".ready").touch()
 
     def run(
         self, *command: str, check: bool = True, timeout: float = 300, **environment: str

@@ -64,9 +64,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 def second(origin: Path, path: Path) -> Clone:
     """A colleague's clone, with nothing in its cache."""
     subprocess.run(["git", "clone", "--quiet", str(origin), str(path)], check=True)
-    clone = object.__new__(Clone)
-    clone.path = path
-    return clone
+    return Clone.at(path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "ssh"])

@@ -1,0 +1,173 @@
+"""The workflows rehearsed: their steps, in order, on pull requests to a bare repository.
+
+The steps are the workflow's own lines. What keeps them short: the pipeline is cut to `wide`, `make test` to one module of tests.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Clone
+from test_workflow import WORKFLOWS, steps
+
+pytestmark = pytest.mark.pipeline
+FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github.com", "CI": "true"}
+
+
+def cut_to_wide(clone: Clone) -> None:
+    """The same stages, commands and dependencies, of one study; results of the others are gone."""
+    tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
+    del tree["stages"]["overview"], tree["plots"]
+    for stage in tree["stages"].values():
+        items = stage["foreach"]
+        kept = [name for name in items if name.startswith("wide")]
+        stage["foreach"] = {name: items[name] for name in kept} if isinstance(items, dict) else kept
+    (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    clone.run("git", "rm", "-rq", "dvc.lock", "metrics", "plots")
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone with three branches, pushed to its bare `origin`: λ changed and reproduced, a metric edited, words edited."""
+    clone = Clone(tmp_path_factory.mktemp("author"))
+    cut_to_wide(clone)
+    clone.run("dvc", "repro")
+    clone.run("git", "add", "-A")
+    clone.run("git", "commit", "-qm", "one study")
+
+    clone.run("git", "switch", "-qc", "lighter")
+    clone.set("wd", "1")
+    clone.run("dvc", "repro")
+    clone.run("git", "commit", "-qam", "wd: 1")
+
+    clone.run("git", "switch", "-qc", "edited", "main")
+    path = clone.path / "metrics" / "wide.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree["wide"]["wd"]["val_loss"] = 0.009
+    path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    clone.run("git", "commit", "-qam", "a better number")
+
+    clone.run("git", "switch", "-qc", "words", "main")
+    (clone.path / "README.md").write_text("# Another\n", encoding="utf-8")
+    clone.run("git", "commit", "-qam", "words")
+
+    bare = tmp_path_factory.mktemp("origin")
+    clone.run("git", "init", "-q", "--bare", "-b", "main", str(bare))
+    clone.run("git", "remote", "add", "origin", str(bare))
+    clone.run("git", "push", "-q", "--all", "origin")
+    return clone
+
+
+def checked_out(author: Clone, branch: str, path: Path) -> Clone:
+    """What the forge checks out of a pull request: the merge of its branch into main, on no branch."""
+    origin = author.run("git", "remote", "get-url", "origin").stdout.strip()
+    subprocess.run(["git", "clone", "-q", origin, str(path)], check=True)
+    clone = Clone.at(path)
+    clone.run("git", "checkout", "-q", "--detach", "origin/main")
+    clone.run("git", "merge", "-q", "--no-ff", "-m", "merge", f"origin/{branch}")
+    return clone
+
+
+def rehearsed(clone: Clone) -> tuple[dict[str, subprocess.CompletedProcess[str]], str]:
+    """Run experiment.yml's steps up to the first that fails; what each gave, and the summary."""
+    summary = clone.path.with_suffix(".summary")
+    environment = FORGE | {
+        "BASE": re.sub(r"\$\{\{.*\}\}", "main", WORKFLOWS["experiment.yml"]["jobs"]["check"]["env"]["BASE"]),
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
+        "PYTEST_ADDOPTS": "tests/test_compare.py",
+    }
+    given: dict[str, subprocess.CompletedProcess[str]] = {}
+    for step in steps("experiment.yml"):
+        if "run" not in step or (step["run"] == "make ssh" and importlib.util.find_spec("dvc_ssh") is None):
+            continue  # actions of the forge; what a user without a network has not asked for
+        variables = (f"{name}={value}" for name, value in environment.items())
+        given[step["run"]] = clone.run("env", *variables, "bash", "-e", "-c", step["run"], check=False)
+        if given[step["run"]].returncode:
+            break
+    return given, summary.read_text(encoding="utf-8")
+
+
+def test_a_change_of_lambda_passes_and_is_reported(author: Clone, tmp_path: Path) -> None:
+    clone = checked_out(author, "lighter", tmp_path / "clone")
+    given, summary = rehearsed(clone)
+    assert [result.returncode for result in given.values()] == [0] * len(given), given
+    assert "2 passed" in given["make test"].stdout
+    assert "are what its code produces, byte for byte" in given["make verify"].stdout
+    assert "| `wd` | 3 | 1 |" in summary
+    assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 0.01369 ± 0.00054 | +30 % | worse |" in summary
+    merge = clone.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert f"(https://github.com/some/where/raw/{merge}/plots/wide/curves.png)" in summary
+    assert "⚠" not in summary
+    assert clone.read("build/report.md") == summary
+
+
+def test_an_edited_metric_stops_at_the_gate_which_names_it(author: Clone, tmp_path: Path) -> None:
+    given, summary = rehearsed(checked_out(author, "edited", tmp_path / "clone"))
+    *before, verify = given
+    assert verify == "make verify"
+    assert all(given[step].returncode == 0 for step in before)
+    assert given[verify].returncode != 0
+    assert "metrics/wide.json: wide.wd.val_loss: committed 0.009, produced 0.0105301" in given[verify].stdout.splitlines()
+    assert "⚠ head has results that are not those of its own code and params, of `evaluate@wide`" in summary
+
+
+def test_words_are_no_change(author: Clone, tmp_path: Path) -> None:
+    given, summary = rehearsed(checked_out(author, "words", tmp_path / "clone"))
+    assert all(result.returncode == 0 for result in given.values()), given
+    assert summary.splitlines()[1].startswith("**Experiment: no change**, origin/main (")
+
+
+GH = """#!/bin/sh
+# A forge of one pull request: says what it knows, notes what it is told.
+case "$1 $2" in
+    "run download") cp "$REPORT" "$7/report.md" ;;
+    "pr list") echo '[{"number": 7, "headRefOid": "abc"}]' ;;
+    "api --paginate") cat "$EARLIER" ;;
+    *) echo "$@" >> "$TOLD"; cat >> "$TOLD" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("commit", "earlier", "report", "told"),
+    [
+        ("abc", "", "<!-- weight-decay report -->\n±", "api --method POST repos/some/where/issues/7/comments --input -"),
+        (
+            "abc",
+            "41\n42\n",
+            "<!-- weight-decay report -->\n±",
+            "api --method PATCH repos/some/where/issues/comments/41 --input -",
+        ),
+        ("abc", "", "anything else", None),
+        ("def", "", "<!-- weight-decay report -->\n±", None),
+        ("abc", "", None, None),
+    ],
+    ids=["the first", "an update", "no report", "an old commit", "no file"],
+)
+def test_a_report_is_one_comment(commit: str, earlier: str, report: str | None, told: str | None, tmp_path: Path) -> None:
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(GH, encoding="utf-8")
+    gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "earlier").write_text(earlier, encoding="utf-8")
+    if report is not None:
+        (tmp_path / "report").write_text(report, encoding="utf-8")
+    (step,) = [step["run"] for step in steps("comment.yml") if "run" in step]
+    environment = {"RUN": "1", "COMMIT": commit, "GH_REPO": "some/where"}
+    paths = {name.upper(): str(tmp_path / name) for name in ("report", "earlier", "told")}
+    path = {"PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", step], cwd=ROOT, env=os.environ | environment | paths | path, check=False)
+    assert done.returncode == 0
+    if told is None:
+        assert not (tmp_path / "told").exists()
+    else:
+        said = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+        assert said == [told, json.dumps({"body": report})]
