@@ -2,7 +2,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 export BASE ?= origin/main
 # Columns of dvc exp show: params that differ between experiments, the treated arms' validation losses and weight norms.
-COLUMNS_LEFT_OUT := Created|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
+COLUMNS_LEFT_OUT := Created|Executor|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## list the targets

@@ -26,6 +26,7 @@ def contents(clone: Clone, revision: str) -> dict[str, bytes]:
 
 
 def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
+    reproduced.run("dvc", "exp", "remove", "--all-commits", check=False)
     try:
         reproduced.run("dvc", "exp", "run", "--queue", "-S", f"line.wd={','.join(map(str, DECAYS))}", "evaluate@line")
         reproduced.run("dvc", "queue", "start", "-j", "4")
@@ -43,6 +44,11 @@ def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
             (found,) = row["revs"]
             revisions[found["data"]["params"]["params.yaml"]["data"]["line"]["wd"]] = found["rev"]
         assert set(DECAYS) <= set(revisions)
+
+        header = next(line for line in reproduced.run("make", "show").stdout.splitlines() if "Experiment" in line)
+        assert header.split() == ["Experiment", "State", "line.wd.val_loss", "line.wd.weight_norm", "line.wd"]
+        assert "9 experiments" in reproduced.run("make", "compare").stdout
+        assert (reproduced.path / "build" / "compare.png").read_bytes().startswith(b"\x89PNG")
 
         for decay in DECAYS:
             reproduced.set("line.wd", str(decay))

@@ -1,5 +1,6 @@
 """What the README says is so: its numbers are the tracked ones, its commands run, its pictures and files exist."""
 
+import csv
 import re
 import subprocess
 from typing import Any
@@ -28,6 +29,21 @@ def test_each_number_with_a_source_is_the_sources_number() -> None:
         value = found * (100 if percent else 1)
         half_a_digit = 10 ** -len(text.partition(".")[2]) / 2 if "e" not in text else 1e-9 * value
         assert abs(float(text.replace("−", "-")) - value) <= half_a_digit * (1 + 1e-6), f"{place} is {value:g}"
+
+
+def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
+    """The table of experiments has a sweep's runs in it: five digits are shown, of means over trials of six."""
+    header, *rows = re.findall(r"^  (?:Experiment|main|├── \w+|└── \w+) .*$", TEXT, re.MULTILINE)
+    names = header.split()[1:]
+    assert names[-1] == "wd"
+    shown = [dict(zip(names, map(float, row.split()[-len(names) :]), strict=True)) for row in rows]
+    assert [row["wd"] for row in shown] == [3, 10, 5, 1]
+    for row in shown:
+        for name in names[:-1]:
+            study, _, value = name.split(".")
+            with (ROOT / "metrics" / f"{study}_sweep.csv").open(encoding="utf-8") as file:
+                trials = [float(run[value]) for run in csv.DictReader(file) if float(run["weight_decay"]) == row["wd"]]
+            assert row[name] == pytest.approx(sum(trials) / len(trials), rel=1e-4, abs=1e-9)
 
 
 def test_pictures_and_linked_files_are_tracked() -> None:
