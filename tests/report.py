@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- weight-decay report -->"
 LOWER = re.compile(r"(?:^|\.)(?:\w*loss\w*|excess_\w+|risk_at_\w+|diverged|max_abs_z|difference_below)$")
 HIGHER = re.compile(r"(?:^|\.)(?:\w*_accuracy|\w*_r2|memorised|generalised)$")
+HEADLINE = re.compile(
+    r"\.(?:baseline|wd)\.(?:val_loss|val_accuracy|val_r2|weight_norm|steps_to_generalise)$|\.best_lambda$|\.val_loss_at_best$"
+)
+SIDES = ("| base | head |", "|---|---|")
+TABLE = ("| metric | base | head | change | |", "|---|---|---|---|---|")
 Change = tuple[Any, Any]
 
 
@@ -89,30 +94,51 @@ def params_table(params: Mapping[str, Change]) -> list[str]:
 
 
 def metrics_tables(metrics: Mapping[str, Change]) -> list[str]:
-    """A table a file, in the order of names; standard errors stand beside their values, rows that came or went are named."""
-    changed = {place: (old, new) for place, (old, new) in metrics.items() if old != new}
+    """A table a file, in the order of names, what is no headline folded; what came or went is named."""
     lines: list[str] = []
-    for file in sorted({place.partition(".")[0] for place in changed}):
-        own = {place.partition(".")[2]: change for place, change in changed.items() if place.partition(".")[0] == file}
-        came, went = (
-            {place.rpartition(".")[0] or place for place, change in own.items() if change[side] is None} for side in (0, 1)
-        )
-        whole = {
-            row for row in came | went if all(None in change for place, change in own.items() if place.rpartition(".")[0] == row)
-        }
-        rows = []
-        for place, (old, new) in sorted(own.items()):
-            if not place.endswith("_se") and place.rpartition(".")[0] not in whole:
-                before = number(place, old, other=new) + error(metrics, f"{file}.{place}", 0)
-                after = number(place, new, other=old) + error(metrics, f"{file}.{place}", 1)
-                rows.append(f"| `{place}` | {before} | {after} | {relative(place, old, new)} | {verdict(place, old, new)} |")
-        lines += ["", f"**{file}**"]
-        lines += [f"- new row `{row}`" for row in sorted(whole & came)] + [
-            f"- removed row `{row}`" for row in sorted(whole & went)
-        ]
-        if rows:
-            lines += ["", "| metric | base | head | change | |", "|---|---|---|---|---|", *rows]
-    return [*lines, "", f"{len(metrics) - len(changed)} of {len(metrics)} metrics are unchanged."]
+    for file, own in grouped(metrics, lambda place: place.partition(".")[0]).items():
+        if fate(own):
+            lines += ["", f"**{file}**: {fate(own)}, {len(own)} metrics"]
+            continue
+        named: list[str] = []
+        headlines: list[str] = []
+        others: list[str] = []
+        for row, values in grouped(own, lambda place: place.rpartition(".")[0]).items():
+            if row != file and fate(values):
+                named.append(f"- {fate(values)} row `{row.removeprefix(f'{file}.')}`")
+                continue
+            for place, (old, new) in values.items():
+                if old != new and not place.endswith("_se"):
+                    (headlines if HEADLINE.search(place) else others).append(line(file, place, metrics))
+        lines += ["", f"**{file}**", *named] if named or headlines or others else []
+        lines += ["", *TABLE, *headlines] if headlines else []
+        lines += ["", f"<details><summary>{len(others)} more</summary>", "", *TABLE, *others, "", "</details>"] if others else []
+    unchanged = sum(old == new for old, new in metrics.values())
+    return [*lines, "", f"{unchanged} of {len(metrics)} metrics are unchanged."]
+
+
+def grouped(metrics: Mapping[str, Change], key: Callable[[str], str]) -> dict[str, dict[str, Change]]:
+    groups: dict[str, dict[str, Change]] = {}
+    for place in sorted(metrics):
+        groups.setdefault(key(place), {})[place] = metrics[place]
+    return groups
+
+
+def fate(metrics: Mapping[str, Change]) -> str:
+    """`new` or `removed` where one side has none of them, else nothing."""
+    nothing_before, nothing_after = (all(change[side] is None for change in metrics.values()) for side in (0, 1))
+    return "new" if nothing_before else "removed" if nothing_after else ""
+
+
+def line(file: str, place: str, metrics: Mapping[str, Change]) -> str:
+    old, new = metrics[place]
+    before, after = (
+        number(place, old, other=new) + error(metrics, place, 0),
+        number(place, new, other=old) + error(metrics, place, 1),
+    )
+    return (
+        f"| `{place.removeprefix(f'{file}.')}` | {before} | {after} | {relative(place, old, new)} | {verdict(place, old, new)} |"
+    )
 
 
 def error(metrics: Mapping[str, Change], place: str, side: int) -> str:
@@ -175,17 +201,19 @@ def figures(repo: Path, commit: str) -> list[str]:
 
 
 def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
-    """Before and after, side by side, each from its own commit."""
-    if not pictures:
-        return []
-    lines = ["", "<details><summary>Figures that changed, base and head</summary>", "", "| base | head |", "|---|---|"]
-    for name in pictures:
-        sides = []
-        for revision in (commit, git(repo, "rev-parse", "HEAD")):
-            there = attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None
-            sides.append(f"![{name}]({address(repo, revision, name)})" if there else f"no `{name}`")
-        lines.append(f"| {sides[0]} | {sides[1]} |")
-    return [*lines, "", "</details>"]
+    """Before and after, side by side, each from its own commit; all but the overview folded."""
+    head = git(repo, "rev-parse", "HEAD")
+    rows = {name: f"| {picture(repo, commit, name)} | {picture(repo, head, name)} |" for name in pictures}
+    first = rows.pop("plots/overview.png", None)
+    lines = ["", *SIDES, first] if first else []
+    if rows:
+        lines += ["", f"<details><summary>{len(rows)} more figures</summary>", "", *SIDES, *rows.values(), "", "</details>"]
+    return lines
+
+
+def picture(repo: Path, revision: str, name: str) -> str:
+    there = attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None
+    return f"![{name}]({address(repo, revision, name)})" if there else f"no `{name}`"
 
 
 def address(repo: Path, revision: str, name: str) -> str:

@@ -31,6 +31,13 @@ def test_each_number_with_a_source_is_the_sources_number() -> None:
         assert abs(float(text.replace("−", "-")) - value) <= half_a_digit * (1 + 1e-6), f"{place} is {value:g}"
 
 
+def swept(study: str, decay: float, value: str) -> float:
+    """The mean over trials at one λ of a sweep."""
+    with (ROOT / "metrics" / f"{study}_sweep.csv").open(encoding="utf-8") as file:
+        trials = [float(run[value]) for run in csv.DictReader(file) if float(run["weight_decay"]) == decay]
+    return sum(trials) / len(trials)
+
+
 def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
     """The table of experiments has a sweep's runs in it: five digits are shown, of means over trials of six."""
     header, *rows = re.findall(r"^  (?:Experiment|main|├── \w+|└── \w+) .*$", TEXT, re.MULTILINE)
@@ -41,9 +48,18 @@ def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
     for row in shown:
         for name in names[:-1]:
             study, _, value = name.split(".")
-            with (ROOT / "metrics" / f"{study}_sweep.csv").open(encoding="utf-8") as file:
-                trials = [float(run[value]) for run in csv.DictReader(file) if float(run["weight_decay"]) == row["wd"]]
-            assert row[name] == pytest.approx(sum(trials) / len(trials), rel=1e-4, abs=1e-9)
+            assert row[name] == pytest.approx(swept(study, row["wd"], value), rel=1e-4, abs=1e-9)
+
+
+def test_the_report_shown_is_of_the_results_and_the_sweeps() -> None:
+    """Four digits are shown; the base is what is committed, the head the sweep at λ = 1."""
+    found = 0
+    for study, rows in re.findall(r"^> \*\*(\w+)\*\*\n((?:>.*\n)*?)> ▸", TEXT, re.MULTILINE):
+        for value, base, head in re.findall(r"`wd\.(val_loss|val_accuracy|weight_norm)` \| ([\d.]+).*? \| ([\d.]+)", rows):
+            assert float(base) == pytest.approx(metrics()[study]["wd"][value], rel=1e-3)
+            assert float(head) == pytest.approx(swept(study, 1, value), rel=1e-3)
+            found += 1
+    assert found == 5
 
 
 def test_pictures_and_linked_files_are_tracked() -> None:

@@ -1,13 +1,15 @@
 """The report of a change: from small commits of metrics and figures, in a repository whose pipeline is not run."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, Clone
-from report import ReportError, number, relative, resolve, verdict
+from report import ReportError, metrics_tables, number, relative, resolve, verdict
 
 REPORT = str(ROOT / "tests" / "report.py")
 
@@ -40,6 +42,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.run("git", "commit", "-qam", "numbers")
     clone.run("git", "update-ref", "refs/exps/ab/cdef/heavier", "HEAD")
 
+    clone.run("git", "switch", "-q", "-c", "fewer", "main")
+    tree = yaml.safe_load(clone.read("dvc.yaml"))
+    del tree["stages"]["evaluate"]["foreach"]["line"]
+    (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    clone.run("git", "rm", "-q", "metrics/line.json")
+    clone.run("git", "commit", "-qam", "a study less")
+
     clone.run("git", "switch", "-q", "--orphan", "bare")
     (clone.path / "README.md").write_text("# Before\n", encoding="utf-8")
     clone.run("git", "add", "README.md")
@@ -70,6 +79,8 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     assert "`train@wide-wd`" in text
     assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 4.5e-06 ± 0.00031 | -100 % | better |" in text
     assert "| `wd.steps_to_generalise` | 455 ± 5 | never ± 5 |  | worse |" in text
+    wide = text.partition("**wide**")[2]
+    assert wide.index("`wd.val_loss`") < wide.index("<details><summary>") < wide.index("</details>")
     assert "- new row `added`\n- removed row `oracle`" in text
     assert "metrics are unchanged." in text
     before, after = (f"![plots/overview.png](https://github.com/some/where/raw/{sha}/plots/overview.png)" for sha in (base, head))
@@ -82,9 +93,24 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
 def test_a_base_without_metrics_has_only_new_rows(history: Clone) -> None:
     history.run("git", "switch", "-q", "main")
     text = report(history, "bare")
-    assert "- new row `wd`" in text
+    assert re.search(r"^\*\*wide\*\*: new, \d+ metrics$", text, re.MULTILINE)
     assert "removed" not in text
-    assert "0 of " in text
+    assert "\n0 of " in text
+
+
+@pytest.mark.pipeline
+def test_a_study_that_came_or_went_is_named(history: Clone) -> None:
+    for head, base, fate in (("fewer", "main", "removed"), ("main", "fewer", "new")):
+        history.run("git", "switch", "-q", head)
+        text = report(history, base)
+        assert re.search(rf"^\*\*line\*\*: {fate}, \d+ metrics$", text, re.MULTILINE)
+        assert text.count("**") == 2  # the others have not changed
+
+
+def test_a_new_value_of_a_row_is_no_new_row() -> None:
+    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0), "wide.wd.added": (None, 2.0), "wide.best": (None, 3.0)})
+    assert [words for words in text if words.startswith("| `")] == ["| `best` | – | 3 |  |  |", "| `wd.added` | – | 2 |  |  |"]
+    assert not any("row" in words for words in text)
 
 
 @pytest.mark.pipeline

@@ -22,7 +22,9 @@ RESULTS = ("dvc.lock", "params.yaml", "metrics", "plots")
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         clone = Path(folder, "clone")
-        cloned = subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=False)
+        cloned = subprocess.run(
+            ["git", "-c", "advice.detachedHead=false", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=False
+        )
         if cloned.returncode:
             sys.exit("error: verify: expected a Git repository with a commit, got what git says above")
         commit = git(clone, "rev-parse", "--short", "HEAD").decode().strip()
