@@ -19,7 +19,7 @@ test: $(READY) ## set up if needed, then lint, type-check and test
 
 recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves half-written, then reproduce
 	rm -f .dvc/tmp/rwlock
-	dvc status > /dev/null 2>&1 || git checkout --quiet -- dvc.lock
+	! dvc status 2>&1 > /dev/null | grep -q dvc.lock || git checkout --quiet -- dvc.lock
 	dvc repro
 
 verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte

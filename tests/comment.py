@@ -1,7 +1,7 @@
 """Posts the report of a finished workflow run as its pull request's one comment, or updates it: `make comment`.
 
 RUN and COMMIT, of the environment, are the run and the commit that it checked; `gh` reads GH_TOKEN and GH_REPO. The report was
-made by the pull request's own code: it is text here, cut to what a comment may hold, and nothing of it is run.
+made by the pull request's own code, which may say anything: it is posted as text that calls nobody, with a line that says so.
 """
 
 import json
@@ -10,23 +10,31 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from report import MARK
 
-LONGEST = 60_000  # bytes; GitHub refuses a comment of more than 65,536 characters
-MINE = f'.[] | select(.user.login == "github-actions[bot]" and (.body | startswith("{MARK}"))) | .id'
+LONGEST = 60_000  # characters; GitHub refuses a comment of more than 65,536
+BOT = "github-actions[bot]"
 
 
 def main() -> None:
-    report, number = fetched(os.environ["RUN"]), pull_request(os.environ["COMMIT"])
-    if report is None or number is None:
-        print(f"comment: nothing to post: {'no report' if report is None else 'no open pull request'} of {os.environ['COMMIT']}")
+    run, commit, repository = (os.environ[name] for name in ("RUN", "COMMIT", "GH_REPO"))
+    heads = json.loads(gh("pr", "list", "--state", "open", "--limit", "1000", "--json", "number,headRefOid"))
+    numbers = [head["number"] for head in heads if head["headRefOid"] == commit]
+    if not numbers:  # a later push has its own run
+        print(f"comment: no open pull request has {commit} as its last commit")
         return
-    comments = f"repos/{os.environ['GH_REPO']}/issues/{number}/comments"
-    earlier = gh("api", "--paginate", comments, "--jq", MINE).split()
-    place = f"repos/{os.environ['GH_REPO']}/issues/comments/{earlier[0]}" if earlier else comments
-    gh("api", "--method", "PATCH" if earlier else "POST", place, "--input", "-", sent=json.dumps({"body": report}))
-    print(f"comment: {'updated' if earlier else 'posted'} on pull request {number}")
+    comments = f"repos/{repository}/issues/{numbers[0]}/comments"
+    pages: list[list[dict[str, Any]]] = json.loads(gh("api", "--paginate", "--slurp", comments))
+    mine = [item for page in pages for item in page if item["user"]["login"] == BOT and item["body"].startswith(MARK)]
+    text = fetched(run)
+    if text is None and not mine:
+        print(f"comment: run {run} has no report, and there is no comment to update")
+        return
+    place = ["PATCH", f"repos/{repository}/issues/comments/{mine[0]['id']}"] if mine else ["POST", comments]
+    gh("api", "--method", *place, "--input", "-", sent=json.dumps({"body": body(text, commit)}))
+    print(f"comment: {'updated' if mine else 'posted'} on pull request {numbers[0]}")
 
 
 def fetched(run: str) -> str | None:
@@ -36,14 +44,18 @@ def fetched(run: str) -> str | None:
         path = Path(folder, "report.md")
         if subprocess.run(command, check=False).returncode or path.is_symlink() or not path.is_file():
             return None
-        text = path.read_bytes()[:LONGEST].decode(errors="ignore")
+        text = path.read_text(encoding="utf-8", errors="replace")
     return text if text.startswith(MARK) else None
 
 
-def pull_request(commit: str) -> int | None:
-    """The open pull request at a commit; a later push makes the report an old one, which nobody needs."""
-    heads = json.loads(gh("pr", "list", "--state", "open", "--limit", "1000", "--json", "number,headRefOid"))
-    return next((head["number"] for head in heads if head["headRefOid"] == commit), None)
+def body(text: str | None, commit: str) -> str:
+    """The comment: mentions broken, cut to what it may hold, and where it comes from."""
+    if text is None:
+        return f"{MARK}\n**Experiment: no report** of {commit[:7]}; the run's log says why."
+    words = text.replace("@", "@\N{ZERO WIDTH SPACE}")
+    if len(words) > LONGEST:
+        words = words[:LONGEST].rpartition("\n")[0] + "\n\n</details>\n\nCut here: the run's summary has the rest.\n"
+    return f"{words}\n<sub>Made by this pull request's own code, of {commit[:7]}.</sub>"
 
 
 def gh(*words: str, sent: str | None = None) -> str:

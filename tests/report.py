@@ -46,8 +46,7 @@ def report(repo: Path, base: str) -> str:
     params, metrics = (differences(repo, kind, commit) for kind in ("params", "metrics"))
     pictures = figures(repo, commit)
     warnings = doubts(repo, commit, base)
-    here = git(repo, "rev-parse", "--short", "HEAD")
-    title = f"{base} ({commit[:7]}) → {here}"
+    title = f"{base} ({commit[:7]}) → {head(repo)[:7]}"
     changed = any(old != new for old, new in metrics.values())
     if not (params or changed or pictures):
         return "\n".join([MARK, f"**Experiment: no change**, {title}.", *warnings]) + "\n"
@@ -76,6 +75,11 @@ def resolve(repo: Path, base: str) -> str:
     return found
 
 
+def head(repo: Path) -> str:
+    """The commit that is reported: HEAD, or that of the pull request whose merge a workflow has checked out."""
+    return os.environ.get("HEAD_SHA") or git(repo, "rev-parse", "HEAD")
+
+
 def differences(repo: Path, kind: str, commit: str) -> dict[str, Change]:
     """DVC's own diff of params or metrics, flat: {dotted place: (old, new)}; None where one side has none."""
     command = ["dvc", kind, "diff", "--json", *(["--all"] if kind == "metrics" else []), commit]
@@ -96,7 +100,8 @@ def params_table(params: Mapping[str, Change]) -> list[str]:
 def metrics_tables(metrics: Mapping[str, Change]) -> list[str]:
     """A table a file, in the order of names, what is no headline folded; what came or went is named."""
     lines: list[str] = []
-    for file, own in grouped(metrics, lambda place: place.partition(".")[0]).items():
+    means = {place: change for place, change in metrics.items() if not place.endswith("_se")}
+    for file, own in grouped(means, lambda place: place.partition(".")[0]).items():
         if fate(own):
             lines += ["", f"**{file}**: {fate(own)}, {len(own)} metrics"]
             continue
@@ -107,14 +112,14 @@ def metrics_tables(metrics: Mapping[str, Change]) -> list[str]:
             if row != file and fate(values):
                 named.append(f"- {fate(values)} row `{row.removeprefix(f'{file}.')}`")
                 continue
-            for place, (old, new) in values.items():
-                if old != new and not place.endswith("_se"):
+            for place in values:
+                if differs(metrics, place):
                     (headlines if HEADLINE.search(place) else others).append(line(file, place, metrics))
         lines += ["", f"**{file}**", *named] if named or headlines or others else []
         lines += ["", *TABLE, *headlines] if headlines else []
         lines += ["", f"<details><summary>{len(others)} more</summary>", "", *TABLE, *others, "", "</details>"] if others else []
-    unchanged = sum(old == new for old, new in metrics.values())
-    return [*lines, "", f"{unchanged} of {len(metrics)} metrics are unchanged."]
+    unchanged = sum(not differs(metrics, place) for place in means)
+    return [*lines, "", f"{unchanged} of {len(means)} metrics are unchanged."]
 
 
 def grouped(metrics: Mapping[str, Change], key: Callable[[str], str]) -> dict[str, dict[str, Change]]:
@@ -122,6 +127,11 @@ def grouped(metrics: Mapping[str, Change], key: Callable[[str], str]) -> dict[st
     for place in sorted(metrics):
         groups.setdefault(key(place), {})[place] = metrics[place]
     return groups
+
+
+def differs(metrics: Mapping[str, Change], place: str) -> bool:
+    """Whether a value has changed, or the standard error beside it."""
+    return any(old != new for old, new in (metrics[place], metrics.get(f"{place}_se", (None, None))))
 
 
 def fate(metrics: Mapping[str, Change]) -> str:
@@ -132,18 +142,21 @@ def fate(metrics: Mapping[str, Change]) -> str:
 
 def line(file: str, place: str, metrics: Mapping[str, Change]) -> str:
     old, new = metrics[place]
+    errors = [spread(metrics, place, side) for side in (0, 1)]
     before, after = (
-        number(place, old, other=new) + error(metrics, place, 0),
-        number(place, new, other=old) + error(metrics, place, 1),
+        number(place, value, other=other) + (f" ± {error:.2g}" if error else "")
+        for value, other, error in ((old, new, errors[0]), (new, old, errors[1]))
     )
-    return (
-        f"| `{place.removeprefix(f'{file}.')}` | {before} | {after} | {relative(place, old, new)} | {verdict(place, old, new)} |"
-    )
+    said = verdict(place, old, new)
+    if said and not never(place, old) and not never(place, new) and abs(new - old) < max(errors):
+        said += ", within ±"
+    return f"| `{place.removeprefix(f'{file}.')}` | {before} | {after} | {relative(place, old, new)} | {said} |"
 
 
-def error(metrics: Mapping[str, Change], place: str, side: int) -> str:
+def spread(metrics: Mapping[str, Change], place: str, side: int) -> float:
+    """The standard error beside a value, 0 where there is none."""
     value = metrics.get(f"{place}_se", (None, None))[side]
-    return f" ± {value:.2g}" if isinstance(value, (int, float)) and value else ""
+    return value if isinstance(value, (int, float)) else 0.0
 
 
 def number(place: str, value: Any, *, other: Any) -> str:
@@ -171,18 +184,20 @@ def never(place: str, value: Any) -> bool:
 
 
 def relative(place: str, old: Any, new: Any) -> str:
-    if never(place, old) or never(place, new) or not all(isinstance(value, (int, float)) for value in (old, new)) or not old:
+    """The change in per cent, from tenfold on as a factor; nothing where a ratio says nothing."""
+    if never(place, old) or never(place, new) or not all(isinstance(value, (int, float)) for value in (old, new)):
         return ""
-    return (
-        f"{(new - old) / abs(old):+.2g}".replace("e+0", "e")
-        if abs(new / old) >= 100
-        else f"{100 * (new - old) / abs(old):+.3g} %"
-    )
+    if old == new or not old or new / old < 0 or place.endswith("_r2"):
+        return ""
+    ratio = new / old
+    if ratio >= 10:
+        return f"× {float(f'{ratio:.3g}'):,g}"
+    return f"÷ {float(f'{1 / ratio:.3g}'):,g}" if 0 < ratio <= 0.1 else f"{100 * (new - old) / abs(old):+.3g} %"
 
 
 def verdict(place: str, old: Any, new: Any) -> str:
     """Better or worse, for what has a direction; a step that is never reached, −1, is later than any."""
-    if not all(isinstance(value, (int, float)) for value in (old, new)):
+    if old == new or not all(isinstance(value, (int, float)) for value in (old, new)):
         return ""
     if place.rpartition(".")[2].startswith("steps_to_"):
         old, new = (math.inf if never(place, value) else value for value in (old, new))
@@ -202,8 +217,7 @@ def figures(repo: Path, commit: str) -> list[str]:
 
 def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
     """Before and after, side by side, each from its own commit; all but the overview folded."""
-    head = git(repo, "rev-parse", "HEAD")
-    rows = {name: f"| {picture(repo, commit, name)} | {picture(repo, head, name)} |" for name in pictures}
+    rows = {name: f"| {picture(repo, commit, name)} | {picture(repo, head(repo), name)} |" for name in pictures}
     first = rows.pop("plots/overview.png", None)
     lines = ["", *SIDES, first] if first else []
     if rows:
@@ -238,6 +252,12 @@ def doubts(repo: Path, commit: str, base: str) -> list[str]:
     dirty = git(repo, "status", "--porcelain", "--untracked-files=no").splitlines()
     if dirty:
         lines.append(f"⚠ head has uncommitted changes in {len(dirty)} file(s): numbers are theirs, pictures the last commit's.")
+    experiment = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", base) is None
+    behind = git(repo, "rev-list", "--count", commit, "^HEAD")
+    if behind != "0" and not experiment:
+        lines.append(
+            f"⚠ {base} has {behind} commit(s) that head has not: what they changed is shown backwards; merge them first."
+        )
     for name, stale in (("head", unreproduced(repo)), (base, unreproduced_at(repo, commit))):
         if stale:
             stages = ", ".join(f"`{stage}`" for stage in stale)

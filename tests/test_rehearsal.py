@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from comment import body
 from conftest import ROOT, Clone
+from report import MARK
 from test_workflow import WORKFLOWS, steps
 
 pytestmark = pytest.mark.pipeline
@@ -52,7 +54,9 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     tree = json.loads(path.read_text(encoding="utf-8"))
     tree["wide"]["wd"]["val_loss"] = 0.009
     path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    clone.run("git", "commit", "-qam", "a better number")
+    path.with_name("extra.json").write_text("{}\n", encoding="utf-8")
+    clone.run("git", "add", "-A")
+    clone.run("git", "commit", "-qm", "a better number, and a file that no stage makes")
 
     clone.run("git", "switch", "-qc", "words", "main")
     (clone.path / "README.md").write_text("# Another\n", encoding="utf-8")
@@ -75,11 +79,13 @@ def checked_out(author: Clone, branch: str, path: Path) -> Clone:
     return clone
 
 
-def rehearsed(clone: Clone) -> tuple[dict[str, subprocess.CompletedProcess[str]], str]:
-    """Run experiment.yml's steps up to the first that fails; what each gave, and the summary."""
+def rehearsed(clone: Clone, branch: str) -> tuple[dict[str, subprocess.CompletedProcess[str]], str]:
+    """Run experiment.yml's steps as for a pull request; what each gave, and the summary."""
     summary = clone.path.with_suffix(".summary")
-    environment = FORGE | {
-        "BASE": re.sub(r"\$\{\{.*\}\}", "main", WORKFLOWS["experiment.yml"]["jobs"]["check"]["env"]["BASE"]),
+    known = {"github.base_ref": "main", "github.event.pull_request.head.sha": commit(clone, f"origin/{branch}")}
+    written = WORKFLOWS["experiment.yml"]["jobs"]["check"]["env"]
+    environment = {name: re.sub(r"\$\{\{ (.+?) \}\}", lambda found: known[found[1]], value) for name, value in written.items()}
+    environment |= FORGE | {
         "GITHUB_STEP_SUMMARY": str(summary),
         "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
         "PYTEST_ADDOPTS": "tests/test_compare.py",
@@ -88,39 +94,43 @@ def rehearsed(clone: Clone) -> tuple[dict[str, subprocess.CompletedProcess[str]]
     for step in steps("experiment.yml"):
         if "run" not in step or (step["run"] == "make ssh" and importlib.util.find_spec("dvc_ssh") is None):
             continue  # actions of the forge; what a user without a network has not asked for
+        if any(result.returncode for result in given.values()) and "!cancelled()" not in step.get("if", ""):
+            continue
         variables = (f"{name}={value}" for name, value in environment.items())
         given[step["run"]] = clone.run("env", *variables, "bash", "-e", "-c", step["run"], check=False)
-        if given[step["run"]].returncode:
-            break
     return given, summary.read_text(encoding="utf-8")
+
+
+def commit(clone: Clone, name: str) -> str:
+    return clone.run("git", "rev-parse", name).stdout.strip()
 
 
 def test_a_change_of_lambda_passes_and_is_reported(author: Clone, tmp_path: Path) -> None:
     clone = checked_out(author, "lighter", tmp_path / "clone")
-    given, summary = rehearsed(clone)
+    given, summary = rehearsed(clone, "lighter")
     assert [result.returncode for result in given.values()] == [0] * len(given), given
     assert "2 passed" in given["make test"].stdout
     assert "are what its code produces, byte for byte" in given["make verify"].stdout
     assert "| `wd` | 3 | 1 |" in summary
     assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 0.01369 ± 0.00054 | +30 % | worse |" in summary
-    merge = clone.run("git", "rev-parse", "HEAD").stdout.strip()
-    assert f"(https://github.com/some/where/raw/{merge}/plots/wide/curves.png)" in summary
+    base, head = commit(clone, "origin/main"), commit(clone, "origin/lighter")  # and not the merge, which nobody else has
+    assert f"### Experiment: origin/main ({base[:7]}) → {head[:7]}" in summary
+    assert all(f"(https://github.com/some/where/raw/{sha}/plots/wide/curves.png)" in summary for sha in (base, head))
     assert "⚠" not in summary
     assert clone.read("build/report.md") == summary
 
 
 def test_an_edited_metric_stops_at_the_gate_which_names_it(author: Clone, tmp_path: Path) -> None:
-    given, summary = rehearsed(checked_out(author, "edited", tmp_path / "clone"))
-    *before, verify = given
-    assert verify == "make verify"
-    assert all(given[step].returncode == 0 for step in before)
-    assert given[verify].returncode != 0
-    assert "metrics/wide.json: wide.wd.val_loss: committed 0.009, produced 0.0105301" in given[verify].stdout.splitlines()
+    given, summary = rehearsed(checked_out(author, "edited", tmp_path / "clone"), "edited")
+    assert [step for step, result in given.items() if result.returncode] == ["make verify"]
+    said = given["make verify"].stdout.splitlines()
+    assert "metrics/wide.json: wide.wd.val_loss: committed 0.009, produced 0.0105301" in said
+    assert "metrics/extra.json: committed, but not produced" in said
     assert "⚠ head has results that are not those of its own code and params, of `evaluate@wide`" in summary
 
 
 def test_words_are_no_change(author: Clone, tmp_path: Path) -> None:
-    given, summary = rehearsed(checked_out(author, "words", tmp_path / "clone"))
+    given, summary = rehearsed(checked_out(author, "words", tmp_path / "clone"), "words")
     assert all(result.returncode == 0 for result in given.values()), given
     assert summary.splitlines()[1].startswith("**Experiment: no change**, origin/main (")
 
@@ -129,45 +139,58 @@ GH = """#!/bin/sh
 # A forge of one pull request: says what it knows, notes what it is told.
 case "$1 $2" in
     "run download") cp "$REPORT" "$7/report.md" ;;
-    "pr list") echo '[{"number": 7, "headRefOid": "abc"}]' ;;
+    "pr list") echo '[{"number": 7, "headRefOid": "abcdefghi"}]' ;;
     "api --paginate") cat "$EARLIER" ;;
     *) echo "$@" >> "$TOLD"; cat >> "$TOLD" ;;
 esac
 """
+TEXT = "<!-- weight-decay report -->\n±"
+SIGNED = f"{TEXT}\n<sub>Made by this pull request's own code, of abcdefg.</sub>"
+POST = "api --method POST repos/some/where/issues/7/comments --input -"
+PATCH = "api --method PATCH repos/some/where/issues/comments/42 --input -"
+
+
+def comment(number: int, author: str, body: str) -> dict[str, Any]:
+    return {"id": number, "user": {"login": author}, "body": body}
+
+
+OTHERS = [comment(40, "github-actions[bot]", "other"), comment(41, "somebody", TEXT)]
+OWN = comment(42, "github-actions[bot]", TEXT)
 
 
 @pytest.mark.parametrize(
-    ("commit", "earlier", "report", "told"),
+    ("checked", "earlier", "report", "told"),
     [
-        ("abc", "", "<!-- weight-decay report -->\n±", "api --method POST repos/some/where/issues/7/comments --input -"),
-        (
-            "abc",
-            "41\n42\n",
-            "<!-- weight-decay report -->\n±",
-            "api --method PATCH repos/some/where/issues/comments/41 --input -",
-        ),
-        ("abc", "", "anything else", None),
-        ("def", "", "<!-- weight-decay report -->\n±", None),
-        ("abc", "", None, None),
+        ("abcdefghi", [OTHERS], TEXT, [POST, SIGNED]),
+        ("abcdefghi", [OTHERS, [OWN]], TEXT, [PATCH, SIGNED]),
+        ("abcdefghi", [[]], f"{TEXT} @all", [POST, SIGNED.replace("±", "± @\u200ball")]),
+        ("abcdefghi", [[]], "anything else", []),
+        ("abcdefghi", [[]], None, []),
+        ("abcdefghi", [[OWN]], None, [PATCH, f"{TEXT[:-1]}**Experiment: no report** of abcdefg; the run's log says why."]),
+        ("another", [[OWN]], TEXT, []),
     ],
-    ids=["the first", "an update", "no report", "an old commit", "no file"],
+    ids=["first", "update", "mention", "foreign", "none", "none, but earlier", "old commit"],
 )
-def test_a_report_is_one_comment(commit: str, earlier: str, report: str | None, told: str | None, tmp_path: Path) -> None:
+def test_a_report_is_one_comment(
+    checked: str, earlier: list[list[dict[str, Any]]], report: str | None, told: list[str], tmp_path: Path
+) -> None:
     gh = tmp_path / "bin" / "gh"
     gh.parent.mkdir()
     gh.write_text(GH, encoding="utf-8")
     gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "earlier").write_text(earlier, encoding="utf-8")
+    (tmp_path / "earlier").write_text(json.dumps(earlier), encoding="utf-8")
     if report is not None:
         (tmp_path / "report").write_text(report, encoding="utf-8")
     (step,) = [step["run"] for step in steps("comment.yml") if "run" in step]
-    environment = {"RUN": "1", "COMMIT": commit, "GH_REPO": "some/where"}
-    paths = {name.upper(): str(tmp_path / name) for name in ("report", "earlier", "told")}
-    path = {"PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-e", "-c", step], cwd=ROOT, env=os.environ | environment | paths | path, check=False)
+    environment = {"RUN": "1", "COMMIT": checked, "GH_REPO": "some/where", "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {name.upper(): str(tmp_path / name) for name in ("report", "earlier", "told")}
+    done = subprocess.run(["bash", "-e", "-c", step], cwd=ROOT, env=os.environ | environment, check=False)
     assert done.returncode == 0
-    if told is None:
-        assert not (tmp_path / "told").exists()
-    else:
-        said = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
-        assert said == [told, json.dumps({"body": report})]
+    heard = (tmp_path / "told").read_text(encoding="utf-8").splitlines() if (tmp_path / "told").exists() else []
+    assert heard == ([told[0], json.dumps({"body": told[1]})] if told else [])
+
+
+def test_a_long_report_is_cut_between_lines_and_says_so() -> None:
+    text = body(f"{MARK}\n" + "| row | 1 |\n" * 10_000, "abcdefghi")
+    assert len(text) < 65_536
+    assert "| row | 1 |\n\n</details>\n\nCut here" in text

@@ -77,7 +77,7 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     assert "| `wd` | 3 | 1 |" in text
     assert "⚠ head has results that are not those of its own code and params, of " in text
     assert "`train@wide-wd`" in text
-    assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 4.5e-06 ± 0.00031 | -100 % | better |" in text
+    assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 4.5e-06 ± 0.00031 | ÷ 2,340 | better |" in text
     assert "| `wd.steps_to_generalise` | 455 ± 5 | never ± 5 |  | worse |" in text
     wide = text.partition("**wide**")[2]
     assert wide.index("`wd.val_loss`") < wide.index("<details><summary>") < wide.index("</details>")
@@ -105,6 +105,26 @@ def test_a_study_that_came_or_went_is_named(history: Clone) -> None:
         text = report(history, base)
         assert re.search(rf"^\*\*line\*\*: {fate}, \d+ metrics$", text, re.MULTILINE)
         assert text.count("**") == 2  # the others have not changed
+
+
+def test_what_is_within_the_error_is_said_to_be() -> None:
+    error = {"wide.wd.val_loss_se": (0.2, 0.3)}
+    for new, said in ((0.8, "better, within ±"), (0.5, "better"), (2.0, "worse")):
+        (told,) = [words for words in metrics_tables(error | {"wide.wd.val_loss": (1.0, new)}) if words.startswith("| `")]
+        assert told.endswith(f"| {said} |")
+
+
+def test_a_change_of_the_error_alone_is_a_change_and_is_not_counted_twice() -> None:
+    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0), "wide.wd.val_loss_se": (0.2, 0.3), "wide.wd.bias": (1.0, 1.0)})
+    assert [words for words in text if words.startswith("| `")] == ["| `wd.val_loss` | 1 ± 0.2 | 1 ± 0.3 |  |  |"]
+    assert text[-1] == "1 of 2 metrics are unchanged."
+
+
+@pytest.mark.pipeline
+def test_a_base_that_went_on_is_said_to_be_shown_backwards(history: Clone) -> None:
+    history.run("git", "switch", "-q", "main")
+    assert "⚠ fewer has 1 commit(s) that head has not" in report(history, "fewer")
+    assert "commit(s)" not in report(history, "heavier")  # an experiment is no base to merge
 
 
 def test_a_new_value_of_a_row_is_no_new_row() -> None:
@@ -157,7 +177,11 @@ def test_numbers_have_the_digits_that_tell_them_apart() -> None:
     assert number("x", 0.0105312, other=0.02) == "0.01053"
     assert number("x", None, other=1.0) == "–"
     assert relative("x", 2.0, 1.0) == "-50 %"
-    assert relative("x", 0.0, 1.0) == ""
+    assert relative("x", -2.0, -1.0) == "+50 %"
+    assert relative("x", 2.0, 23.456) == "× 11.7"
+    assert relative("x", 0.01, 4e-6) == "÷ 2,500"
+    assert [relative("x", old, 1.0) for old in (0.0, -1.0)] == ["", ""]
+    assert relative("wide.wd.val_r2", 0.1, 0.2) == ""
 
 
 @pytest.mark.parametrize(
