@@ -90,6 +90,17 @@ def test_an_arms_stage_tracks_the_keys_that_its_runs_read() -> None:
                     assert any(key == known or key.startswith(f"{known}.") for known in tracked), key
 
 
+def test_the_readme_names_the_stages_that_a_key_reruns() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| key | is | re-runs first |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([\w.]+)`.*\| (`.*`) \|$", table, re.MULTILINE)
+    assert len(rows) == 6
+    for key, named in rows:
+        tracking = {
+            name for name, stage in STAGES.items() for known in stage["params"] if key == known or key.startswith(f"{known}.")
+        }
+        assert set(re.findall(r"`([^`]+)`", named)) == tracking, key
+
+
 def test_commands_carry_names_and_no_values() -> None:
     for stage in STAGES.values():
         assert re.fullmatch(r"python -m stages\.[a-z_]+( [a-z_]+)*", stage["cmd"])
