@@ -73,9 +73,10 @@ def parallel(rows: Sequence[Mapping[str, float]]) -> Figure:
     heights = (values - low) / (high - low)
     figure = Figure(figsize=(max(6.0, 2.2 * len(names)), 4.2))
     axes = figure.subplots()
-    ranks = np.argsort(np.argsort(values[:, 0])) / (len(rows) - 1)
+    different, ranks = np.unique(values[:, 0], return_inverse=True)
     for line, rank in zip(heights, ranks, strict=True):
-        axes.plot(range(len(names)), line, color=colormaps["viridis"](0.9 * rank), linewidth=2, marker="o")
+        colour = colormaps["viridis"](0.9 * rank / (len(different) - 1))
+        axes.plot(range(len(names)), line, color=colour, linewidth=2, marker="o")
     for place in range(len(names)):
         axes.plot([place, place], [0, 1], color=figures.BLACK, linewidth=1, zorder=1)
         for height, value in ((-0.06, low[place]), (1.06, high[place])):

@@ -95,6 +95,10 @@ class Clone:
         assert not check or result.returncode == 0, f"{command} exited {result.returncode}:\n{result.stdout}\n{result.stderr}"
         return result
 
+    def stage(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a stage's module as DVC would, whatever comes of it."""
+        return self.run(sys.executable, "-m", *words, check=False)
+
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, Clone
-from report import ReportError, metrics_tables, number, relative, resolve, verdict
+from report import ReportError, resolve
+from tables import metrics_tables, number, relative, verdict
 
 REPORT = str(ROOT / "tests" / "report.py")
 

@@ -1,0 +1,159 @@
+"""A user's mistakes and odd wishes: refused in a line that says what to mend, or run through."""
+
+import json
+import re
+
+import pytest
+from conftest import Clone
+
+from stages.science.studies import ARMED
+
+pytestmark = pytest.mark.pipeline
+
+BAD = [
+    ("wd", "abc", "train@wide-wd", "params.yaml: wd: expected a number ≥ 0, got 'abc'"),
+    ("wd", "-1", "train@wide-wd", "params.yaml: wd: expected a number ≥ 0, got -1"),
+    ("wide.lr", "-1", "train@wide-wd", "params.yaml: wide.lr: expected a number > 0, got -1"),
+    ("line.trials", "2.5", "generate@line", "params.yaml: line.trials: expected an integer from 1 to 10⁷, got 2.5"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "stage", "message"), BAD)
+def test_a_bad_value_ends_the_stage_with_one_line(key: str, value: str, stage: str, message: str, reproduced: Clone) -> None:
+    try:
+        reproduced.set(key, value)
+        result = reproduced.run("dvc", "repro", check=False)
+        assert result.returncode != 0
+        assert f"error: {message}" in result.stderr.splitlines()
+        assert "Traceback" not in result.stdout + result.stderr
+        changed = reproduced.run("git", "status", "--porcelain").stdout.split()
+        assert set(changed) <= {"M", "params.yaml"}  # nothing else was asked for, nothing else was touched
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
+SMALL = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "descent.trials": 1}
+SHORT = {"modular.steps": 20, "line.optimizers.adam.epochs": 50, "descent.steps": 20}
+EXTREMES = {
+    "one of everything, no decay": {
+        "wide.system.inputs": 1,
+        "wide.system.train_rows": 1,
+        "wide.system.val_rows": 1,
+        "wide.batch_size": 50,
+        "wide.lr": 0.001,
+        "wd": 0,
+        "line.wd": 0,
+        "line.optimizers.sgd.momentum": 0.5,
+        "wide.optimizers.sgd.momentum": 0.5,
+        "modular.system.hidden": 1,
+        "descent.system.inputs": 1,
+        "descent.system.noise": 0,
+    },
+    "a million, stable": {"wd": 1e6, "wide.lr": 1e-7, "modular.lr": 1e-7, "line.wd": 1e6, "line.lr": 1e-7, "modular.p": 2},
+}
+
+
+@pytest.mark.parametrize("case", EXTREMES)
+def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) -> None:
+    try:
+        for key, value in (SMALL | SHORT | EXTREMES[case]).items():
+            reproduced.set(key, str(value))
+        every = case == "one of everything, no decay"
+        reproduced.run("dvc", "repro", *([] if every else [f"plot@{study}" for study in ARMED]))
+        for study in ARMED:
+            rows = json.loads(reproduced.read(f"metrics/{study}.json"))[study]
+            assert rows["wd"]["trials"] == 1
+            assert rows["wd"]["diverged"] == 0
+            assert "val_loss_se" not in rows["wd"]  # one trial has no spread
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q")
+
+
+def test_a_step_beyond_stability_is_reported_with_the_limit(reproduced: Clone) -> None:
+    """2/(largest eigenvalue of AᵀA/2 + λ) for A = [x, 1]: (17 + √269)/2 = 16.7006."""
+    try:
+        reproduced.set("line.lr", "0.12")
+        result = reproduced.stage("stages.train", "line", "wd")
+        assert result.returncode == 1
+        limit = 2 / ((17 + 269**0.5) / 2 + 0.01)
+        expected = f"expected a learning rate below the stability limit {limit:.6g}, got 0.12"
+        assert result.stderr == f"error: line, wd: lr = 0.12 with λ = line.wd = 0.01: {expected}\n"
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+def test_a_run_that_diverges_everywhere_fails_and_names_its_numbers(reproduced: Clone) -> None:
+    try:
+        reproduced.set("wide.lr", "5")
+        result = reproduced.stage("stages.train", "wide", "wd")
+        assert result.returncode == 1
+        assert re.fullmatch(
+            r"error: wide, wd: lr = 5 with λ = wd = 3: expected a stable run, got divergence in every trial; "
+            r"full-batch gradient descent is stable below lr = 0\.\d+, smaller batches need less\n",
+            result.stderr,
+        )
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize("words", [("stages.evaluate", "wide"), ("stages.train", "wide", "wd"), ("stages.plot", "wide")])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
+def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str, reproduced: Clone) -> None:
+    path = reproduced.path / "data" / "wide.npz"
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        if damage != "missing":
+            path.write_bytes(content[:1000] if damage == "truncated" else b"hello")
+        result = reproduced.stage(*words)
+        assert result.returncode == 1
+        assert result.stderr.startswith(
+            "error: data/wide.npz: expected the arrays that `dvc repro` writes at stage generate@wide, got "
+        )
+        assert result.stderr.count("\n") == 1
+    finally:
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["metrics/wide.json", "metrics/wide_curves.csv"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"wd": 1}', b"a,b\n1,2,3\n", b"\xff\xfe", None], ids=str)
+@pytest.mark.parametrize("words", [("stages.plot", "wide"), ("stages.overview",)], ids=str)
+def test_a_foreign_result_is_named_in_one_line(
+    words: tuple[str, ...], content: bytes | None, name: str, reproduced: Clone
+) -> None:
+    path = reproduced.path / name
+    try:
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        result = reproduced.stage(*words)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"error: {name}: expected what `dvc repro` writes at stage evaluate@wide, got ")
+        assert result.stderr.count("\n") == 1
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+def test_another_studys_file_is_refused(reproduced: Clone) -> None:
+    path = reproduced.path / "data" / "line.npz"
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        path.write_bytes((reproduced.path / "data" / "wide.npz").read_bytes())
+        result = reproduced.stage("stages.train", "line", "wd")
+        assert result.stderr.endswith("at stage generate@line, got an array 'noise' that is another's\n")
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "words", [("stages.train", "wide"), ("stages.train", "wide", "x"), ("stages.plot", "; true"), ("stages.evaluate",)]
+)
+def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], reproduced: Clone) -> None:
+    result = reproduced.stage(*words)
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: python -m stages\.[a-z]+: expected .*, got .*\n", result.stderr)
