@@ -233,7 +233,7 @@ def test_training_shows_a_bar_on_a_terminal_and_plain_lines_in_a_log(reproduced:
 
 def test_an_experiment_in_another_folder_needs_nothing_from_this_one(reproduced: Clone) -> None:
     try:
-        reproduced.run("dvc", "exp", "run", "--temp", "-S", "line.wd=0.1", "--name", "elsewhere")
+        reproduced.run("dvc", "exp", "run", "--temp", "-S", "line.wd=0.1", "--name", "elsewhere", "evaluate@line")
         assert "elsewhere" in reproduced.run("dvc", "exp", "list").stdout
         assert reproduced.run("git", "status", "--porcelain").stdout == ""
     finally:

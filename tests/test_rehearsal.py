@@ -26,7 +26,7 @@ FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github
 def cut_to_wide(clone: Clone) -> None:
     """The same stages, commands and dependencies, of one study; results of the others are gone."""
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
-    del tree["stages"]["overview"], tree["plots"]
+    del tree["plots"], tree["stages"]["overview"], tree["stages"]["sweep"], tree["stages"]["plot-sweep"]
     for stage in tree["stages"].values():
         items = stage["foreach"]
         kept = [name for name in items if name.startswith("wide")]
@@ -55,6 +55,7 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     tree["wide"]["wd"]["val_loss"] = 0.009
     path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     path.with_name("extra.json").write_text("{}\n", encoding="utf-8")
+    (clone.path / "plots" / "wide" / "parts.png").write_bytes(b"drawn by hand")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "a better number, and a file that no stage makes")
 
@@ -126,6 +127,7 @@ def test_an_edited_metric_stops_at_the_gate_which_names_it(author: Clone, tmp_pa
     said = given["make verify"].stdout.splitlines()
     assert "metrics/wide.json: wide.wd.val_loss: committed 0.009, produced 0.0105301" in said
     assert "metrics/extra.json: committed, but not produced" in said
+    assert any(line.startswith("plots/wide/parts.png: 13 bytes committed, other ") for line in said)
     assert "⚠ head has results that are not those of its own code and params, of `evaluate@wide`" in summary
 
 
