@@ -1,6 +1,7 @@
 """The workflows rehearsed: their steps, in order, on pull requests to a bare repository.
 
-The steps are the workflow's own lines. What keeps them short: the pipeline is cut to `wide` without its sweep, `make test` to one module of tests.
+The steps are the workflow's own lines. What keeps them short: the pipeline is cut to `wide` without its sweep, and `make test`
+to one module of tests.
 """
 
 import importlib.util
