@@ -26,8 +26,8 @@ def main() -> None:
         print(f"comment: no open pull request has {commit} as its last commit")
         return
     comments = f"repos/{repository}/issues/{numbers[0]}/comments"
-    pages: list[list[dict[str, Any]]] = json.loads(gh("api", "--paginate", "--slurp", comments))
-    mine = [item for page in pages for item in page if item["user"]["login"] == BOT and item["body"].startswith(MARK)]
+    every: list[dict[str, Any]] = [json.loads(item) for item in gh("api", "--paginate", comments, "--jq", ".[]").splitlines()]
+    mine = [item for item in every if item["user"]["login"] == BOT and item["body"].startswith(MARK)]
     text = fetched(run)
     if text is None and not mine:
         print(f"comment: run {run} has no report, and there is no comment to update")

@@ -143,7 +143,7 @@ GH = """#!/bin/sh
 case "$1 $2" in
     "run download") cp "$REPORT" "$7/report.md" ;;
     "pr list") echo '[{"number": 7, "headRefOid": "abcdefghi"}]' ;;
-    "api --paginate") cat "$EARLIER" ;;
+    "api --paginate") test "$4 $5" = "--jq .[]" && cat "$EARLIER" ;; # an item a line, as from every gh that there is
     *) echo "$@" >> "$TOLD"; cat >> "$TOLD" ;;
 esac
 """
@@ -164,24 +164,24 @@ OWN = comment(42, "github-actions[bot]", TEXT)
 @pytest.mark.parametrize(
     ("checked", "earlier", "report", "told"),
     [
-        ("abcdefghi", [OTHERS], TEXT, [POST, SIGNED]),
-        ("abcdefghi", [OTHERS, [OWN]], TEXT, [PATCH, SIGNED]),
-        ("abcdefghi", [[]], f"{TEXT} @all", [POST, SIGNED.replace("±", "± @\u200ball")]),
-        ("abcdefghi", [[]], "anything else", []),
-        ("abcdefghi", [[]], None, []),
-        ("abcdefghi", [[OWN]], None, [PATCH, f"{TEXT[:-1]}**Experiment: no report** of abcdefg; the run's log says why."]),
-        ("another", [[OWN]], TEXT, []),
+        ("abcdefghi", OTHERS, TEXT, [POST, SIGNED]),
+        ("abcdefghi", [*OTHERS, OWN], TEXT, [PATCH, SIGNED]),
+        ("abcdefghi", [], f"{TEXT} @all", [POST, SIGNED.replace("±", "± @\u200ball")]),
+        ("abcdefghi", [], "anything else", []),
+        ("abcdefghi", [], None, []),
+        ("abcdefghi", [OWN], None, [PATCH, f"{TEXT[:-1]}**Experiment: no report** of abcdefg; the run's log says why."]),
+        ("another", [OWN], TEXT, []),
     ],
     ids=["first", "update", "mention", "foreign", "none", "none, but earlier", "old commit"],
 )
 def test_a_report_is_one_comment(
-    checked: str, earlier: list[list[dict[str, Any]]], report: str | None, told: list[str], tmp_path: Path
+    checked: str, earlier: list[dict[str, Any]], report: str | None, told: list[str], tmp_path: Path
 ) -> None:
     gh = tmp_path / "bin" / "gh"
     gh.parent.mkdir()
     gh.write_text(GH, encoding="utf-8")
     gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "earlier").write_text(json.dumps(earlier), encoding="utf-8")
+    (tmp_path / "earlier").write_text("".join(f"{json.dumps(item)}\n" for item in earlier), encoding="utf-8")
     if report is not None:
         (tmp_path / "report").write_text(report, encoding="utf-8")
     (step,) = [step["run"] for step in steps("comment.yml") if "run" in step]
