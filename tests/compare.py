@@ -29,8 +29,10 @@ SHOWN = {  # metrics worth an axis where they differ
 def main() -> None:
     shown = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=True).stdout
     rows = experiments(json.loads(shown))
-    if len(rows) < 2:
-        sys.exit(f"error: compare: expected at least two experiments of this commit, got {len(rows)}: dvc exp run -S wd=1")
+    if not differing(rows):
+        sys.exit(
+            f"error: compare: expected two experiments of this commit that differ, got {len(rows)} alike: dvc exp run -S wd=1"
+        )
     path = ROOT / "build" / "compare.png"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(figures.png(parallel(rows)))
@@ -64,10 +66,17 @@ def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return found
 
 
+def differing(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """The numbers that all have and that are not the same in all, params first."""
+    names = [
+        name for name in (rows[0] if rows else ()) if all(name in row for row in rows) and len({row[name] for row in rows}) > 1
+    ]
+    return sorted(names, key=lambda name: name in SHOWN.values())
+
+
 def parallel(rows: Sequence[Mapping[str, float]]) -> Figure:
     """Parallel coordinates: a line an experiment, an axis for each number that differs, params first; coloured by the first."""
-    names = [name for name in rows[0] if all(name in row for row in rows) and len({row[name] for row in rows}) > 1]
-    names.sort(key=lambda name: name in SHOWN.values())
+    names = differing(rows)
     values = np.array([[row[name] for name in names] for row in rows])
     low, high = values.min(axis=0), values.max(axis=0)
     heights = (values - low) / (high - low)

@@ -1,9 +1,11 @@
 """The picture over experiments, from what `dvc exp show --json` prints."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import compare
 import numpy as np
+import pytest
 
 
 def shown(wd: float, loss: float | None) -> dict[str, Any]:
@@ -30,6 +32,14 @@ def test_experiments_are_the_commits_and_those_that_succeeded() -> None:
     rows = compare.experiments(listed)
     assert [row["wd"] for row in rows] == [3, 1]
     assert [row["wide: validation loss"] for row in rows] == [0.01, 0.02]
+
+
+@pytest.mark.parametrize("wds", [[], [3], [3, 3]])
+def test_experiments_that_do_not_differ_are_refused_in_one_line(wds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "experiments", lambda listed: [{"wd": wd} for wd in wds])
+    monkeypatch.setattr(compare.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="[]"))
+    with pytest.raises(SystemExit, match=rf"^error: compare: expected two experiments .* that differ, got {len(wds)} alike: "):
+        compare.main()
 
 
 def test_an_axis_is_drawn_for_what_differs() -> None:

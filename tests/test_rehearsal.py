@@ -111,7 +111,7 @@ def test_a_change_of_lambda_passes_and_is_reported(author: Clone, tmp_path: Path
     clone = checked_out(author, "lighter", tmp_path / "clone")
     given, summary = rehearsed(clone, "lighter")
     assert [result.returncode for result in given.values()] == [0] * len(given), given
-    assert "2 passed" in given["make test"].stdout
+    assert "5 passed" in given["make test"].stdout
     assert "are what its code produces, byte for byte" in given["make verify"].stdout
     assert "| `wd` | 3 | 1 |" in summary
     assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 0.01369 ± 0.00054 | +30 % | worse |" in summary
