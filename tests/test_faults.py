@@ -127,13 +127,15 @@ def test_lock_files_that_a_kill_cut_short_are_put_right(share: float, restored: 
     assert restored.run("git", "status", "--porcelain").stdout == ""
 
 
-def stage(clone: Clone, *words: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
-    def limited() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
+def writing_at_most(size: int, clone: Clone, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage's module where no file may have more bytes."""
     return subprocess.run(
-        [sys.executable, "-m", *words], cwd=clone.path, capture_output=True, text=True, check=False, preexec_fn=limited
+        [sys.executable, "-m", *words],
+        cwd=clone.path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )
 
 
@@ -153,7 +155,7 @@ def test_a_full_disk_and_a_place_that_cannot_be_written_are_named(words: tuple[s
     path = restored.path / name
     before, names = digest(path), sorted(path.parent.iterdir())
 
-    full = stage(restored, *words, largest_file=2_000)
+    full = writing_at_most(2_000, restored, *words)
     assert full.returncode == 1
     assert full.stderr.startswith(f"error: {name}: expected to write ")
     assert full.stderr.endswith(" bytes, got File too large; mend that and run again\n")
@@ -161,7 +163,7 @@ def test_a_full_disk_and_a_place_that_cannot_be_written_are_named(words: tuple[s
 
     path.unlink()
     path.mkdir()
-    taken = stage(restored, *words)
+    taken = restored.stage(*words)
     assert taken.returncode == 1
     assert taken.stderr.startswith(f"error: {name}: expected to write ")
     assert taken.stderr.count("\n") == 1
@@ -173,7 +175,7 @@ def test_a_read_only_folder_is_named(restored: Clone) -> None:
         pytest.skip("root writes anywhere")
     (restored.path / "metrics").chmod(0o555)
     try:
-        result = stage(restored, "stages.sweep", "line")
+        result = restored.stage("stages.sweep", "line")
     finally:
         (restored.path / "metrics").chmod(0o755)
     assert result.returncode == 1
@@ -187,7 +189,7 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(restored: Clone) -> 
     if mounted.returncode:
         pytest.skip("mounting needs root")
     try:
-        result = stage(restored, "stages.generate", "wide")
+        result = restored.stage("stages.generate", "wide")
         assert result.returncode == 1
         assert result.stderr.startswith("error: data/wide.npz: expected to write ")
         assert result.stderr.endswith(" bytes, got No space left on device; mend that and run again\n")
@@ -244,7 +246,7 @@ def test_a_study_that_does_not_fit_in_memory_is_refused_at_once(restored: Clone)
         if study == "line":
             restored.set("line.trials", "1000")
         started = time.monotonic()
-        result = stage(restored, "stages.generate", study)
+        result = restored.stage("stages.generate", study)
         assert result.returncode == 1
         assert result.stderr.startswith(f"error: params.yaml: {study}: expected trials × rows × inputs of at most ")
         assert time.monotonic() - started < 10  # a second, with room for a busy machine
@@ -263,7 +265,7 @@ def test_what_ran_where_is_written_down_and_changes_nothing(restored: Clone) -> 
     shutil.rmtree(record.parent)
     record.parent.write_text("in the way", encoding="utf-8")
     try:
-        assert stage(restored, "stages.generate", "line").returncode == 0
+        assert restored.stage("stages.generate", "line").returncode == 0
         assert restored.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
     finally:
         record.parent.unlink()
