@@ -12,8 +12,8 @@ repro: $(READY) ## set up if needed, then bring every result up to date
 	dvc repro
 
 test: $(READY) ## set up if needed, then lint, type-check and test
-	ruff check stages tests
-	ruff format --check stages tests
+	ruff check stages tools tests
+	ruff format --check stages tools tests
 	mypy
 	pytest
 
@@ -23,26 +23,26 @@ recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves hal
 	dvc repro
 
 verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte
-	python tests/verify.py
+	python -m tools.verify
 
 report: $(READY) ## what the working tree changes against BASE, a branch, tag, commit or experiment, in Markdown
-	@python tests/report.py "$$BASE"
+	@python -m tools.report "$$BASE"
 
 comment: ## in a workflow: post the report of RUN, which checked COMMIT, on its pull request
-	@$(PYTHON) tests/comment.py
+	@$(PYTHON) -m tools.comment
 
 show: $(READY) ## the experiments of this commit in a table: what differs, validation losses, weight norms
 	@dvc exp show --only-changed --drop '$(COLUMNS_LEFT_OUT)'
 
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
-	python tests/compare.py
+	python -m tools.compare
 
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
 
 bench: $(READY) ## models trained per second, against JAX, a course's loop and scikit-learn
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
-	python tests/bench.py
+	python -m tools.bench
 
 clean: ## remove the environment and DVC's cache; keeps every result
 	rm -rf .venv .dvc/cache .dvc/tmp build

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
-import compare
 import numpy as np
 import pytest
+
+from tools import compare
 
 
 def shown(wd: float, loss: float | None) -> dict[str, Any]:

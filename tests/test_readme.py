@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Clone
-from readme import MARKED, README, metrics, table
+
+from tools.readme import MARKED, README, metrics, table
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -15,7 +16,7 @@ TEXT = README.read_text(encoding="utf-8")
 def test_the_table_is_rendered_from_the_metrics() -> None:
     found = MARKED.search(TEXT)
     assert found
-    assert found.group() == table(), "python tests/readme.py writes the table anew"
+    assert found.group() == table(), "python -m tools.readme writes the table anew"
 
 
 def test_each_number_with_a_source_is_the_sources_number() -> None:

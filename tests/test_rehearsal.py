@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
-from comment import body
 from conftest import ROOT, Clone
-from report import MARK
 from test_workflow import WORKFLOWS, steps
+
+from tools.comment import body
+from tools.report import MARK
 
 pytestmark = pytest.mark.pipeline
 FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github.com", "CI": "true"}

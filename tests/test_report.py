@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Clone
-from report import ReportError, resolve
-from tables import metrics_tables, number, relative, verdict
+from conftest import Clone
 
-REPORT = str(ROOT / "tests" / "report.py")
+from tools.report import ReportError, resolve
+from tools.tables import metrics_tables, number, relative, verdict
+
+REPORT = ("-m", "tools.report")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def report(clone: Clone, base: str) -> str:
-    return clone.run(sys.executable, REPORT, base).stdout
+    return clone.run(sys.executable, *REPORT, base).stdout
 
 
 @pytest.mark.pipeline
@@ -167,7 +168,7 @@ def test_a_shallow_clone_says_how_to_deepen_it(history: Clone, tmp_path: Path) -
 
 
 def test_without_a_base_the_command_line_says_what_is_missing(history: Clone) -> None:
-    result = history.run(sys.executable, REPORT, check=False)
+    result = history.run(sys.executable, *REPORT, check=False)
     assert result.returncode == 1
     assert result.stderr == "error: report: expected a base to compare with, got none: make report BASE=origin/main\n"
 

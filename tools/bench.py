@@ -254,7 +254,7 @@ def worker(contender: str, work: str, precision: str, runs: str) -> None:
 def rounds(work: str, precision: str, runs: int) -> list[dict[str, Any]]:
     """All contenders in turn, each in its own process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, __file__, "worker"]
+    command = [sys.executable, "-m", "tools.bench", "worker"]
     processes = {
         name: subprocess.Popen(
             [*command, name, work, precision, str(runs)],
@@ -321,7 +321,6 @@ def two_digits(number: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     if sys.argv[1:2] == ["worker"]:
         worker(*sys.argv[2:])
     else:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from report import MARK
+from tools.report import MARK
 
 LONGEST = 60_000  # characters; GitHub refuses a comment of more than 65,536
 BOT = "github-actions[bot]"

@@ -12,9 +12,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from stages.science import figures  # noqa: E402
+from stages.science import figures
 
 SHOWN = {  # metrics worth an axis where they differ
     "line.wd.val_loss": "line: validation loss",

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tables import Change, metrics_tables, params_table
+from tools.tables import Change, metrics_tables, params_table
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- weight-decay report -->"

@@ -1,4 +1,4 @@
-"""The README's results table, rendered from metrics/. `python tests/readme.py` writes it into the README."""
+"""The README's results table, rendered from metrics/. `python -m tools.readme` writes it into the README."""
 
 import json
 import math
