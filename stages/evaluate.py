@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from stages import command
 from stages.science import params, references, storage
+from stages.science.errors import UserError
+from stages.science.rounding import resolution
 from stages.science.studies import ARMED, STUDIES, Study
 from stages.science.summaries import arrival, curve, difference, r_squared, summarise
 
@@ -36,7 +38,7 @@ def main(study: str) -> None:
     facts, settings = STUDIES[study], params.load()
     arrays = storage.load_arrays(Path("data", f"{study}.npz"), STUDIES[study].arrays, stage=f"generate@{study}", exact=True)
     arrays = storage.in_float64(arrays)
-    runs = read_runs(study)
+    runs = read_runs(study, len(arrays["train_labels" if facts.classification else "train_targets"]))
     if facts.classification:
         rows = {name: measured(run) for name, run in runs.items()} | references.chance(arrays)
     else:
@@ -56,21 +58,30 @@ def main(study: str) -> None:
             metrics[name] |= arrival(run, settings.at(study).threshold)
         if "difference_below" in run:
             metrics[name]["difference_below"] = float(run["difference_below"])
+    of_zero = references.losses_of_zero(arrays, facts)
     for one, other in PAIRS.get(study, ()):
-        metrics[f"{one}_minus_{other}"] = difference(rows[one], rows[other])
+        known_to = {
+            f"{split}_loss": max(resolution(rows[row][f"{split}_loss"], zero) for row in (one, other))
+            for split, zero in of_zero.items()
+        }
+        metrics[f"{one}_minus_{other}"] = difference(rows[one], rows[other], known_to)
 
     storage.save_table(Path("metrics", f"{study}_curves.csv"), curves(study, arrays, runs))
     storage.save_metrics(Path("metrics", f"{study}.json"), metrics)
 
 
-def read_runs(study: str) -> dict[str, Arrays]:
-    """Each run's arrays by the name of its row, numbers in float64."""
+def read_runs(study: str, trials: int) -> dict[str, Arrays]:
+    """Each run's arrays by the name of its row, numbers in float64. Raises UserError where they are not of so many trials."""
     runs = {}
     for arm, rows in STUDIES[study].arms.items():
+        path, stage = Path("data", study, f"{arm}.npz"), f"train@{study}-{arm}"
         expected = {f"{row}.{key}": number for row in rows for key, number in {"train_loss": 2, "diverged": 1}.items()}
-        stored = storage.load_arrays(Path("data", study, f"{arm}.npz"), expected, stage=f"train@{study}-{arm}")
+        stored = storage.load_arrays(path, expected, stage=stage)
         for row in rows:
             own = {key.removeprefix(f"{row}."): value for key, value in stored.items() if key.startswith(f"{row}.")}
+            if len(own["diverged"]) != trials:
+                got = len(own["diverged"])
+                raise UserError(f"{path}: expected {trials} trials as in data/{study}.npz, got {got}: dvc repro {stage}")
             runs[row] = storage.in_float64(own)
     return runs
 

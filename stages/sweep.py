@@ -6,7 +6,6 @@ summary names the best λ. `descent`: a row for each number of rows and Λ = nλ
 """
 
 import functools
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from stages import command
 from stages.science import descent, params, problems, references, storage, training
 from stages.science.errors import UserError
 from stages.science.progress import Progress
+from stages.science.rounding import resolution, significant
 from stages.science.studies import STUDIES
 from stages.science.summaries import best_decays, first_step, mean_and_error
 
@@ -58,8 +58,9 @@ def over_decays(study: str, settings: params.Params, arrays: Arrays) -> tuple[Ta
             f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {section.lr:g}, got none: every run diverged"
         )
 
-    history = {name: fitted.history[name].cpu().numpy() for name in MEASURED if name in fitted.history}  # (T, L, K)
-    ended = {name: storage.significant(each[..., -1]) for name, each in history.items()}
+    found = training.records(problem, fitted)
+    history = {name: found[name] for name in MEASURED if name in found}  # (T, L, K)
+    ended = {name: each[..., -1] for name, each in history.items()}
     diverged, exact = fitted.diverged.cpu().numpy(), storage.in_float64(arrays)
     known: dict[str, Any] = {}
     if facts.classification:
@@ -70,15 +71,16 @@ def over_decays(study: str, settings: params.Params, arrays: Arrays) -> tuple[Ta
     else:
         expected = references.expected_val_losses(study, exact, section.sweep, lr=section.lr, momentum=optimizer.momentum)
         if expected is not None:
-            ended["theory"] = storage.significant(expected)
+            ended["theory"] = expected
         null = references.linear(exact, facts, {})["null"]["val_loss"]
     known |= theory(study, arrays) | mean_and_error("val_loss_of_null", null)
-    return table(section.sweep, ended, diverged), summary(section.sweep, ended, diverged) | known
+    of_zero = references.losses_of_zero(exact, facts)["val"]
+    return table(section.sweep, ended, diverged), summary(section.sweep, ended, diverged, of_zero) | known
 
 
 def over_rows(settings: params.Params, arrays: Arrays) -> tuple[Table, dict[str, Any]]:
     section, exact = settings.descent, storage.in_float64(arrays)
-    best = float(storage.significant(descent.best_penalty(exact)))  # ‖w*‖ is a float32's
+    best = float(significant(descent.best_penalty(exact)))  # ‖w*‖ is a float32's
     rows = descent.risks(
         exact,
         sorted({*section.sweep, best}),
@@ -115,38 +117,49 @@ def arrivals(accuracy: NDArray, steps: list[int], threshold: float) -> NDArray:
 
 def table(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArray) -> Table:
     """One row a run: λ, trial, whether it diverged, and what it ended with, empty where it did.  (T, L) each"""
+    unknown = {name: diverged | np.isnan(values) for name, values in ended.items()}
     return [
         {"weight_decay": decay, "trial": trial, "diverged": int(diverged[trial, index])}
-        | {name: None if diverged[trial, index] else values[trial, index] for name, values in ended.items()}
+        | {name: None if unknown[name][trial, index] else values[trial, index] for name, values in ended.items()}
         for index, decay in enumerate(grid)
         for trial in range(len(diverged))
     ]
 
 
-def summary(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArray) -> dict[str, Any]:
-    """The best λ by mean validation loss, the largest within one standard error of it, the loss at both ends and there."""
-    means = [
-        mean_and_error("val_loss", np.where(diverged[:, index], np.nan, ended["val_loss"][:, index]))
+def summary(grid: tuple[float, ...], ended: dict[str, NDArray], diverged: NDArray, of_zero: NDArray) -> dict[str, Any]:
+    """Of the λ at which no trial diverged: the best by mean validation loss, the largest within one standard error of it, the
+    loss there, and at both ends of the grid where they are among these; and the largest deviation from theory.
+    """
+    found: dict[str, Any] = {"diverged": int(diverged.sum())}
+    means = {
+        index: mean_and_error("val_loss", ended["val_loss"][:, index])
         for index in range(len(grid))
-    ]
-    whole = [index for index in range(len(grid)) if not diverged[:, index].any()] or [i for i, mean in enumerate(means) if mean]
-    best, largest = best_decays([means[index] for index in whole])
-    found: dict[str, Any] = {
-        "best_lambda": grid[whole[best]],
-        "best_lambda_1se": grid[whole[largest]],
-        "diverged": int(diverged.sum()),
+        if not diverged[:, index].any()
     }
-    for place, index in (("zero", whole[0]), ("best", whole[best]), ("end", whole[-1])):
-        found |= {name.replace("val_loss", f"val_loss_at_{place}"): value for name, value in means[index].items()}
+    if not means:
+        return found
+    whole = list(means)
+    best, largest = (whole[place] for place in best_decays(list(means.values())))
+    found |= {"best_lambda": grid[best], "best_lambda_1se": grid[largest]}
+    for place, index in (("zero", 0), ("best", best), ("end", len(grid) - 1)):
+        found |= {name.replace("val_loss", f"val_loss_at_{place}"): value for name, value in means.get(index, {}).items()}
     if "theory" in ended:
-        found["max_abs_z"] = max(abs(z_score(means[index], ended["theory"][:, index])) for index in whole)
+        scores = [z_score(ended["val_loss"][:, index], ended["theory"][:, index], of_zero) for index in whole]
+        known = [abs(score) for score in scores if score is not None]
+        found |= {"max_abs_z": max(known)} if known else {}
     return found
 
 
-def z_score(mean: dict[str, float], expected: NDArray) -> float:
-    """How many standard errors the measured mean is from the expected one; none where they agree to the digits written."""
-    measured, theory = (float(storage.significant(value)) for value in (mean["val_loss"], math.fsum(expected) / len(expected)))
-    return (measured - theory) / mean["val_loss_se"] if measured != theory and mean.get("val_loss_se") else 0.0
+def z_score(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:
+    """How many standard errors the mean over trials is from the expected one: 0 where they agree to their resolution, None
+    where there is no expectation or nothing to measure by.  (T,) each
+    """
+    mean, gap = mean_and_error("val_loss", measured), mean_and_error("gap", measured - expected)
+    if np.isnan(expected).any():
+        return None
+    if abs(gap["gap"]) <= resolution(measured, of_zero):
+        return 0.0
+    return gap["gap"] / mean["val_loss_se"] if mean.get("val_loss_se") else None
 
 
 def theory(study: str, arrays: Arrays) -> dict[str, float]:

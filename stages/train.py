@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import command
-from stages.science import params, problems, storage, theory, training
+from stages.science import params, problems, rounding, storage, theory, training
 from stages.science.errors import UserError
+from stages.science.problems import Problem
 from stages.science.progress import Progress
 from stages.science.studies import ARMED, STUDIES, Study
 
@@ -60,8 +61,9 @@ def main(study: str, arm: str) -> None:
         if run.penalty_twin and not (fits[row].diverged | fits[run.penalty_twin].diverged).all():
             difference = largest_difference(fits[row], fits[run.penalty_twin])
             print(f"{study}: {row} and {run.penalty_twin} differ by {difference:.1g} at most, before rounding")
-            numbers["difference_below"] = storage.decade_above(difference)
-        outcome |= {f"{row}.{key}": np.asarray(value) for key, value in (results(fits[row]) | numbers).items()}
+            numbers["difference_below"] = rounding.decade_above(difference)
+        found = results(problem, fits[row]) | numbers
+        outcome |= {f"{row}.{key}": np.asarray(value) for key, value in found.items()}
     storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome)
 
 
@@ -74,10 +76,19 @@ def stability_limit(facts: Study, arrays: Mapping[str, NDArray], *, weight_decay
     return (1 + momentum) * min(limits)
 
 
-def results(fitted: training.Fit) -> dict[str, NDArray]:
-    """A fit of one λ as rounded arrays: final parameters (T, …), histories (T, K), the evaluated steps (K,)."""
-    parameters = {name: storage.on_grid(value[:, 0].cpu().numpy()) for name, value in fitted.parameters.items()}
-    history = {name: storage.significant(value[:, 0].cpu().numpy()) for name, value in fitted.history.items()}
+def results(problem: Problem, fitted: training.Fit) -> dict[str, NDArray]:
+    """A fit of one λ as rounded arrays: final parameters (T, …), histories (T, K), the evaluated steps (K,).
+
+    Metrics are computed from the parameters of a linear model; a network's are only looked at.
+    """
+    bits, kind = (rounding.LOOK, np.float32) if problem.classification else (rounding.PATH, np.float64)
+    ended = {name: value[:, 0].cpu().numpy() for name, value in fitted.parameters.items()}
+    largest = np.max([np.abs(value).reshape(len(value), -1).max(axis=1) for value in ended.values()], axis=0)  # (T,)
+    parameters = {
+        name: rounding.on_grid(value, largest.reshape(-1, *[1] * (value.ndim - 1)), bits).astype(kind)
+        for name, value in ended.items()
+    }
+    history = {name: values[:, 0] for name, values in training.records(problem, fitted).items()}
     return parameters | history | {"steps": np.array(fitted.steps), "diverged": fitted.diverged[:, 0].cpu().numpy()}
 
 

@@ -157,3 +157,142 @@ def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], re
     result = reproduced.stage(*words)
     assert result.returncode == 1
     assert re.fullmatch(r"error: python -m stages\.[a-z]+: expected .*, got .*\n", result.stderr)
+
+
+SILENT = [
+    (">&-", "standard output: expected to read or write it, got Bad file descriptor; mend that and run again"),
+    (">/dev/full", "standard output: expected to read or write it, got No space left on device; mend that and run again"),
+    ("| true", "standard output: expected to read or write it, got Broken pipe; mend that and run again"),
+]
+
+
+@pytest.mark.parametrize(("redirection", "message"), SILENT)
+def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message: str, reproduced: Clone) -> None:
+    said = reproduced.run(
+        "bash", "-c", f"python -m stages.train wide baseline {redirection}; exit ${{PIPESTATUS[0]}}", check=False
+    )
+    assert (said.returncode, said.stderr) == (1, f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "limit", "message"),
+    [
+        (
+            {"WEIGHT_DECAY_DEVICE": "meta"},
+            "unlimited",
+            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got 'meta'",
+        ),
+        (
+            {"WEIGHT_DECAY_DEVICE": "\udcff"},
+            "unlimited",
+            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got",
+        ),
+        ({}, "500000", "expected at least 2 GiB of address space, got less: ulimit -v unlimited"),
+    ],
+    ids=["meta", "no UTF-8", "address space"],
+)
+def test_a_machine_that_cannot_train_is_one_line(
+    environment: dict[str, str], limit: str, message: str, reproduced: Clone
+) -> None:
+    said = reproduced.run("bash", "-c", f"ulimit -v {limit}; python -m stages.train wide wd", check=False, **environment)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"error: {message}")
+    assert said.stderr.count("\n") == 1
+
+
+def test_memory_that_torch_does_not_get_is_one_line(reproduced: Clone) -> None:
+    """Two million hidden units of 54 bytes a parameter, where data and start still fit."""
+    try:
+        reproduced.set("modular.system.hidden", "200000")
+        reproduced.set("modular.trials", "1")
+        reproduced.stage("stages.generate", "modular")
+        said = reproduced.run("bash", "-c", "ulimit -v 3000000; python -m stages.train modular wd", check=False)
+        assert said.returncode == 1
+        assert said.stderr.startswith("error: expected enough memory, got none left (")
+        assert said.stderr.count("\n") == 1
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q", "--force")
+
+
+def test_arms_of_another_number_of_trials_are_named(reproduced: Clone) -> None:
+    try:
+        reproduced.set("wide.trials", "4")
+        assert reproduced.stage("stages.generate", "wide").returncode == 0
+        said = reproduced.stage("stages.evaluate", "wide")
+        assert said.returncode == 1
+        assert (
+            said.stderr
+            == "error: data/wide/baseline.npz: expected 4 trials as in data/wide.npz, got 16: dvc repro train@wide-baseline\n"
+        )
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.run("dvc", "checkout", "-q", "--force")
+
+
+@pytest.mark.parametrize("key", ["extra.key", "wide.sytem"])
+def test_a_key_that_nothing_reads_is_refused_where_everything_is_up_to_date(key: str, reproduced: Clone) -> None:
+    try:
+        said = reproduced.run("dvc", "exp", "run", "-S", f"+{key}=1", check=False)
+        assert said.returncode != 0
+        assert re.search(
+            rf"^error: params\.yaml.*: expected only .*, got '{key.rpartition('.')[2] if 'wide' in key else 'extra'}'$",
+            said.stderr,
+            re.M,
+        )
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize("line", ["wd: 0b11", "<<: {wd: 1}"])
+def test_yaml_that_others_read_otherwise_is_refused(line: str, reproduced: Clone) -> None:
+    text = reproduced.read("params.yaml")
+    try:
+        changed = text.replace("wd: 3  ", f"{line}  ", 1) if line.startswith("wd") else f"{line}\n{text}"
+        assert changed != text
+        (reproduced.path / "params.yaml").write_text(changed, encoding="utf-8")
+        said = reproduced.run("dvc", "repro", check=False)
+        assert said.returncode != 0
+        assert any(told.startswith("error: params.yaml") for told in said.stderr.splitlines())
+        assert "Traceback" not in said.stderr
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("descent.system.weight_norm", "1.0e-50"),
+        ("line.optimizers.adam.wd", "1.0e+308"),
+        ("wide.lr", "1.0e-300"),
+        ("line.system.slope", "-1.0e+31"),
+    ],
+)
+def test_numbers_at_the_ends_of_float64_are_refused(key: str, value: str, reproduced: Clone) -> None:
+    try:
+        reproduced.set(key, value)
+        said = reproduced.stage("stages.check")
+        assert said.returncode == 1
+        assert re.fullmatch(
+            rf"error: params\.yaml: {key}: expected a number.*, of size 1e-30 to 1e\+30 or 0, got .*\n", said.stderr
+        )
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize("size", ["1.0e-30", "1.0e+30"])
+def test_numbers_within_them_run_through(size: str, reproduced: Clone) -> None:
+    try:
+        for key, value in (SMALL | SHORT | {"descent.trials": 3}).items():
+            reproduced.set(key, str(value))
+        for key in ("descent.system.weight_norm", "line.optimizers.adam.wd", "wide.system.weight"):
+            reproduced.set(key, size)
+        if size == "1.0e-30":
+            for key in ("wide.system.noise", "wide.system.start_std", "wide.system.intercept"):
+                reproduced.set(key, size)
+        reproduced.run("dvc", "repro", "plot@line", "plot@wide", "plot-sweep@descent")
+        row = json.loads(reproduced.read("metrics/wide.json"))["wide"]["wd"]
+        assert row["val_loss"] > 0  # small, exact and not lost
+        assert row["weight_norm"] > 0
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")

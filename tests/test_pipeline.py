@@ -124,6 +124,7 @@ def test_a_second_repro_does_nothing(reproduced: Clone) -> None:
 def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced: Clone) -> None:
     try:
         assert ran(reproduced.run("dvc", "exp", "run", "-S", "wd=1")) == {
+            "check",
             "train@wide-wd",
             "train@modular-wd",
             "evaluate@wide",
@@ -147,7 +148,7 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
 def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "line.wd=0.02")
-        assert ran(result) == {"train@line-wd", "evaluate@line", "plot@line", "overview"}
+        assert ran(result) == {"check", "train@line-wd", "evaluate@line", "plot@line", "overview"}
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout", "-q")
@@ -199,7 +200,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None
         assert "Traceback" not in said
         assert [path.name for path in output.parent.iterdir()] == ["wd.npz"]
         reproduced.run("git", "checkout", "-q", ".")
-        assert ran(reproduced.run("dvc", "repro")) <= {"train@line-baseline"}
+        assert ran(reproduced.run("dvc", "repro")) <= {"check", "train@line-baseline"}
         assert reproduced.run("git", "status", "--porcelain").stdout == ""
     finally:
         with contextlib.suppress(ProcessLookupError):

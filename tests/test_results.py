@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import r2_score
 
-from stages.science import references, summaries
+from stages.science import references, rounding, summaries
 from stages.science.params import Params
 from stages.science.studies import ARMED, STUDIES
 
@@ -131,7 +131,7 @@ def test_r_squared_is_scikit_learns(rng: np.random.Generator) -> None:
     targets, predictions = rng.standard_normal((2, 3, 9))
     loss = ((targets - predictions) ** 2).mean(axis=1) / 2
     expected = [r2_score(y, f) for y, f in zip(targets, predictions, strict=True)]
-    np.testing.assert_allclose(summaries.r_squared(loss, targets, 1.0), expected, rtol=1e-12)
+    np.testing.assert_allclose(summaries.r_squared(loss, targets, 1.0), expected, rtol=2.0**-rounding.END)
     assert np.isnan(summaries.r_squared(loss, np.ones((3, 9)), 1.0)).all()
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stages.science import data, problems, references, storage, summaries, training
+from stages import sweep
+from stages.science import data, models, problems, references, storage, summaries, training
 from stages.science.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +83,7 @@ def test_out_of_memory_halves_the_chunk_and_says_so_once(
 
     def small(problem: problems.Problem, *arguments: Any, **options: Any) -> training.Fit:
         if len(problem.train[1]) > 10:
-            raise torch.OutOfMemoryError
+            raise MemoryError
         return fit(problem, *arguments, **options)
 
     monkeypatch.setattr(training, "fit", small)
@@ -100,7 +101,7 @@ def test_out_of_memory_with_one_trial_halves_its_decays(
     def tiny(problem: problems.Problem, *arguments: Any, **options: Any) -> training.Fit:
         runs = len(problem.train[1]) * len(options["weight_decay"])
         if runs > 1:
-            raise torch.OutOfMemoryError
+            raise MemoryError
         seen.append(runs)
         return fit(problem, *arguments, **options)
 
@@ -125,6 +126,44 @@ def test_the_best_decay_is_the_lowest_mean_and_the_largest_within_its_error() ->
     means = [{"val_loss": loss, "val_loss_se": 0.25} for loss in losses]
     assert summaries.best_decays(means) == (2, 3)
     assert summaries.best_decays([{"val_loss": 1.0}, {"val_loss": 2.0}]) == (0, 0)
+
+
+def summarised(grid: tuple[float, ...], losses: list[list[float]], lost: list[list[int]], theory: Any = None) -> dict[str, Any]:
+    """A sweep's summary: losses and diverged runs, a row a trial."""
+    ended = {"val_loss": np.array(losses)} | ({} if theory is None else {"theory": np.array(theory)})
+    return sweep.summary(grid, ended, np.array(lost, dtype=bool), np.ones(len(losses)))
+
+
+def test_what_a_name_says_and_a_sweep_has_not_is_absent() -> None:
+    """A λ at which a trial diverged is no place to be compared with the others; it is not the start, nor the end, nor best."""
+    grid, losses = (0.0, 1.0, 3.0), [[0.1, 2.0, 4.0], [0.1, 3.0, 5.0]]
+    assert summarised(grid, losses, [[0, 0, 0], [0, 0, 0]])["val_loss_at_zero"] == 0.1
+    found = summarised(grid, losses, [[1, 0, 0], [0, 0, 0]])
+    assert found["diverged"] == 1
+    assert "val_loss_at_zero" not in found
+    assert (found["best_lambda"], found["val_loss_at_best"], found["val_loss_at_end"]) == (1.0, 2.5, 4.5)
+    found = summarised(grid, losses, [[0, 0, 0], [0, 0, 1]])
+    assert "val_loss_at_end" not in found
+    assert found["best_lambda"] == 0.0
+    assert summarised(grid, losses, [[1, 0, 1], [0, 1, 0]]) == {"diverged": 3}
+
+
+def test_theory_is_compared_over_the_same_trials() -> None:
+    grid, losses = (0.0, 1.0), [[1.0, 1.0], [3.0, 3.0]]
+    theory = [[1e20, 2.0], [2.0, 4.0]]  # of a trial that diverged theory expects no small loss either
+    assert summarised(grid, losses, [[1, 0], [0, 0]], theory)["max_abs_z"] == 1.0  # a mean of 2 ± 1 where 3 is expected
+    assert "max_abs_z" not in summarised(grid, losses, [[1, 1], [0, 0]], theory)
+    assert "max_abs_z" not in summarised((0.0,), [[1.0], [2.0]], [[0], [0]], [[np.nan], [1.0]])
+    assert summarised((0.0,), [[1.0], [2.0]], [[0], [0]], [[1.0 + 1e-12], [2.0]])["max_abs_z"] == 0  # to its resolution
+
+
+def test_a_threshold_is_met_by_the_accuracy_itself() -> None:
+    """A third of the rows right is a third, the number of params.yaml, and not 0.333333."""
+    targets = torch.nn.functional.one_hot(torch.zeros(1, 3, dtype=torch.long), 2).double()
+    predictions = torch.tensor([[[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]]])
+    share = models.accuracy(predictions, targets).numpy()[None]
+    assert share.item() == 1 / 3
+    assert summaries.first_step(share[0], np.array([0]), 1 / 3).tolist() == [0]
 
 
 def test_wides_curve_is_a_u_that_theory_expects(settings: Params) -> None:

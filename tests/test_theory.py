@@ -35,6 +35,26 @@ def test_ridge_without_decay_interpolates_with_the_least_norm(rng: np.random.Gen
     np.testing.assert_allclose(outside @ weight, 0, atol=TOLERANCE)
 
 
+def test_a_bias_that_decays_is_one_more_weight(problem: tuple[NDArray, NDArray]) -> None:
+    """Against the normal equation on [X, 1], and its limit λ → 0, which is what is meant at λ = 0."""
+    x, y = problem
+    design = np.column_stack([x, np.ones(len(x))])
+
+    def normal(decay: float) -> NDArray:
+        return np.linalg.solve(design.T @ design + len(x) * decay / 2 * np.eye(design.shape[1]), design.T @ y)
+
+    found = theory.ridge(x, y, 0.3, curvature=2.0, decays_bias=True)
+    np.testing.assert_allclose(np.append(*found), normal(0.3), atol=TOLERANCE)
+    limit = theory.ridge(x, y, 0.0, curvature=2.0, decays_bias=True)
+    np.testing.assert_allclose(np.append(*limit), normal(1e-7), atol=1e-4)  # first order in λ, times the condition number
+
+
+def test_one_point_of_a_line_is_met_with_the_least_norm() -> None:
+    """2w + b = 5 with w² + b² smallest: (2, 1)."""
+    weight, bias = theory.ridge(np.array([[2.0]]), np.array([5.0]), 0.0, curvature=2.0, decays_bias=True)
+    np.testing.assert_allclose([weight[0], bias], [2, 1], atol=TOLERANCE)
+
+
 def test_ridge_sees_a_duplicated_problem_as_the_same(problem: tuple[NDArray, NDArray]) -> None:
     x, y = problem
     once = theory.ridge(x, y, 0.7)

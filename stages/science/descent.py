@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.science import problems, theory, training
+from stages.science.rounding import losses_on_grid
 from stages.science.summaries import mean_and_error
 
 Arrays = dict[str, NDArray]
@@ -42,7 +43,8 @@ def risks(
     """One row for each n and Λ: the mean of ‖w − w*‖² over trials, what theory expects, and how far they are apart.
 
     `theory` is exact given each trial's rows, an expectation over the direction of w* and the noise; `closed_form`, at Λ = 0,
-    over the rows too. `z` is the mean of the trials' own gaps to `theory` in standard errors.
+    over the rows too. `z` is the mean of the trials' own gaps to `theory` in standard errors, 0 where it is less than what
+    training may have left.
     """
     inputs, signal, noise = sizes(arrays)
     table = []
@@ -64,7 +66,7 @@ def risks(
                 runs_at_once=runs_at_once,
                 progress=functools.partial(progress, rows),
             )
-        risk = np.sum((weights - arrays["true_weight"][:, None]) ** 2, axis=2)  # (T, L)
+        risk = losses_on_grid(np.sum((weights - arrays["true_weight"][:, None]) ** 2, axis=2), signal**2)  # (T, L)
         for index, penalty in enumerate(penalties):
             expected = theory.ridge_risk(values, penalty, inputs=inputs, signal=signal, noise=noise)
             gap = mean_and_error("gap", risk[:, index] - expected)
@@ -73,11 +75,17 @@ def risks(
                 {"rows": rows, "penalty": penalty, "weight_decay": penalty / rows, "trained": int(trained[index])}
                 | {"risk_se": None}
                 | mean_and_error("risk", risk[:, index])
-                | {"theory": mean_and_error("theory", expected)["theory"]}
+                | {"theory": float(losses_on_grid(mean_and_error("theory", expected)["theory"], signal**2))}
                 | {"closed_form": closed if penalty == 0 and np.isfinite(closed) else None}
-                | {"z": gap["gap"] / gap["gap_se"] if gap.get("gap_se") else None}
+                | {"z": z_score(gap, known_to=CONVERGED * signal * (2 * np.sqrt(expected.mean()) + signal * CONVERGED))}
             )
     return table
+
+
+def z_score(gap: dict[str, float], known_to: float) -> float | None:
+    if not gap.get("gap_se"):
+        return None
+    return gap["gap"] / gap["gap_se"] if abs(gap["gap"]) > known_to else 0.0
 
 
 def solve(left: NDArray, values: NDArray, right: NDArray, targets: NDArray, penalty: float) -> NDArray:

@@ -140,7 +140,9 @@ def wide_parts(metrics: Metrics) -> Figure:
     axes.set(yticks=range(len(RUNS)), yticklabels=[_label(metrics, run) for run, *_ in RUNS], xlim=(0, 1.5 * max(totals)))
     axes.set(xlabel="expected validation loss beyond the noise, ½‖w − w*‖²")
     axes.set_title(
-        f"{forgotten / gain:.0%} of the gain is the forgotten random start" if gain > 0 else "Where the error comes from"
+        f"{forgotten / gain:.0%} of the gain is the forgotten random start"
+        if 0 <= forgotten <= gain and gain > 0
+        else "Where the error comes from"
     )
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

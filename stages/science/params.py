@@ -15,6 +15,7 @@ from stages.science.errors import UserError
 from stages.science.yaml12 import Yaml12Loader
 
 FILE = "params.yaml"
+SMALLEST, LARGEST = 1e-30, 1e30  # data fit in float32, and products of two numbers are far from the ends of float64
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ def _checked(value: Any, kind: Any, path: str, key: str) -> Any:
     allowed = (int, float) if number is float else (int,)
     if isinstance(value, bool) or not isinstance(value, allowed) or not _finite(value) or not rule.holds(value):
         raise UserError(f"{here}: expected {rule.expected}, got {_short(value)}")
+    if number is float and value and not SMALLEST <= abs(value) <= LARGEST:
+        raise UserError(f"{here}: expected {rule.expected}, of size {SMALLEST:g} to {LARGEST:g} or 0, got {_short(value)}")
     return number(value)
 
 

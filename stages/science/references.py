@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.science import theory
+from stages.science.rounding import END, losses_on_grid, on_grid
 from stages.science.studies import STUDIES, Study
 from stages.science.summaries import r_squared
 
@@ -16,14 +17,24 @@ Arrays = Mapping[str, NDArray]
 Row = dict[str, NDArray]
 
 
-def linear_row(arrays: Arrays, curvature: float, weight: NDArray, bias: NDArray) -> Row:
+def losses_of_zero(arrays: Arrays, study: Study) -> dict[str, NDArray]:
+    """The loss of predicting zero on each split, the size of its targets on the losses' scale.  (R,) each"""
+    if study.classification:
+        size = np.full(len(arrays["train_labels"]), study.curvature / 2 / int(arrays["p"]))
+        return {"train": size, "val": size}
+    return {split: study.curvature / 2 * np.mean(arrays[f"{split}_targets"] ** 2, axis=1) for split in ("train", "val")}
+
+
+def linear_row(arrays: Arrays, study: Study, weight: NDArray, bias: NDArray) -> Row:
     """What a metrics row says of linear predictors: weight (R, d), bias (R,)."""
     row: Row = {}
-    for split in ("train", "val"):
+    for split, zero in losses_of_zero(arrays, study).items():
         targets = arrays[f"{split}_targets"]
         predictions = np.einsum("rnd,rd->rn", arrays[f"{split}_inputs"], weight) + bias[:, None]
-        row[f"{split}_loss"] = curvature / 2 * np.mean((predictions - targets) ** 2, axis=1)
-        row[f"{split}_r2"] = r_squared(row[f"{split}_loss"], targets, curvature)
+        row[f"{split}_loss"] = losses_on_grid(study.curvature / 2 * np.mean((predictions - targets) ** 2, axis=1), zero)
+        row[f"{split}_r2"] = r_squared(row[f"{split}_loss"], targets, study.curvature)
+    largest = np.maximum(np.abs(weight).max(axis=1), np.abs(bias))
+    weight, bias = on_grid(weight, largest[:, None], END), on_grid(bias, largest, END)
     row["half_squared_norm"] = half_square(weight)
     row["weight_norm"] = np.sqrt(2 * row["half_squared_norm"])
     return row | parameters_row(arrays, weight, bias)
@@ -36,8 +47,13 @@ def parameters_row(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
         row["weight"] = weight[:, 0]
     if "noise" in arrays:
         excess = half_square(weight - arrays["true_weight"]) + (bias - arrays["true_bias"]) ** 2 / 2
-        row["population_loss"] = excess + arrays["noise"] ** 2 / 2
+        row["population_loss"] = losses_on_grid(excess + arrays["noise"] ** 2 / 2, truth_size(arrays))
     return row
+
+
+def truth_size(arrays: Arrays) -> NDArray:
+    """½(‖w*‖² + b*²), the loss on unseen isotropic inputs of predicting zero where there is no noise.  (R,)"""
+    return half_square(arrays["true_weight"]) + arrays["true_bias"] ** 2 / 2
 
 
 def linear(arrays: Arrays, study: Study, ridge_decays: Mapping[str, float]) -> dict[str, Row]:
@@ -48,25 +64,12 @@ def linear(arrays: Arrays, study: Study, ridge_decays: Mapping[str, float]) -> d
         "oracle": (arrays["true_weight"], arrays["true_bias"]),
     }
     for name, weight_decay in ridge_decays.items():
-        fits = [ridge(x, y, weight_decay, study) for x, y in zip(inputs, targets, strict=True)]
+        fits = [
+            theory.ridge(x, y, weight_decay, curvature=study.curvature, decays_bias=study.decays_bias)
+            for x, y in zip(inputs, targets, strict=True)
+        ]
         solutions[name] = (np.array([weight for weight, _ in fits]), np.array([bias for _, bias in fits]))
-    return {name: linear_row(arrays, study.curvature, weight, bias) for name, (weight, bias) in solutions.items()}
-
-
-def ridge(inputs: NDArray, targets: NDArray, weight_decay: float, study: Study) -> tuple[NDArray, float]:
-    """scikit-learn's Ridge with alpha = nλ/c. (n, d), (n,) → (d,), bias
-
-    At λ = 0 it divides rounding noise by rounding noise (its own manual advises against alpha = 0); there the exact
-    solution of least norm stands in.
-    """
-    if weight_decay == 0:
-        return theory.ridge(inputs, targets, 0.0)
-    from sklearn.linear_model import Ridge  # here, because importing it takes a second that no other study needs
-
-    design = np.column_stack([inputs, np.ones(len(inputs))]) if study.decays_bias else inputs  # such a bias is one more input
-    model = Ridge(len(inputs) * weight_decay / study.curvature, fit_intercept=not study.decays_bias, solver="svd")
-    model.fit(design, targets)
-    return (model.coef_[:-1], model.coef_[-1]) if study.decays_bias else (model.coef_, model.intercept_)
+    return {name: linear_row(arrays, study, weight, bias) for name, (weight, bias) in solutions.items()}
 
 
 def chance(arrays: Arrays) -> dict[str, Row]:
@@ -98,7 +101,8 @@ def excess_parts(arrays: Arrays, *, weight_decay: float, lr: float, momentum: fl
             momentum=momentum,
             weight_decay=weight_decay,
         )
-        parts.append(half_square((trained - np.column_stack([none, truth, none])).T))
+        errors = half_square((trained - np.column_stack([none, truth, none])).T)
+        parts.append(losses_on_grid(errors, truth_size(arrays)[trial]))
     return dict(zip(("excess_start", "excess_shrinkage", "excess_noise"), np.array(parts).T, strict=True))
 
 
@@ -115,7 +119,7 @@ def descent(arrays: Arrays, study: Study, steps: NDArray, *, weight_decay: float
         )  # (K, d + 1)
         for split in design:
             losses = study.curvature / 2 * np.mean((path @ design[split].T - targets[split]) ** 2, axis=1)
-            histories[f"{split}_loss"].append(losses)
+            histories[f"{split}_loss"].append(losses_on_grid(losses, study.curvature / 2 * np.mean(targets[split] ** 2)))
         histories["weight_norm"].append(np.linalg.norm(path[:, :-1], axis=1))
     return {name: np.array(each) for name, each in histories.items()}
 
@@ -124,20 +128,23 @@ def expected_val_losses(study: str, arrays: Arrays, decays: Sequence[float], *, 
     """What theory expects of each trial at each λ, (T, L), or None where it does not cover the training.
 
     `line`, on full batches: gradient descent in closed form. `wide`: the exact parts of the error plus the noise, an
-    expectation over start and noise that the trials' own draws and their validation rows scatter about.
+    expectation over start and noise that the trials' own draws and their validation rows scatter about. NaN where training
+    is expected to diverge.
     """
     epochs, rows = arrays["order"].shape[1:]
     if study == "line" and (momentum or arrays["batch_size"] < rows):
         return None
     columns = []
-    for weight_decay in decays:
-        if study == "wide":
-            parts = excess_parts(arrays, weight_decay=weight_decay, lr=lr, momentum=momentum)
-            columns.append(sum(parts.values()) + float(arrays["noise"]) ** 2 / 2)
-        else:
-            end = np.array([epochs])
-            columns.append(descent(arrays, STUDIES[study], end, weight_decay=weight_decay, lr=lr)["val_loss"][:, 0])
-    return np.stack(columns, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for weight_decay in decays:
+            if study == "wide":
+                parts = excess_parts(arrays, weight_decay=weight_decay, lr=lr, momentum=momentum)
+                columns.append(sum(parts.values()) + float(arrays["noise"]) ** 2 / 2)
+            else:
+                end = np.array([epochs])
+                columns.append(descent(arrays, STUDIES[study], end, weight_decay=weight_decay, lr=lr)["val_loss"][:, 0])
+    expected = np.stack(columns, axis=1)
+    return np.where(np.isfinite(expected), expected, np.nan)
 
 
 def batches(arrays: Arrays, trial: int) -> list[NDArray]:

@@ -1,13 +1,11 @@
-"""Files in and out: whole, rounded, the same bytes on every machine. Nothing else in the science opens a data file.
+"""Files in and out: whole, the same bytes on every machine, numbers in texts with six significant digits.
 
-Two machines agree on a float64 result to some fifteen digits, not to the last bit. What is written is rounded far
-above that noise and far below any meaning: weights to float32 on a fixed grid, text to six significant digits.
+Nothing else in the science opens a data file.
 """
 
 import csv
 import io
 import json
-import math
 import os
 import tempfile
 import zipfile
@@ -16,42 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from stages.science.errors import UserError
-
-GRID_BITS = 20
-NOISE = 5e-16  # what is smaller, in a text, is rounding noise beside losses and weights of order one
-
-
-def on_grid(weights: ArrayLike) -> NDArray[np.float32]:
-    """Each run's weights (leading axis) rounded to 2⁻²⁰ of the run's largest, exactly representable in float32.
-
-    A fixed grid, not float32's own: a weight near zero carries the absolute rounding noise of its neighbours.
-    """
-    weights = np.asarray(weights, dtype=np.float64)
-    largest = np.max(np.abs(weights), axis=tuple(range(1, weights.ndim)), keepdims=True)
-    usable = np.isfinite(largest) & (largest > 0)
-    step = 2.0 ** (np.ceil(np.log2(largest, out=np.zeros_like(largest), where=usable)) - GRID_BITS)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(usable, np.round(weights / step) * step, weights).astype(np.float32)
-
-
-def significant(values: ArrayLike, digits: int = 6) -> NDArray[np.float64]:
-    """Values rounded to significant decimal digits; any shape."""
-    values = np.asarray(values, dtype=np.float64)
-    rounded = [float(f"{value:.{digits}g}") for value in values.ravel().tolist()]
-    return np.array(rounded, dtype=np.float64).reshape(values.shape)
-
-
-def decade_above(difference: float) -> float:
-    """The smallest power of ten above a difference that is nothing but rounding, 1e-15 at least, so that it can be tracked.
-
-    Raises ValueError where the difference is not finite.
-    """
-    if not math.isfinite(difference):
-        raise ValueError(f"expected a finite difference, got {difference}")
-    return 10.0 ** max(math.ceil(math.log10(difference)), -15) if difference > 0 else 1e-15
+from stages.science.rounding import significant
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
@@ -100,7 +66,7 @@ def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def save_metrics(path: Path, tree: Mapping[str, Any]) -> None:
     """JSON under the file's own name, which DVC's tables show in front of each value: {"wide": {"wd": {"val_loss": …}}}.
 
-    Sorted keys, six significant digits, noise as 0. Raises ValueError at a number that is not finite.
+    Sorted keys, six significant digits. Raises ValueError at a number that is not finite.
     """
     text = json.dumps({path.stem: _rounded(tree)}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     _replace(path, f"{text}\n".encode())
@@ -119,7 +85,7 @@ def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, An
 
 
 def save_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """CSV with the first row's keys as header, six significant digits, noise as 0, empty where there is no value."""
+    """CSV with the first row's keys as header, six significant digits, empty where there is no value."""
     rows = [_rounded(row) for row in rows]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
@@ -168,15 +134,14 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return float(f"{number:.6g}") if abs(number) > NOISE or not math.isfinite(number) else 0.0
+        return float(significant(value))
     return int(value) if isinstance(value, np.integer) else value
 
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside, then rename: whoever looks sees the old file or the new one, never half of either.
 
-    Raises UserError, and leaves the old file, where that fails: a full disk, a folder or file that may not be written.
+    Where that fails, on a full disk, in a folder that may not be written, the old file stays and the OSError names the file.
     """
     temporary = ""
     try:
@@ -190,9 +155,7 @@ def _replace(path: Path, content: bytes) -> None:
         if temporary:
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise UserError(
-                f"{path}: expected to write {len(content)} bytes, got {error.strerror}; mend that and run again"
-            ) from error
+            error.filename = str(path)  # and not the temporary one; a write that fails names none
         raise
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stages.science.rounding import END, on_grid, to_resolution
+
 Values = Mapping[str, NDArray]
 
 
@@ -41,15 +43,23 @@ def best_decays(means: Sequence[Mapping[str, float]]) -> tuple[int, int]:
     return best, max(index for index, loss in enumerate(losses) if loss <= bound)
 
 
-def difference(one: Values, other: Values, names: tuple[str, ...] = ("train_loss", "val_loss")) -> dict[str, float]:
-    """Paired by trial: the mean of the differences and its standard error."""
-    return summarise({name: np.asarray(one[name]) - np.asarray(other[name]) for name in names})
+def difference(one: Values, other: Values, known_to: Mapping[str, float]) -> dict[str, float]:
+    """Paired by trial: the mean of the differences and its standard error, of each value that `known_to` names, without the
+    decimals below its resolution; and `trials`, how many pairs there are.
+    """
+    gaps = {name: np.asarray(one[name]) - np.asarray(other[name]) for name in known_to}
+    found = summarise(gaps)
+    return {
+        **{key: to_resolution(value, known_to[key.removesuffix("_se")]) for key, value in found.items()},
+        "trials": max(int(np.isfinite(gap).sum()) for gap in gaps.values()),
+    }
 
 
 def r_squared(loss: ArrayLike, targets: NDArray, curvature: float) -> NDArray[np.float64]:
     """1 − loss/(loss of the targets' own mean), NaN where the targets do not vary.  (R,), (R, n) → (R,)"""
     constant = curvature / 2 * np.var(targets, axis=1)
-    return np.where(constant > 0, 1 - np.asarray(loss) / np.where(constant > 0, constant, 1), np.nan)
+    ratio = np.asarray(loss) / np.where(constant > 0, constant, 1)
+    return np.where(constant > 0, on_grid(1 - ratio, 1 + np.abs(ratio), END), np.nan)
 
 
 def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:

@@ -27,11 +27,12 @@ def sweep(table: Table, summary: Mapping[str, float]) -> Figure:
     if "theory" in table[0]:
         panels[0].plot(grid, _means(runs, "theory"), "D", label="theory", **DIAMOND)
     panels[0].axhline(summary["val_loss_of_null"], color=BLACK, linewidth=1, linestyle=":", label="best constant")
-    panels[0].axvline(
-        summary["best_lambda"], color=DECAY, linewidth=1, linestyle="--", label=f"best λ = {summary['best_lambda']:g}"
-    )
-    at = [summary[f"val_loss_at_{place}"] for place in ("zero", "best", "end")]
-    panels[0].set(ylabel="validation loss", title="Validation: " + " → ".join(f"{loss:.3g}" for loss in at))
+    if "best_lambda" in summary:
+        best = summary["best_lambda"]
+        panels[0].axvline(best, color=DECAY, linewidth=1, linestyle="--", label=f"best λ = {best:g}")
+    names = [f"val_loss_at_{place}" for place in ("zero", "best", "end")]
+    at = " → ".join(f"{summary[name]:.3g}" for name in names) if all(name in summary for name in names) else "some runs diverged"
+    panels[0].set(ylabel="validation loss", title=f"Validation: {at}")
     panels[1].set(ylabel="training loss", title="Training: too much λ underfits")
     figure.legend(loc="outside lower center", ncols=5)
     return figure
@@ -45,21 +46,21 @@ def grokking(table: Table, summary: Mapping[str, float]) -> Figure:
     grid, runs = _by_decay(table)
     position = dict(zip(grid, range(len(grid)), strict=True))
     arrivals = [_arrival(rows) for rows in runs]
-    helped = [decay for decay, arrival in zip(grid, arrivals, strict=True) if arrival < arrivals[0]]
-    if helped:
-        axes.axvspan(position[helped[0]] - 0.5, position[helped[-1]] + 0.5, color=DECAY, alpha=0.12, linewidth=0)
-        said = f"decay helps: λ from {helped[0]:g} to {helped[-1]:g}" if len(helped) > 1 else f"decay helps: λ = {helped[0]:g}"
+    helped = [place for place, arrival in enumerate(arrivals) if arrival < arrivals[0]]
+    for first, last in _stretches(helped):
+        axes.axvspan(first - 0.5, last + 0.5, color=DECAY, alpha=0.12, linewidth=0)
+        said = f"λ from {grid[first]:g} to {grid[last]:g}" if first < last else f"λ = {grid[first]:g}"
         axes.annotate(
-            said, (np.mean([position[helped[0]], position[helped[-1]]]), 0.03), xycoords=("data", "axes fraction"), ha="center"
+            f"decay helps: {said}", ((first + last) / 2, 0.03), xycoords=("data", "axes fraction"), ha="center", wrap=True
         )
-    never = 1.25 * last_step
+    never, first_drawn = 1.25 * last_step, 0.5 * min((step for step in _steps(table) if step > 0), default=last_step)
     for row in table:
         x = position[row["weight_decay"]] + 0.12 * (row["trial"] - (max(r["trial"] for r in table)) / 2)
         for name, colour, marker in (("steps_to_memorise", START, "s"), ("steps_to_generalise", DECAY, "o")):
             reached = row[name] is not None and row[name] >= 0
             axes.plot(
                 x,
-                row[name] if reached else never,
+                max(row[name], first_drawn) if reached else never,
                 marker,
                 color=colour,
                 markerfacecolor=colour if reached else "none",
@@ -129,6 +130,19 @@ def _risks(axes: Axes, rows: Table, x: str, *, color: str) -> None:
         own = _column(rows, "trained") == trained
         style: dict[str, Any] = {"fmt": "o", "color": color, "markerfacecolor": fill, "markersize": 4.5, "capsize": 2}
         axes.errorbar(places[own], risks[own], errors[own], zorder=3, **style)
+
+
+def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
+    """The runs of neighbours among ascending places, first and last of each."""
+    starts = [place for place in places if place - 1 not in places]
+    ends = [place for place in places if place + 1 not in places]
+    return list(zip(starts, ends, strict=True))
+
+
+def _steps(table: Table) -> list[float]:
+    """Every step at which a trial memorised or generalised."""
+    steps = [row[name] for row in table for name in ("steps_to_memorise", "steps_to_generalise")]
+    return [step for step in steps if step is not None and step >= 0]
 
 
 def _column(table: Table, name: str) -> NDArray:

@@ -13,17 +13,28 @@ Array = NDArray[np.float64]
 RANK = 1e-10  # singular values below this share of the largest are zeros that rounding has filled
 
 
-def ridge(inputs: Array, targets: Array, weight_decay: float, *, curvature: float = 1.0) -> tuple[Array, float]:
-    """The minimiser of (c/2n)·‖Xw + b − y‖² + (λ/2)·‖w‖², b free; the one of least norm at λ = 0.
+def ridge(
+    inputs: Array, targets: Array, weight_decay: float, *, curvature: float = 1.0, decays_bias: bool = False
+) -> tuple[Array, float]:
+    """The minimiser of (c/2n)·‖Xw + b − y‖² + (λ/2)·‖w‖²; the one of least norm at λ = 0, the limit λ → 0.
 
-    With centred Xc = USVᵀ and yc: w = V·S/(S² + nλ/c)·Uᵀyc, b = ȳ − x̄ᵀw. inputs (n, d), targets (n,) → weight (d,), bias
+    b is free: with centred Xc = USVᵀ and yc, w = V·S/(S² + nλ/c)·Uᵀyc and b = ȳ − x̄ᵀw; scikit-learn's Ridge with
+    alpha = nλ/c. Where the bias decays it is the weight of one more input, 1, and nothing is centred.
+    inputs (n, d), targets (n,) → weight (d,), bias
     """
+    if decays_bias:
+        weight = _shrunk(np.column_stack([inputs, np.ones(len(inputs))]), targets, weight_decay / curvature)
+        return weight[:-1], float(weight[-1])
     centre, mean = inputs.mean(axis=0), targets.mean()
-    left, values, right = np.linalg.svd(inputs - centre, full_matrices=False)
-    kept = values > RANK * values.max()
-    inverse = values[kept] / (values[kept] ** 2 + len(inputs) * weight_decay / curvature)
-    weight = right[kept].T @ (inverse * (left[:, kept].T @ (targets - mean)))
+    weight = _shrunk(inputs - centre, targets - mean, weight_decay / curvature)
     return weight, float(mean - centre @ weight)
+
+
+def _shrunk(inputs: Array, targets: Array, decay: float) -> Array:
+    left, values, right = np.linalg.svd(inputs, full_matrices=False)
+    kept = values > RANK * values.max()
+    inverse = values[kept] / (values[kept] ** 2 + len(inputs) * decay)
+    return right[kept].T @ (inverse * (left[:, kept].T @ targets))
 
 
 def gradient_descent(

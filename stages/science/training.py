@@ -10,24 +10,39 @@ For the same λ weight decay has two forms here, tested against each other:
 The parameters that `decays` names decay; all others go into a parameter group of their own, with weight_decay 0.
 """
 
+import contextlib
 import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.science.errors import UserError
 from stages.science.models import Parameters, accuracy, error_signal, squared_error, take
 from stages.science.problems import Problem, Split
+from stages.science.rounding import END, PATH, losses_on_grid, on_grid
 
 DEVICE_VARIABLE = "WEIGHT_DECAY_DEVICE"
 ROWS_AT_ONCE = 500  # in an evaluation: the hidden units of more would not stay in the cache
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+@contextlib.contextmanager
+def out_of_memory() -> Iterator[None]:
+    """Raise MemoryError where torch says in words of its own that there is no more, on a device or on the CPU."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+            raise MemoryError(f"torch: {str(error).splitlines()[0].rpartition('Allocator: ')[2]}") from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,7 @@ class Fit:
     diverged: Tensor  # (T, L) bool
 
 
+@out_of_memory()
 def fit(
     problem: Problem,
     batches: Sequence[Tensor | None],
@@ -52,7 +68,7 @@ def fit(
     """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
 
     `weight_decay` is a number, or a tensor (L,). `settings` are the optimiser's, its lr among them. `report` is called
-    with each evaluation, every `evaluate_every` steps and at the first and last.
+    with each evaluation, every `evaluate_every` steps and at the first and last. Raises MemoryError.
     """
     several = isinstance(weight_decay, Tensor)
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
@@ -114,7 +130,7 @@ def fit_in_chunks(
         if runs <= max(largest, 1):
             try:
                 found = fit(part, steps, weight_decay=decays, report=lambda step, now: report(done + step * runs, now), **options)
-            except torch.OutOfMemoryError:
+            except MemoryError:
                 if runs == 1:
                     raise
                 largest = runs // 2
@@ -139,6 +155,19 @@ def _joined(fits: Sequence[Fit], *, dim: int) -> Fit:
     return Fit(parameters, history, fits[0].steps, torch.cat([each.diverged for each in fits], dim))
 
 
+def records(problem: Problem, fitted: Fit) -> dict[str, NDArray]:
+    """A fit's histories as they are handed on: losses and norms on their grid, finest at the end; accuracies as they are.
+
+    (T, L, K) each
+    """
+    bits = np.append(np.full(len(fitted.steps) - 1, PATH), END)  # (K,)
+    found = {name: value.cpu().numpy() for name, value in fitted.history.items()}
+    for split, zero in losses_of_zero(problem).items():
+        found[f"{split}_loss"] = losses_on_grid(found[f"{split}_loss"], zero.cpu().numpy()[..., None], bits)
+    largest = np.fmax.reduce(found["weight_norm"], axis=-1, keepdims=True)
+    return found | {"weight_norm": on_grid(found["weight_norm"], largest, bits)}
+
+
 @torch.no_grad()
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
     """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over all weights and no bias.  (T, L) each"""
@@ -157,7 +186,10 @@ def device() -> torch.device:
     """The GPU where there is one, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
     wanted = os.environ.get(DEVICE_VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=wanted).device
+        found = torch.empty(0, device=wanted).device
+        if found.type not in ("cpu", "cuda"):
+            raise RuntimeError("training needs float64 and numbers to read")
+        return found
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{DEVICE_VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
@@ -182,10 +214,17 @@ def _decay(decayed: Sequence[Tensor], of_run: Mapping[int, Tensor], *, decoupled
             weights.grad.addcmul_(of_run[id(weights)], weights)  # type: ignore[union-attr]
 
 
+def losses_of_zero(problem: Problem) -> dict[str, Tensor]:
+    """The loss of predicting zero on each split: the size of its targets.  (T, 1) each"""
+    splits = {"train": problem.train[1], "val": problem.val[1]}
+    return {
+        name: squared_error(torch.zeros_like(targets)[:, None], targets, problem.curvature) for name, targets in splits.items()
+    }
+
+
 def _diverged(problem: Problem, train_loss: Tensor) -> Tensor:
     """Not finite, or a thousand times worse than both the start and predicting zero.  (T, L, K) → (T, L)"""
-    targets = problem.train[1]
-    zero = squared_error(torch.zeros_like(targets)[:, None], targets, problem.curvature)  # (T, 1)
+    zero = losses_of_zero(problem)["train"]
     return ~(train_loss[..., -1] <= 1e3 * torch.maximum(train_loss[..., 0], zero))
 
 
