@@ -1,0 +1,226 @@
+"""Every number in metrics/ against tests/independent.py, which computes it anew in plain NumPy, apart from stages/.
+
+Six digits are written, so a value may stand half a unit of its sixth digit from the exact one; beyond that it may be off by
+`independent.ROUNDING` of what it is computed from, which counts only where that is far larger than the value: a difference of
+two losses, a loss that training has brought to nothing, a gap in units of a small standard error.
+A value that is in the file and not known here fails, and so does one that is missing.
+"""
+
+import copy
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import independent
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, Clone
+from independent import Number
+
+DIGITS = 6
+IN_ONE_PROCESS = """
+import runpy, sys
+for command in sys.argv[1:]:
+    sys.argv = command.split()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return Clone(tmp_path_factory.mktemp("independent"))
+
+
+def complaints(where: str, written: Any, exact: Any) -> list[str]:
+    """What is wrong with a part of a file, a line each."""
+    if isinstance(exact, dict):
+        found = [f"{where}.{name}: in the file, and not known" for name in written if name not in exact]
+        found += [f"{where}.{name}: not in the file" for name in exact if name not in written]
+        both = [name for name in exact if name in written]
+        return found + [line for name in both for line in complaints(f"{where}.{name}", written[name], exact[name])]
+    if isinstance(exact, list):
+        if len(written) != len(exact):
+            return [f"{where}: expected {len(exact)} rows, got {len(written)}"]
+        return [line for index, row in enumerate(exact) for line in complaints(f"{where}[{index}]", written[index], row)]
+    if not isinstance(exact, Number):
+        return [] if written == exact else [f"{where}: expected {exact!r}, got {written!r}"]
+    if not isinstance(written, int | float):
+        return [f"{where}: expected {exact.value:.9g}, got {written!r}"]
+    allowed = half_a_unit(exact.value) + exact.slack
+    return [] if abs(written - exact.value) <= allowed else [f"{where}: expected {exact.value:.9g}, got {written!r}"]
+
+
+def half_a_unit(value: float) -> float:
+    """Of the last digit written."""
+    return 0.5 * 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1) if value else 0.0
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))[path.stem]
+
+
+def read_table(path: Path) -> list[dict[str, float | str | None]]:
+    def parsed(name: str, text: str) -> float | str | None:
+        return text if name == "run" else float(text) if text else None
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def by_run(curves: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Each run's rows in their order; the runs stand in any."""
+    return {run: [row for row in curves if row["run"] == run] for run in {row["run"] for row in curves}}
+
+
+def disagreements(study: str, params: dict[str, Any], data: Path, metrics: Path) -> list[str]:
+    """Between the files of a study in the folder `metrics` and its data, recomputed."""
+    with np.load(data) as arrays:
+        exact = independent.results(study, params, dict(arrays))
+    found = complaints(f"{study}_sweep.csv", read_table(metrics / f"{study}_sweep.csv"), exact.sweep)
+    found += complaints(f"{study}_sweep", read_metrics(metrics / f"{study}_sweep.json"), exact.summary)
+    if exact.metrics:
+        written = read_metrics(metrics / f"{study}.json")
+        if "wd_penalty" in written:  # the rounding noise between two ways to the same number; which power of ten is chance
+            below = written["wd_penalty"].pop("difference_below")
+            found += [] if below in (1e-15, 1e-14, 1e-13) else [f"{study}.wd_penalty.difference_below: {below}"]
+        found += complaints(study, written, exact.metrics)
+        found += complaints(f"{study}_curves.csv", by_run(read_table(metrics / f"{study}_curves.csv")), by_run(exact.curves))
+    return found
+
+
+def shipped() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def changed(changes: dict[str, Any]) -> dict[str, Any]:
+    """The shipped parameters with others at these dotted keys."""
+    params = copy.deepcopy(shipped())
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = params
+        for name in path:
+            section = section[name]
+        assert last in section, key
+        section[last] = value
+    return params
+
+
+def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
+    """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
+    stages = [f"stages.generate {study}", f"stages.sweep {study}"]
+    if study != "descent":
+        stages += [f"stages.train {study} baseline", f"stages.train {study} wd", f"stages.evaluate {study}"]
+    (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    clone.run(sys.executable, "-c", IN_ONE_PROCESS, *stages)
+
+
+WIDE = {
+    "wide.trials": 4,
+    "wide.batch_size": 7,  # of 17 rows: batches of 7, 7 and 3
+    "wide.optimizers.sgd.momentum": 0.5,
+    "wide.sweep": [0, 0.03, 3, 30],
+    "wide.system.train_rows": 17,
+    "wide.system.val_rows": 30,
+    "wide.system.inputs": 40,
+}
+LINE = {
+    "line.trials": 3,
+    "line.sweep": [0, 0.03, 0.3],
+    "line.system.train_x": [1, 2, 2.5, 3, 4],
+    "line.optimizers.adam.epochs": 200,
+    "line.optimizers.adam.evaluate_every": 60,
+}
+MODULAR = {
+    "modular.trials": 4,
+    "modular.system.hidden": 8,
+    "modular.steps": 60,
+    "modular.system.evaluate_every": 7,
+    "modular.lr": 0.03,
+    "modular.sweep": [0, 3, 5],
+}
+DESCENT = {
+    "descent.trials": 5,
+    "descent.steps": 100,
+    "descent.optimizers.sgd.momentum": 0.7,
+    "descent.sweep": [0, 1, 30],
+    "descent.rows": [4, 8, 40],
+    "descent.system.inputs": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("study", "changes"),
+    [
+        pytest.param("wide", WIDE, id="wide: an uneven last batch, momentum"),
+        pytest.param("wide", WIDE | {"wide.trials": 2, "wd": 0.5, "baseline": 0.1, "seed": 3}, id="wide: decay in both arms"),
+        pytest.param(
+            "line",
+            LINE | {"line.batch_size": 2, "line.lr": 0.02, "line.optimizers.sgd.momentum": 0.5},
+            id="line: an uneven last batch, momentum",
+        ),
+        pytest.param(
+            "line", LINE | {"line.batch_size": 5, "line.lr": 0.05, "baseline": 0.02}, id="line: full batches, closed form"
+        ),
+        pytest.param("modular", MODULAR | {"modular.p": 4, "modular.system.train_fraction": 0.5}, id="modular: p = 4"),
+        pytest.param("descent", DESCENT, id="descent"),
+    ],
+)
+def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str, Any]) -> None:
+    params = changed(changes)
+    run(bench, study, params)
+    found = disagreements(study, params, bench.path / "data" / f"{study}.npz", bench.path / "metrics")
+    assert not found, "\n".join(found[:40])
+    if study == "descent":
+        kinds = [row["trained"] for row in read_table(bench.path / "metrics/descent_sweep.csv")]
+        assert 0 in kinds, "this run is meant to hold both"
+        assert 1 in kinds, "this run is meant to hold both"
+
+
+def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
+    """Two of six validation rows, a third, against a third, the same in the arms and in the sweep."""
+    a_third = {"modular.p": 3, "modular.system.train_fraction": 0.3334, "modular.threshold": 0.3333333333333333}
+    params = changed(MODULAR | a_third)
+    run(bench, "modular", params)
+    data, metrics = bench.path / "data/modular.npz", bench.path / "metrics"
+    found = disagreements("modular", params, data, metrics)
+    assert not found, "\n".join(found[:40])
+
+    params["modular"]["threshold"] = np.nextafter(1 / 3, 1)
+    found = disagreements("modular", params, data, metrics)
+    assert any(line.startswith("modular.baseline.generalised") for line in found), "no accuracy is a third: this tests nothing"
+    assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"
+
+
+@pytest.mark.parametrize("study", ["line", "wide"])
+def test_every_committed_number(bench: Clone, study: str) -> None:
+    (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    bench.run(sys.executable, "-m", "stages.generate", study)
+    found = disagreements(study, shipped(), bench.path / "data" / f"{study}.npz", ROOT / "metrics")
+    assert not found, "\n".join(found[:40])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"loss": 0.0123458},
+        {"loss": None},
+        {"loss": "0.0123457"},
+        {"nothing": 1e-8},
+        {"empty": 0.0},
+        {"rows": [{"run": "wd"}]},
+        {"rows": [{"run": "baseline"}, {"run": "wd"}]},
+        {"new": 1.0},
+    ],
+    ids=str,
+)
+def test_the_comparison_notices(wrong: dict[str, Any]) -> None:
+    exact = {"loss": Number(0.01234565001), "nothing": Number(0.0, 1e-9), "empty": None, "rows": [{"run": "baseline"}]}
+    right = {"loss": 0.0123457, "nothing": 1e-10, "empty": None, "rows": [{"run": "baseline"}]}
+    assert complaints("file", right, exact) == []
+    assert len(complaints("file", right | wrong, exact)) == 1
+    del right["nothing"]
+    assert len(complaints("file", right, exact)) == 1
