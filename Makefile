@@ -1,6 +1,8 @@
 PYTHON ?= python3
 READY := .venv/.ready
-export BASE ?= origin/main
+BASE ?= origin/main
+override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
+export BASE
 # Columns of dvc exp show: params that differ between experiments, the treated arms' validation losses and weight norms.
 COLUMNS_LEFT_OUT := Created|Executor|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -28,7 +30,7 @@ verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare wit
 report: $(READY) ## what the working tree changes against BASE, a branch, tag, commit or experiment, in Markdown
 	@python -m tools.report "$$BASE"
 
-comment: ## in a workflow: post the report of RUN, which checked COMMIT, on its pull request
+comment: ## in a workflow: post the report of RUN, which checked COMMIT of HEAD_BRANCH in HEAD_REPOSITORY, on its pull request
 	@$(PYTHON) -m tools.comment
 
 show: $(READY) ## the experiments of this commit in a table: what differs, validation losses, weight norms

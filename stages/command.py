@@ -1,6 +1,7 @@
 """What every command line here shares, a stage's and a tool's: a mistake in one line, Ctrl-C at once, its words checked."""
 
 import contextlib
+import errno
 import gc
 import os
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stages import provenance
 from stages.science.errors import UserError
+
+WRITING = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT)
 
 
 def run(main: Callable[..., None], *choices: Sequence[str]) -> None:
@@ -49,8 +52,7 @@ def in_one_line(name: str = "") -> Iterator[None]:
     except MemoryError as error:
         status, told = 1, f"expected enough memory, got none left{f' ({error})' if str(error) else ''}"
     except OSError as error:
-        place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else "standard output"
-        status, told = 1, f"{place}: expected to read or write it, got {error.strerror or error}; mend that and run again"
+        status, told = 1, f"{_place(error)}expected to read or write it, got {error.strerror or error}; mend that and run again"
     dead = [1]  # or Python complains at its end of what could not be flushed
     try:
         if told:
@@ -60,6 +62,13 @@ def in_one_line(name: str = "") -> Iterator[None]:
     for number in dead:
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     sys.exit(status)
+
+
+def _place(error: OSError) -> str:
+    """The file or program that an error is about; one that names none, of writing, is about standard output."""
+    if isinstance(error.filename, (str, bytes, os.PathLike)):
+        return f"{os.fsdecode(error.filename)}: "
+    return "standard output: " if error.errno in WRITING else ""
 
 
 def _open_what_is_closed() -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages import command
 from stages.science import figures, storage
+from stages.science.figures import Figure
 from stages.science.studies import ARMED, STUDIES
 
 

@@ -1,7 +1,9 @@
 """What ran where: one line of JSON a stage run, in build/provenance.jsonl. Nothing reads it, and no result depends on it."""
 
+import functools
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from stages.science.errors import UserError
 
 FILE = Path("build", "provenance.jsonl")
 PACKAGES = ("dvc", "matplotlib", "numpy", "scikit-learn", "torch")
@@ -40,9 +44,30 @@ def _commit() -> str | None:
     """HEAD, with a + where tracked files differ from it; None outside a repository."""
     try:
         words = ["git", "--no-optional-locks", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        return subprocess.run(words, env=environment(), capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, UserError, subprocess.CalledProcessError):
         return None
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what Git tells its hooks, aliases and `rebase --exec`: GIT_DIR, GIT_INDEX_FILE, ….
+
+    With those set, `git` in another folder, and DVC there, would work on the caller's repository.
+    """
+    return {name: value for name, value in os.environ.items() if name not in _local()}
+
+
+@functools.cache
+def _local() -> list[str]:
+    """The names of those variables, from Git itself, where no configuration can keep it from answering."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    bare = others | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(
+        ["git", "rev-parse", "--local-env-vars"], cwd=os.sep, env=bare, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"expected `git` to work, got {' '.join(done.stderr.split())[:300] or f'status {done.returncode}'}")
+    return done.stdout.split()
 
 
 def _device() -> str | None:

@@ -12,10 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from stages.provenance import environment
 from stages.science import data, params
 from stages.science.params import Params
+from tools.verify import neutral
 
 ROOT = Path(__file__).resolve().parent.parent
+OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own configuration only
+HERE = neutral()  # for all that tests start: not on the repository whose hook calls pytest, without a user's hooks and caches
+os.environ.clear()
+os.environ.update(HERE)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 
 
@@ -51,10 +57,9 @@ class Clone:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-        )
-        for name in filter(None, listed.stdout.decode().split("\0")):
+        words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(words, cwd=ROOT, env=OUTSIDE, capture_output=True, check=True)
+        for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
             if (ROOT / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, path / name)
@@ -86,7 +91,7 @@ class Clone:
         result = subprocess.run(
             command,
             cwd=self.path,
-            env=os.environ | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment,
+            env=os.environ | identity | {"PATH": path} | environment,
             capture_output=True,
             text=True,
             timeout=timeout,

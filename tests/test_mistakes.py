@@ -194,7 +194,8 @@ def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message:
 def test_a_machine_that_cannot_train_is_one_line(
     environment: dict[str, str], limit: str, message: str, reproduced: Clone
 ) -> None:
-    said = reproduced.run("bash", "-c", f"ulimit -v {limit}; python -m stages.train wide wd", check=False, **environment)
+    words = ["env", *(f"{name}={value}" for name, value in environment.items()), "bash", "-c"]
+    said = reproduced.run(*words, f"ulimit -v {limit}; python -m stages.train wide wd", check=False)
     assert said.returncode == 1
     assert said.stderr.startswith(f"error: {message}")
     assert said.stderr.count("\n") == 1

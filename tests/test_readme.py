@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from conftest import ROOT, Clone
+from conftest import OUTSIDE, ROOT, Clone
 
 from tools.readme import MARKED, README, metrics, table
 
@@ -64,7 +64,8 @@ def test_the_report_shown_is_of_the_results_and_the_sweeps() -> None:
 
 
 def test_pictures_and_linked_files_are_tracked() -> None:
-    tracked = set(subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n"))
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, env=OUTSIDE, capture_output=True, text=True, check=True)
+    tracked = set(listed.stdout.split("\n"))
     linked = {target for target in re.findall(r"\]\(([^)]+)\)", TEXT) if not target.startswith("http")}
     assert len(linked) > 5
     assert linked <= tracked

@@ -6,9 +6,7 @@ to one module of tests.
 
 import importlib.util
 import json
-import os
 import re
-import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,6 @@ import pytest
 import yaml
 from conftest import ROOT, Clone
 from test_workflow import WORKFLOWS, steps
-
-from tools.comment import body
-from tools.report import MARK
 
 pytestmark = pytest.mark.pipeline
 FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github.com", "CI": "true"}
@@ -91,7 +86,7 @@ def rehearsed(clone: Clone, branch: str) -> tuple[dict[str, subprocess.Completed
     environment |= FORGE | {
         "GITHUB_STEP_SUMMARY": str(summary),
         "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
-        "PYTEST_ADDOPTS": "tests/test_compare.py",
+        "PYTEST_ADDOPTS": "tests/test_compare.py -m 'not pipeline'",
     }
     given: dict[str, subprocess.CompletedProcess[str]] = {}
     for step in steps("experiment.yml"):
@@ -112,7 +107,7 @@ def test_a_change_of_lambda_passes_and_is_reported(author: Clone, tmp_path: Path
     clone = checked_out(author, "lighter", tmp_path / "clone")
     given, summary = rehearsed(clone, "lighter")
     assert [result.returncode for result in given.values()] == [0] * len(given), given
-    assert "5 passed" in given["make test"].stdout
+    assert "14 passed" in given["make test"].stdout
     assert "are what its code produces, byte for byte" in given["make verify"].stdout
     assert "| `wd` | 3 | 1 |" in summary
     assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 0.01369 ± 0.00054 | +30 % | worse |" in summary
@@ -137,64 +132,3 @@ def test_words_are_no_change(author: Clone, tmp_path: Path) -> None:
     given, summary = rehearsed(checked_out(author, "words", tmp_path / "clone"), "words")
     assert all(result.returncode == 0 for result in given.values()), given
     assert summary.splitlines()[1].startswith("**Experiment: no change**, origin/main (")
-
-
-GH = """#!/bin/sh
-# A forge of one pull request: says what it knows, notes what it is told.
-case "$1 $2" in
-    "run download") cp "$REPORT" "$7/report.md" ;;
-    "pr list") echo '[{"number": 7, "headRefOid": "abcdefghi"}]' ;;
-    "api --paginate") test "$4 $5" = "--jq .[]" && cat "$EARLIER" ;; # an item a line, as from every gh that there is
-    *) echo "$@" >> "$TOLD"; cat >> "$TOLD" ;;
-esac
-"""
-TEXT = "<!-- weight-decay report -->\n±"
-SIGNED = f"{TEXT}\n<sub>Made by this pull request's own code, of abcdefg.</sub>"
-POST = "api --method POST repos/some/where/issues/7/comments --input -"
-PATCH = "api --method PATCH repos/some/where/issues/comments/42 --input -"
-
-
-def comment(number: int, author: str, body: str) -> dict[str, Any]:
-    return {"id": number, "user": {"login": author}, "body": body}
-
-
-OTHERS = [comment(40, "github-actions[bot]", "other"), comment(41, "somebody", TEXT)]
-OWN = comment(42, "github-actions[bot]", TEXT)
-
-
-@pytest.mark.parametrize(
-    ("checked", "earlier", "report", "told"),
-    [
-        ("abcdefghi", OTHERS, TEXT, [POST, SIGNED]),
-        ("abcdefghi", [*OTHERS, OWN], TEXT, [PATCH, SIGNED]),
-        ("abcdefghi", [], f"{TEXT} @all", [POST, SIGNED.replace("±", "± @\u200ball")]),
-        ("abcdefghi", [], "anything else", []),
-        ("abcdefghi", [], None, []),
-        ("abcdefghi", [OWN], None, [PATCH, f"{TEXT[:-1]}**Experiment: no report** of abcdefg; the run's log says why."]),
-        ("another", [OWN], TEXT, []),
-    ],
-    ids=["first", "update", "mention", "foreign", "none", "none, but earlier", "old commit"],
-)
-def test_a_report_is_one_comment(
-    checked: str, earlier: list[dict[str, Any]], report: str | None, told: list[str], tmp_path: Path
-) -> None:
-    gh = tmp_path / "bin" / "gh"
-    gh.parent.mkdir()
-    gh.write_text(GH, encoding="utf-8")
-    gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "earlier").write_text("".join(f"{json.dumps(item)}\n" for item in earlier), encoding="utf-8")
-    if report is not None:
-        (tmp_path / "report").write_text(report, encoding="utf-8")
-    (step,) = [step["run"] for step in steps("comment.yml") if "run" in step]
-    environment = {"RUN": "1", "COMMIT": checked, "GH_REPO": "some/where", "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}"}
-    environment |= {name.upper(): str(tmp_path / name) for name in ("report", "earlier", "told")}
-    done = subprocess.run(["bash", "-e", "-c", step], cwd=ROOT, env=os.environ | environment, check=False)
-    assert done.returncode == 0
-    heard = (tmp_path / "told").read_text(encoding="utf-8").splitlines() if (tmp_path / "told").exists() else []
-    assert heard == ([told[0], json.dumps({"body": told[1]})] if told else [])
-
-
-def test_a_long_report_is_cut_between_lines_and_says_so() -> None:
-    text = body(f"{MARK}\n" + "| row | 1 |\n" * 10_000, "abcdefghi")
-    assert len(text) < 65_536
-    assert "| row | 1 |\n\n</details>\n\nCut here" in text

@@ -1,19 +1,64 @@
-"""The report of a change: from small commits of metrics and figures, in a repository whose pipeline is not run."""
+"""The report of a change: from small commits of metrics and figures, in a repository whose pipeline is not run.
 
+What a reader of the Markdown sees is asked of another implementation of it.
+"""
+
+import itertools
 import json
+import math
+import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 import yaml
 from conftest import Clone
+from markdown_it import MarkdownIt
 
-from tools.report import ReportError, resolve
-from tools.tables import metrics_tables, number, relative, verdict
+from stages.science.errors import UserError
+from tools.report import MARK, differences, doubts, figures, gallery, resolve, unreadable
+from tools.tables import code, metrics_tables, number, params_table, relative, verdict, words
 
 REPORT = ("-m", "tools.report")
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+NAMES = {  # and what is shown of them
+    "a\nb": r"a\nb",
+    "a`b": r"a\x60b",
+    "``": r"\x60\x60",
+    "a|b": r"a\x7cb",
+    "a\\|b": r"a\\x7cb",
+    "a\\": "a\\",
+    "<b>x": "<b>x",
+    "<!-- x": "<!-- x",
+    "**x**": "**x**",
+    "__x__": "__x__",
+    "~x~": "~x~",
+    "&amp;": "&amp;",
+    "![x](y)": "![x](y)",
+    "@x": "@x",
+    "": "''",
+    " ": "' '",
+    "x\r\x85\u2028": r"x\r\x85\u2028",
+    "\ud800": r"\ud800",
+    "x\u202ey": r"x\u202ey",
+}
+
+
+def inline(markdown: str) -> list[tuple[str, str]]:
+    """What stands in it, without the frame of tables and paragraphs."""
+    return [(child.type, child.content) for token in MARKDOWN.parse(markdown) for child in token.children or ()]
+
+
+def cells(markdown: str) -> list[str]:
+    """The text of a table's cells but for its head, row by row."""
+    tokens = MARKDOWN.parse(markdown)
+    return [after.content for token, after in itertools.pairwise(tokens) if token.type == "td_open"]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +101,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.run("git", "add", "README.md")
     clone.run("git", "commit", "-qm", "nothing yet")
     clone.run("git", "switch", "-q", "main")
+    clone.run("touch", ".venv/.ready")  # requirements.txt has gone and come back, and is younger
     return clone
 
 
@@ -112,13 +158,13 @@ def test_a_study_that_came_or_went_is_named(history: Clone) -> None:
 def test_what_is_within_the_error_is_said_to_be() -> None:
     error = {"wide.wd.val_loss_se": (0.2, 0.3)}
     for new, said in ((0.8, "better, within ±"), (0.5, "better"), (2.0, "worse")):
-        (told,) = [words for words in metrics_tables(error | {"wide.wd.val_loss": (1.0, new)}) if words.startswith("| `")]
+        (told,) = [line for line in metrics_tables(error | {"wide.wd.val_loss": (1.0, new)}) if line.startswith("| `")]
         assert told.endswith(f"| {said} |")
 
 
 def test_a_change_of_the_error_alone_is_a_change_and_is_not_counted_twice() -> None:
     text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0), "wide.wd.val_loss_se": (0.2, 0.3), "wide.wd.bias": (1.0, 1.0)})
-    assert [words for words in text if words.startswith("| `")] == ["| `wd.val_loss` | 1 ± 0.2 | 1 ± 0.3 |  |  |"]
+    assert [line for line in text if line.startswith("| `")] == ["| `wd.val_loss` | 1 ± 0.2 | 1 ± 0.3 |  |  |"]
     assert text[-1] == "1 of 2 metrics are unchanged."
 
 
@@ -130,8 +176,10 @@ def test_a_base_that_went_on_is_said_to_be_shown_backwards(history: Clone) -> No
 
 
 def test_a_new_value_of_a_row_is_no_new_row() -> None:
-    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0), "wide.wd.added": (None, 2.0), "wide.best": (None, 3.0)})
-    assert [words for words in text if words.startswith("| `")] == ["| `best` | – | 3 |  |  |", "| `wd.added` | – | 2 |  |  |"]
+    added = {"wide": (None, 4.0), "wide.best": (None, 3.0), "wide.wd.added": (None, 2.0)}
+    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0)} | added)
+    rows = ["| `wide` | – | 4 |  |  |", "| `best` | – | 3 |  |  |", "| `wd.added` | – | 2 |  |  |"]
+    assert [line for line in text if line.startswith("| `")] == rows
     assert not any("row" in words for words in text)
 
 
@@ -154,23 +202,317 @@ def test_bases_are_branches_tags_commits_and_experiments(history: Clone) -> None
     assert resolve(history.path, "heavier") == history.run("git", "rev-parse", "metric").stdout.strip()
 
 
-@pytest.mark.parametrize("base", ["nowhere", "--help", "a b", "$(touch pwned)", ""])
+@pytest.mark.parametrize("base", ["nowhere", "--help", "a b", "$(touch pwned)", "", "\udcff"])
 def test_a_base_that_is_not_here_is_refused(base: str, history: Clone) -> None:
-    with pytest.raises(ReportError, match=r"^expected a branch, tag, commit or experiment, got .*git fetch origin may bring it$"):
+    fetch = r"`git fetch --tags origin '\+refs/heads/\*:refs/remotes/origin/\*'` brings every branch and tag"
+    with pytest.raises(UserError, match=rf"^expected a branch, tag, commit or experiment, got .*, which is not here; {fetch}$"):
         resolve(history.path, base)
 
 
-def test_a_shallow_clone_says_how_to_deepen_it(history: Clone, tmp_path: Path) -> None:
-    shallow = tmp_path / "shallow"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{history.path}", str(shallow)], check=True)
-    with pytest.raises(ReportError, match="this clone is shallow: git fetch --unshallow origin"):
-        resolve(shallow, "v0")
+@pytest.fixture
+def one_branch(history: Clone, tmp_path: Path) -> Path:
+    """A clone of the last commit of one branch, as workflows make them."""
+    place = tmp_path / "shallow"
+    clone = ["git", "clone", "--quiet", "--depth=1", "--branch=readme", f"file://{history.path}", str(place)]
+    subprocess.run(clone, check=True)
+    return place
+
+
+@pytest.mark.parametrize("base", ["origin/metric", "metric", "v1", "a commit", "a commit, abbreviated"])
+def test_what_the_error_says_brings_the_base(base: str, history: Clone, one_branch: Path) -> None:
+    sha = history.run("git", "rev-parse", "main" if base == "v1" else "metric").stdout.strip()
+    base = {"a commit": sha, "a commit, abbreviated": sha[:10]}.get(base, base)
+    with pytest.raises(UserError, match="which is not here; `git fetch --unshallow ") as refused:
+        resolve(one_branch, base)
+    command = re.findall(r"`(git .*)`", str(refused.value))[0]
+    subprocess.run(["bash", "-c", command], cwd=one_branch, capture_output=True, check=True)
+    assert resolve(one_branch, base) == sha
+
+
+def test_a_shallow_clone_does_not_know_what_it_lacks(history: Clone, one_branch: Path) -> None:
+    """main, from which the branch started, has nothing that the branch has not; `fewer` has."""
+    for name in ("main", "fewer"):
+        fetch = ["git", "fetch", "--quiet", "--depth=1", "origin", f"{name}:refs/remotes/origin/{name}"]
+        subprocess.run(fetch, cwd=one_branch, check=True)
+    bases = {name: resolve(one_branch, f"origin/{name}") for name in ("main", "fewer")}
+    said = [line for name, commit in bases.items() for line in doubts(one_branch, commit, f"origin/{name}", ())]
+    asked = [line.partition(" is unknown in a shallow clone: ")[0] for line in said]
+    assert asked == [f"⚠ Whether origin/{name} has commits that head has not" for name in bases]
+    (command,) = {found for line in said for found in re.findall(r"`(git .*)`", line)}
+    subprocess.run(["bash", "-c", command], cwd=one_branch, capture_output=True, check=True)
+    assert doubts(one_branch, bases["main"], "origin/main", ()) == []
+    (line,) = doubts(one_branch, bases["fewer"], "origin/fewer", ())
+    assert line.startswith("⚠ origin/fewer has 1 commit(s) that head has not")
+
+
+def test_git_gives_its_own_reason(history: Clone, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^expected `git .*` to work, got fatal: not a git repository"):
+        resolve(tmp_path, "main")
+    stranger = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    result = history.run(
+        "env", *(f"{key}={value}" for key, value in stranger.items()), sys.executable, *REPORT, "main", check=False
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: report: expected `git .*` to work, got fatal: detected dubious ownership .*\n", result.stderr)
 
 
 def test_without_a_base_the_command_line_says_what_is_missing(history: Clone) -> None:
     result = history.run(sys.executable, *REPORT, check=False)
     assert result.returncode == 1
     assert result.stderr == "error: report: expected a base to compare with, got none: make report BASE=origin/main\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "got"),
+    [
+        ([], {}, "origin/main"),
+        ([], {"BASE": "origin/$(shell touch pwned)"}, "origin/$(shell touch pwned)"),
+        (["BASE=nowhere"], {"BASE": "elsewhere"}, "nowhere"),
+        (["BASE=$(shell touch pwned)"], {}, "$(shell touch pwned)"),
+        (["BASE=feat$x${y}$$z"], {}, "feat$x${y}$$z"),
+        (['BASE=`touch pwned`;"#'], {}, '`touch pwned`;"#'),
+    ],
+)
+def test_make_hands_the_base_on_as_it_is(given: list[str], environment: dict[str, str], got: str, history: Clone) -> None:
+    known = (f"{name}={value}" for name, value in {"MAKEFLAGS": "", **environment}.items())
+    result = history.run("env", *known, "make", "report", *given, check=False)
+    assert f"got {got!r}, which is not here" in result.stderr
+    assert not (history.path / "pwned").exists()
+
+
+@pytest.fixture
+def unchanged(history: Clone, tmp_path: Path) -> Iterator[tuple[Clone, str]]:
+    """A repository, and a PATH on which DVC finds nothing changed."""
+    dvc = tmp_path / "bin" / "dvc"
+    dvc.parent.mkdir()
+    dvc.write_text("#!/bin/sh\necho {}\n", encoding="utf-8")
+    dvc.chmod(0o755)
+    history.run("git", "switch", "-q", "main")
+    yield history, f"{dvc.parent}{os.pathsep}{os.environ['PATH']}"
+    history.run("rm", "-rf", "build")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "got"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor"), ("| true", "Broken pipe")]
+)
+def test_where_it_cannot_be_printed_it_is_written_nevertheless(redirected: str, got: str, unchanged: tuple[Clone, str]) -> None:
+    clone, path = unchanged
+    command = f"set -o pipefail; {shlex.quote(sys.executable)} -m tools.report v1 {redirected}"
+    result = clone.run("bash", "-c", command, check=False, PATH=path)
+    assert result.returncode == 1
+    said = f"error: report: standard output: expected to read or write it, got {got}; mend that and run again\n"
+    assert result.stderr == said
+    assert clone.read("build/report.md").startswith(f"{MARK}\n**Experiment: no change**, v1 (")
+
+
+@pytest.mark.parametrize("kind", ["a file", "a folder that refuses"])
+def test_a_build_that_cannot_be_written_is_one_line(kind: str, unchanged: tuple[Clone, str]) -> None:
+    clone, path = unchanged
+    if kind == "a file":
+        (clone.path / "build").write_text("mine", encoding="utf-8")
+    else:
+        (clone.path / "build").symlink_to("/proc")
+    result = clone.run(sys.executable, *REPORT, "v1", check=False, PATH=path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"error: report: \S*/build/report\.md: expected to read or write it, got [\w ]+; .*\n", result.stderr)
+
+
+def test_the_repository_of_a_calling_git_is_left_alone(unchanged: tuple[Clone, str], tmp_path: Path) -> None:
+    """As in a hook or `git rebase --exec`, where Git says which repository it works on."""
+    clone, path = unchanged
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "-q", str(other)], check=True)
+    before = {name.relative_to(other): name.is_file() and name.read_bytes() for name in other.rglob("*")}
+    result = clone.run(sys.executable, *REPORT, "v1", PATH=path, GIT_DIR=str(other / ".git"), GIT_WORK_TREE=str(other))
+    assert clone.run("git", "rev-parse", "--short=7", "main").stdout.strip() in result.stdout
+    assert {name.relative_to(other): name.is_file() and name.read_bytes() for name in other.rglob("*")} == before
+
+
+@pytest.mark.parametrize(("name", "shown"), [("a`b|<b>#1", r"a\x60b\x7c<b>#1"), ("@some/one", "@some/one"), ("__x__", "__x__")])
+def test_a_branch_may_have_any_name(name: str, shown: str, unchanged: tuple[Clone, str]) -> None:
+    clone, path = unchanged
+    clone.run("git", "branch", name, "main")
+    text = clone.run(sys.executable, *REPORT, name, PATH=path).stdout
+    clone.run("git", "branch", "-D", name)
+    commit = clone.run("git", "rev-parse", "--short=7", "main").stdout.strip()
+    found = [(kind, content) for kind, content in inline(text) if content]
+    assert found == [
+        ("text", "Experiment: no change"),
+        ("text", ", "),
+        ("code_inline", shown),
+        ("text", f" ({commit}) → {commit}."),
+    ]
+
+
+def test_no_word_that_is_no_utf8_stops_it(unchanged: tuple[Clone, str]) -> None:
+    clone, path = unchanged
+    clone.run("git", "branch", os.fsdecode(b"caf\xe9"), "main")
+    result = clone.run(sys.executable, *REPORT, os.fsdecode(b"caf\xe9"), PATH=path)
+    clone.run("git", "update-ref", "-d", os.fsdecode(b"refs/heads/caf\xe9"))
+    assert "**Experiment: no change**, `caf\\udce9` (" in result.stdout
+    assert result.stdout == clone.read("build/report.md")
+
+
+def test_figures_may_have_any_name(tmp_path: Path) -> None:
+    names = [
+        b"plots/a (b)|c d.png",
+        b"plots/\xff.png",
+        b"plots/[x]`<b>`).png",
+        b"plots/#1?.png",
+        "plots/λ.png".encode(),
+        b"plots/a\nb.png",
+    ]
+    for arguments in (["init", "-q"], ["remote", "add", "origin", "https://github.com/some/where"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    (tmp_path / "plots").mkdir()
+    commits = []
+    for content in (b"before", b"after"):
+        for name in names:
+            Path(tmp_path, os.fsdecode(name)).write_bytes(content)
+        for arguments in (["add", "-A"], ["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "some"]):
+            subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+        commits.append(subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, check=True).stdout.strip())
+    found = figures(tmp_path, commits[0].decode())
+    assert sorted(map(os.fsencode, found)) == sorted(names)
+    page = MARKDOWN.parse("\n".join(gallery(tmp_path, commits[0].decode(), found)))
+    pictures = [child for token in page for child in token.children or () if child.type == "image"]
+    shown = [unquote_to_bytes(str(picture.attrs["src"])) for picture in pictures]
+    expected = [
+        b"https://github.com/some/where/raw/%s/%s" % (commit, name) for name in map(os.fsencode, found) for commit in commits
+    ]
+    assert shown == expected
+    assert [token.type for token in page].count("td_open") == 2 * len(names)
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES.items())
+def test_names_and_values_may_be_anything(name: str, shown: str) -> None:
+    """Each stays in its cell, where it is text; what is no letter is told as Python would."""
+    assert inline(code(name)) == [("code_inline", shown)]
+    shown = shown.strip("'")  # which stand around what would be empty
+    place, base, head = cells("\n".join(params_table({f"x{name}": (None, f"{name}<i>")})))
+    assert inline(place) == [("code_inline", f"x{shown}")]
+    assert inline(base) == [("text", "–")]
+    assert inline(head) == [("code_inline", f"{shown}<i>")]
+
+    changes = {f"{name}.{name}.x": (1.0, 2.0), f"{name}.{name}.kept": (1.0, 1.0), f"{name}.new {name}.x": (None, 2.0)}
+    lines = metrics_tables(changes)
+    assert not any("\n" in line for line in lines)
+    found = inline("\n".join(lines).replace("<details><summary>1 more</summary>", "").replace("</details>", ""))
+    assert {kind for kind, _ in found} <= {"text", "code_inline", "strong_open", "strong_close"}
+    assert {f"{shown}.x", f"new {shown}"} <= {content for kind, content in found if kind == "code_inline"}
+    assert len(cells("\n".join(lines))) == 5
+
+
+@pytest.mark.parametrize("text", ["adam", "[0.9, 0.999]", "origin/feat_x-1.2+3", "HEAD~1", "HEAD^", "3e-4", "λ"])
+def test_what_is_no_markup_stays_as_it_is(text: str) -> None:
+    assert words(text) == text
+    assert inline(text) == [("text", text)]
+
+
+@pytest.mark.parametrize(
+    "text", ["*x*", "_x_", "x __y", "~~x~~", "x~1~", "[a](b)", "[a][b]", "<b>", "a\\*", "https://a.b", "&lt;", "@a", "#1"]
+)
+def test_what_may_be_markup_stands_in_code(text: str) -> None:
+    assert inline(words(text)) == [("code_inline", text)]
+
+
+ODD: tuple[Any, ...] = (
+    math.nan,
+    math.inf,
+    -math.inf,
+    10**400,
+    -(10**400),
+    1e308,
+    -1e308,
+    5e-324,
+    0,
+    -1,
+    1.0,
+    True,
+    "x|y",
+    "[1, 2]",
+    None,
+)
+
+
+@pytest.mark.parametrize("place", ["w.wd.val_loss", "w.wd.steps_to_memorise", "w.wd.val_r2", "w", "w.b"])
+def test_values_may_be_anything(place: str) -> None:
+    for old, new, error in itertools.product(ODD, ODD, (None, math.nan, 10**400, 0.1, "x")):
+        text = "\n".join(metrics_tables({place: (old, new), f"{place}_se": (0.1, error), "w.wd.x": (1, 1), "v": (1, 1)}))
+        found = cells(text)
+        assert len(found) in (0, 5)
+        if found:
+            change, said = found[3:]
+            assert not re.search("nan|inf", change)
+            told = [value for value in (old, new) if type(value) in (int, float) and abs(value) <= sys.float_info.max]
+            assert not said or len(told) == 2
+
+
+def test_two_that_are_no_number_are_the_same() -> None:
+    text = metrics_tables({"w.wd.val_loss": (math.nan, math.nan), "w.wd.x": (1.0, math.nan), "w.wd.y": (1.0, 10**400)})
+    assert [line for line in text if line.startswith("| `")] == [
+        "| `wd.x` | 1 | nan |  |  |",
+        f"| `wd.y` | 1 | {10**400} |  |  |",
+    ]
+    assert text[-1] == "1 of 3 metrics are unchanged."
+
+
+TEXTS = {
+    "metrics/torn.json": (b'{"wide": {"wd"', "Expecting ':' delimiter: line 1 column 15 (char 14)"),
+    "metrics/deep.json": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too many levels"),
+    "metrics/deeper.json": (b'{"a":' * 200 + b"1" + b"}" * 200, "201 levels, more than 100"),
+    "metrics/long.json": (b'{"a": ' + b"1" * 5_000 + b"}", "Exceeds the limit (4300 digits) for integer string conversion"),
+    "metrics/latin.json": (b'{"a": "\xe9"}', "'utf-8' codec can't decode byte 0xe9 in position 7"),
+    "params.yaml": (b"wd: " + b"[" * 2_000 + b"]" * 2_000, "too many levels"),
+    "dvc.lock": (b"wd: " + b"1" * 5_000, "Exceeds the limit (4300 digits)"),
+    "dvc.yaml": (b"stages: [", "while parsing a flow node expected the node content, but found '<stream end>'"),
+}
+
+
+def test_what_dvc_cannot_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "fine.json").write_text('{"a": {"b": [1, null]}}', encoding="utf-8")
+    for name, (content, _) in TEXTS.items():
+        (tmp_path / name).write_bytes(content)
+    found = unreadable(tmp_path, "*.yaml", "dvc.lock", "metrics/*.json")
+    assert found.keys() == TEXTS.keys()
+    for name, (_, why) in TEXTS.items():
+        assert found[name].startswith(why)
+        assert "\n" not in found[name]
+
+
+@pytest.mark.pipeline
+def test_a_torn_file_is_said_to_be_torn_and_not_to_be_removed(history: Clone) -> None:
+    history.run("git", "switch", "-q", "-c", "torn", "main")
+    (history.path / "metrics" / "line.json").write_text('{"line": ', encoding="utf-8")
+    history.run("git", "commit", "-qam", "torn")
+    history.run("git", "switch", "-q", "main")
+    (history.path / "metrics" / "wide.json").write_text('{"wide": ', encoding="utf-8")
+    try:
+        text = report(history, "torn")
+    finally:
+        history.run("git", "checkout", "-q", ".")
+        history.run("git", "branch", "-qD", "torn")
+    for side, name in (("head", "wide"), ("torn", "line")):
+        why = "`Expecting value: line 1 column 10 (char 9)`"
+        assert f"⚠ {side} has a file that cannot be read, `metrics/{name}.json` ({why}): its metrics are left out." in text
+        assert f"**{name}**" not in text
+    assert not re.search(r"removed|: new", text)
+    assert re.search(r"^(\d+) of \1 metrics are unchanged\.$", text, re.MULTILINE)
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.lock"])
+def test_where_dvc_reads_nothing_of_a_side_the_file_is_named(name: str, history: Clone) -> None:
+    history.run("git", "switch", "-q", "main")
+    (history.path / name).write_bytes(TEXTS[name][0])
+    try:
+        with pytest.raises(
+            UserError, match=rf"^{name} of head: expected a file that DVC can read, got {re.escape(TEXTS[name][1])}"
+        ):
+            differences(history.path, "params", history.run("git", "rev-parse", "v1").stdout.strip(), [("head", history.path)])
+    finally:
+        history.run("git", "checkout", "-q", ".")
 
 
 def test_numbers_have_the_digits_that_tell_them_apart() -> None:

@@ -46,6 +46,10 @@ def test_what_may_write_runs_no_code_of_the_pull_request() -> None:
     checkout, call = steps("comment.yml")
     assert checkout["with"] == {"ref": "${{ github.event.repository.default_branch }}", "persist-credentials": False}
     assert call["run"] == "make comment"
+    run = "github.event.workflow_run"  # in the environment, where no shell reads what a fork has named
+    told = {"RUN": "id", "COMMIT": "head_sha", "HEAD_REPOSITORY": "head_repository.full_name", "HEAD_BRANCH": "head_branch"}
+    known = {"GH_TOKEN": "github.token", "GH_REPO": "github.repository"} | {name: f"{run}.{key}" for name, key in told.items()}
+    assert comment["jobs"]["comment"]["env"] == {name: f"${{{{ {value} }}}}" for name, value in known.items()}
 
 
 def test_the_logic_is_in_make() -> None:

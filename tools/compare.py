@@ -1,19 +1,22 @@
 """All experiments of this commit in one picture, build/compare.png: an axis for each number that differs. `make compare`."""
 
 import json
-import subprocess
-import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.figure import Figure
+
+from stages.command import in_one_line
+from stages.science import figures
+from stages.science.errors import UserError
+from stages.science.storage import save_bytes
+from tools.process import reason, run
+from tools.report import refuse_unreadable
+from tools.tables import real
 
 ROOT = Path(__file__).resolve().parent.parent
-from stages.science import figures
-
 SHOWN = {  # metrics worth an axis where they differ
     "line.wd.val_loss": "line: validation loss",
     "line.wd.weight_norm": "line: ‖w‖₂",
@@ -25,33 +28,58 @@ SHOWN = {  # metrics worth an axis where they differ
 
 
 def main() -> None:
-    shown = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=True).stdout
-    rows = experiments(json.loads(shown))
+    rows, others = experiments(shown(ROOT))
+    left_out = ", ".join(f"{count} {state}" for state, count in sorted(others.items()))
     if not differing(rows):
-        sys.exit(
-            f"error: compare: expected two experiments of this commit that differ, got {len(rows)} alike: dvc exp run -S wd=1"
-        )
+        if others["unreadable"]:
+            refuse_unreadable([("the working tree", ROOT)])
+        got = f"{len(rows)} alike" + (f" (left out: {left_out})" if left_out else "")
+        raise UserError(f"expected two experiments of this commit that differ, got {got}: dvc exp run -S wd=1")
     path = ROOT / "build" / "compare.png"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(figures.png(parallel(rows)))
+    save_bytes(path, figures.png(parallel(rows)))
     print(f"{path.relative_to(ROOT)}: {len(rows)} experiments")
+    if left_out:
+        print(f"left out: {left_out}")
+    gaps = {name: sum(name not in row for row in rows) for name in differing(rows)}
+    if any(gaps.values()):
+        print("gaps: " + ", ".join(f"{count} without {name}" for name, count in gaps.items() if count))
 
 
-def experiments(shown: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """The numbers of the last commit and of each experiment on it that succeeded: params by their key, `SHOWN` by its name."""
-    rows = []
-    for commit in shown:
+def shown(repo: Path) -> list[dict[str, Any]]:
+    done = run(repo, "dvc", "exp", "show", "--json")
+    if done.returncode:
+        refuse_unreadable([("the working tree", repo)])
+        raise UserError(f"expected `dvc exp show --json` to work, got {reason(done)}")
+    return json.loads(done.stdout)
+
+
+def experiments(listed: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, float]], Counter[str]]:
+    """The numbers of the last commit and of each experiment on it that succeeded: params by their key, `SHOWN` by its name.
+    And how many others there are, by their state: failed, queued, running, unreadable.
+    """
+    rows, others = [], Counter[str]()
+    for commit in listed:
         if commit["rev"] == "workspace":
             continue
-        for found in [commit, *(one for experiment in commit.get("experiments") or [] for one in experiment["revs"])]:
-            data = found.get("data")
-            if data:
-                flat: dict[str, float] = {}
-                for file in data["metrics"].values():
-                    flat |= numbers(file.get("data") or {})
-                row = numbers(data["params"]["params.yaml"]["data"])
-                rows.append(row | {label: flat[place] for place, label in SHOWN.items() if place in flat})
-    return rows
+        found = [(commit, None)]
+        for experiment in commit.get("experiments") or []:
+            found += [(one, experiment.get("executor")) for one in experiment["revs"]]
+        for one, executor in found:
+            state = executor["state"] if executor else "success"  # what ran in the workspace, or came from elsewhere, has none
+            data = one.get("data")  # also of one that failed: its own params, its commit's metrics
+            if state == "success" and data and not one.get("error"):
+                rows.append(drawn(data))
+            else:
+                others["unreadable" if state == "success" else state] += 1
+    return rows, others
+
+
+def drawn(data: Mapping[str, Any]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for file in data["metrics"].values():
+        metrics |= numbers(file.get("data") or {})
+    params = numbers(data["params"].get("params.yaml", {}).get("data") or {})
+    return params | {label: metrics[place] for place, label in SHOWN.items() if place in metrics}
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -59,37 +87,41 @@ def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     for name, value in tree.items():
         if isinstance(value, dict):
             found |= numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, (int, float)):
+        elif real(value) or isinstance(value, bool):
             found[f"{prefix}{name}"] = float(value)
     return found
 
 
 def differing(rows: Sequence[Mapping[str, float]]) -> list[str]:
-    """The numbers that all have and that are not the same in all, params first."""
-    names = [
-        name for name in (rows[0] if rows else ()) if all(name in row for row in rows) and len({row[name] for row in rows}) > 1
-    ]
-    return sorted(names, key=lambda name: name in SHOWN.values())
+    """The numbers that are not the same in all that have them, params first."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    several = [name for name in names if len({row[name] for row in rows if name in row}) > 1]
+    return sorted(several, key=lambda name: name in SHOWN.values())
 
 
-def parallel(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Parallel coordinates: a line an experiment, an axis for each number that differs, params first; coloured by the first."""
+def parallel(rows: Sequence[Mapping[str, float]]) -> figures.Figure:
+    """Parallel coordinates: a line an experiment, an axis for each number that differs, params first; coloured by the first.
+    A line has a gap, or no colour, where its experiment has no such number.
+    """
     names = differing(rows)
-    values = np.array([[row[name] for name in names] for row in rows])
-    low, high = values.min(axis=0), values.max(axis=0)
-    heights = (values - low) / (high - low)
-    figure = Figure(figsize=(max(6.0, 2.2 * len(names)), 4.2))
+    values = np.array([[row.get(name, np.nan) for name in names] for row in rows])
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    scale = np.maximum(abs(low), abs(high))  # or the difference of two of the largest floats is no float
+    heights = (values / scale - low / scale) / (high / scale - low / scale)
+    figure = figures.Figure(figsize=(max(6.0, 2.2 * len(names)), 4.2))
     axes = figure.subplots()
-    different, ranks = np.unique(values[:, 0], return_inverse=True)
-    for line, rank in zip(heights, ranks, strict=True):
-        colour = colormaps["viridis"](0.9 * rank / (len(different) - 1))
+    different = sorted({row[names[0]] for row in rows if names[0] in row})
+    for line, row in zip(heights, rows, strict=True):
+        rank = different.index(row[names[0]]) / (len(different) - 1) if names[0] in row else None
+        colour = "0.7" if rank is None else figures.matplotlib.colormaps["viridis"](0.9 * rank)
         axes.plot(range(len(names)), line, color=colour, linewidth=2, marker="o")
     for place in range(len(names)):
         axes.plot([place, place], [0, 1], color=figures.BLACK, linewidth=1, zorder=1)
         for height, value in ((-0.06, low[place]), (1.06, high[place])):
             axes.text(place, height, f"{value:.3g}", ha="center", va="center")
-    axes.set_xticks(range(len(names)), names)
-    axes.set(yticks=[], ylim=(-0.12, 1.12), xlim=(-0.3, len(names) - 0.7), title=f"{len(rows)} experiments, by {names[0]}")
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    axes.set(yticks=[], ylim=(-0.12, 1.12), xlim=(-0.3, len(names) - 0.7))
+    axes.set_title(f"{len(rows)} experiments, by {names[0]}", parse_math=False)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
@@ -97,4 +129,5 @@ def parallel(rows: Sequence[Mapping[str, float]]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line("compare"):
+        main()

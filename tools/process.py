@@ -1,46 +1,42 @@
 """Git and DVC as tools start them: away from the variables of a calling Git, their own words in the error when they fail."""
 
-import functools
-import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from stages.provenance import environment
 from stages.science.errors import UserError
 
-
-@functools.cache
-def environment() -> dict[str, str]:
-    """This process's environment without what Git tells its hooks, aliases and `rebase --exec`: GIT_DIR, GIT_INDEX_FILE, ….
-
-    With those set, `git` in another folder, and DVC there, would work on the caller's repository.
-    """
-    words = ["git", "rev-parse", "--local-env-vars"]
-    local = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-    return {name: value for name, value in os.environ.items() if name not in local}
+Words = str | Path
 
 
-def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: Words, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program there, whatever comes of it. Names that are no UTF-8 come as `os.fsdecode` gives them."""
-    return subprocess.run(
-        words, cwd=folder, env=environment(), capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
-    )
+    done = _run(folder, words, env)
+    told = [each.decode("utf-8", errors="surrogateescape") for each in (done.stdout, done.stderr)]
+    return subprocess.CompletedProcess(done.args, done.returncode, *told)
 
 
-def output(folder: Path, *words: str | Path) -> str:
+def output(folder: Path, *words: Words, env: Mapping[str, str] | None = None) -> str:
     """What a program prints, stripped. Raises UserError with the program's own reason where it fails."""
-    done = run(folder, *words)
+    return content(folder, *words, env=env).decode("utf-8", errors="surrogateescape").strip()
+
+
+def content(folder: Path, *words: Words, env: Mapping[str, str] | None = None) -> bytes:
+    """What a program prints, byte for byte. Raises UserError with the program's own reason where it fails."""
+    done = _run(folder, words, env)
     if done.returncode:
-        raise UserError(f"expected `{said(words)}` to work, got {reason(done)}")
-    return done.stdout.strip()
+        raise UserError(f"expected `{' '.join(str(word) for word in words)}` to work, got {reason(done)}")
+    return done.stdout
 
 
-def reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a program failed, in one line of at most 300 characters: what it said last on standard error."""
-    lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith(("fatal:", "error:", "ERROR:"))), lines[-1] if lines else "")
-    return told[:300] or f"status {done.returncode}"
+def reason(done: subprocess.CompletedProcess) -> str:
+    """Why a program failed, in one line of at most 300 characters: its error, or what it said last."""
+    told = done.stderr.decode("utf-8", errors="replace") if isinstance(done.stderr, bytes) else done.stderr
+    lines = [" ".join(line.split()) for line in told.splitlines() if line.strip()]
+    named = [line for line in lines if line.lower().startswith(("fatal:", "error:"))]
+    return (named or lines[-1:] or [f"status {done.returncode}"])[0][:300]
 
 
-def said(words: Sequence[str | Path]) -> str:
-    return " ".join(str(word) for word in words)
+def _run(folder: Path, words: tuple[Words, ...], env: Mapping[str, str] | None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(words, cwd=folder, env=environment() if env is None else env, capture_output=True, check=False)

@@ -4,44 +4,58 @@ Compares BASE, a branch, tag, commit or experiment, with the working tree: param
 build/report.md.
 """
 
+import contextlib
 import json
 import os
 import re
-import subprocess
+import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from tools.tables import Change, metrics_tables, params_table
+import yaml
+
+from stages.command import in_one_line
+from stages.science.errors import UserError
+from stages.science.storage import save_bytes
+from tools.process import output, reason, run
+from tools.tables import MARK, Change, code, metrics_tables, params_table, same, words
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = "<!-- weight-decay report -->"
-SIDES = ("| base | head |", "|---|---|")
+COLUMNS = ("| base | head |", "|---|---|")
+METRICS = "metrics/*.json"
+TEXTS = ("params.yaml", "dvc.yaml", "dvc.lock", METRICS)  # that DVC reads
+DEEPEST = 100  # levels: from about 150 on DVC fails without saying at which file
+Sides = Sequence[tuple[str, Path]]  # head and base: what to call it, the folder with its files
 
 
-class ReportError(Exception):
-    """What keeps a report from being made, in a line."""
-
-
-def main(base: str) -> None:
-    try:
-        text = report(Path.cwd(), base)
-    except ReportError as error:
-        sys.exit(f"error: report: {error}")
-    (ROOT / "build").mkdir(exist_ok=True)
-    (ROOT / "build" / "report.md").write_text(text, encoding="utf-8")
+def main(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1 or not arguments[0]:
+        raise UserError("expected a base to compare with, got none: make report BASE=origin/main")
+    text = report(ROOT, arguments[0])
+    save_bytes(ROOT / "build" / "report.md", text.encode("utf-8", errors="backslashreplace"))
     sys.stdout.write(text)
 
 
 def report(repo: Path, base: str) -> str:
     commit = resolve(repo, base)
-    params, metrics = (differences(repo, kind, commit) for kind in ("params", "metrics"))
-    pictures = figures(repo, commit)
-    warnings = doubts(repo, commit, base)
-    title = f"{base} ({commit[:7]}) → {head(repo)[:7]}"
-    changed = any(old != new for old, new in metrics.values())
-    if not (params or changed or pictures):
+    with checked_out(repo, commit) as place:
+        sides = (("head", repo), (words(base), place))
+        torn = [(side, name, why) for side, folder in sides for name, why in unreadable(folder, METRICS).items()]
+        params = differences(repo, "params", commit, sides)
+        metrics = differences(repo, "metrics", commit, sides, leave_out=[name for _, name, _ in torn])
+        pictures = figures(repo, commit)
+        warnings = doubts(repo, commit, base, sides)
+    for side, name, why in torn:
+        warnings.append(f"⚠ {side} has a file that cannot be read, {code(name)} ({words(why)}): its metrics are left out.")
+    title = f"{words(base)} ({commit[:7]}) → {head(repo)[:7]}"
+    changed = any(not same(old, new) for old, new in metrics.values())
+    if warnings:
+        warnings.insert(0, "")
+    if not (params or changed or pictures or torn):
         return "\n".join([MARK, f"**Experiment: no change**, {title}.", *warnings]) + "\n"
     parts = [
         MARK,
@@ -55,40 +69,100 @@ def report(repo: Path, base: str) -> str:
 
 
 def resolve(repo: Path, base: str) -> str:
-    """The commit of a branch, tag, commit or experiment. Raises ReportError where there is none, saying what to do."""
-    found = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    """The commit of a branch, tag, commit or experiment, or of a remote's branch. Raises UserError where there is none."""
+    own = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    found = own or experiments(repo).get(base)
+    remotes = output(repo, "git", "remote").splitlines()
+    for remote in remotes:
+        found = found or attempt(repo, "rev-parse", "--verify", "--quiet", f"refs/remotes/{remote}/{base}^{{commit}}")
     if found is None:
-        experiments = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/").splitlines()
-        named = [line.split()[1] for line in experiments if line.split()[0].rpartition("/")[2] == base]
-        if named:
-            return named[0]
-        shallow = git(repo, "rev-parse", "--is-shallow-repository") == "true"
-        hint = "; this clone is shallow: git fetch --unshallow origin" if shallow else "; git fetch origin may bring it"
-        raise ReportError(f"expected a branch, tag, commit or experiment, got {base!r}, which is not here{hint}")
+        hint = f"`{fetching(repo)}` brings every branch and tag" if remotes else "there is no remote to fetch it from"
+        raise UserError(f"expected a branch, tag, commit or experiment, got {base!r}, which is not here; {hint}")
     return found
+
+
+def experiments(repo: Path) -> dict[str, str]:
+    lines = output(repo, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines()
+    return {line.rpartition("/")[2]: line.partition(" ")[0] for line in reversed(lines)}
+
+
+def fetching(repo: Path) -> str:
+    """The command that brings all of a remote, also into a clone that is shallow or has but one branch."""
+    remotes = output(repo, "git", "remote").splitlines()
+    remote = "origin" if "origin" in remotes else (remotes or ["origin"])[0]
+    whole = ["--unshallow"] if shallow(repo) else []
+    return shlex.join(["git", "fetch", *whole, "--tags", remote, f"+refs/heads/*:refs/remotes/{remote}/*"])
+
+
+def shallow(repo: Path) -> bool:
+    return output(repo, "git", "rev-parse", "--is-shallow-repository") == "true"
+
+
+@contextlib.contextmanager
+def checked_out(repo: Path, commit: str) -> Iterator[Path]:
+    """A folder with another commit's files, for as long as it takes."""
+    with tempfile.TemporaryDirectory(prefix="report-") as folder:
+        place = Path(folder, "base")
+        output(repo, "git", "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", place, commit)
+        try:
+            yield place
+        finally:
+            run(repo, "git", "worktree", "remove", "--force", place)
+
+
+def unreadable(folder: Path, *patterns: str) -> dict[str, str]:
+    """The texts there that DVC cannot read, and why: torn, no UTF-8, nested or long beyond its parsers."""
+    found = {}
+    for path in sorted(each for pattern in patterns for each in folder.glob(pattern) if each.is_file()):
+        parse = json.loads if path.suffix == ".json" else yaml.safe_load
+        try:
+            levels = depth(parse(path.read_text(encoding="utf-8")))
+            why = f"{levels} levels, more than {DEEPEST}" if levels > DEEPEST else ""
+        except RecursionError:
+            why = "too many levels"
+        except (ValueError, yaml.YAMLError) as error:
+            why = " ".join(str(error).split())[:200]
+        if why:
+            found[path.relative_to(folder).as_posix()] = why
+    return found
+
+
+def depth(tree: Any) -> int:
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return 1 + max(map(depth, inner), default=0)
 
 
 def head(repo: Path) -> str:
     """The commit that is reported: HEAD, or that of the pull request whose merge a workflow has checked out."""
-    return os.environ.get("HEAD_SHA") or git(repo, "rev-parse", "HEAD")
+    return os.environ.get("HEAD_SHA") or output(repo, "git", "rev-parse", "HEAD")
 
 
-def differences(repo: Path, kind: str, commit: str) -> dict[str, Change]:
+def differences(repo: Path, kind: str, commit: str, sides: Sides, leave_out: Collection[str] = ()) -> dict[str, Change]:
     """DVC's own diff of params or metrics, flat: {dotted place: (old, new)}; None where one side has none."""
     command = ["dvc", kind, "diff", "--json", *(["--all"] if kind == "metrics" else []), commit]
-    result = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise ReportError(f"expected `{' '.join(command)}` to work, got {' '.join(result.stderr.split())[:300]}")
+    done = run(repo, *command)
+    lost = re.search(r"^WARNING: failed to load \w+ in revision '\w+', (.*)", done.stderr, re.MULTILINE)  # all of a side
+    if done.returncode or lost:
+        refuse_unreadable(sides)
+        raise UserError(f"expected `{' '.join(command)}` to work, got {lost[1] if lost else reason(done)}")
     flat: dict[str, Change] = {}
-    for places in json.loads(result.stdout or "{}").values():
-        flat |= {place: (change.get("old"), change.get("new")) for place, change in places.items()}
+    for file, places in json.loads(done.stdout or "{}").items():
+        if file not in leave_out:
+            flat |= {place: (change.get("old"), change.get("new")) for place, change in places.items()}
     return flat
+
+
+def refuse_unreadable(sides: Sides) -> None:
+    """Raises UserError at the first text that DVC cannot read."""
+    for side, folder in sides:
+        for name, why in unreadable(folder, *TEXTS).items():
+            raise UserError(f"{name} of {side}: expected a file that DVC can read, got {why}")
 
 
 def figures(repo: Path, commit: str) -> list[str]:
     """The pictures under plots/ that differ between the commit and the working tree."""
-    tracked = git(repo, "diff", "--name-only", "-z", "--no-renames", commit, "--", "plots").split("\0")
-    new = git(repo, "ls-files", "-z", "--others", "--exclude-standard", "--", "plots").split("\0")
+    tracked = output(repo, "git", "diff", "--name-only", "-z", "--no-renames", commit, "--", "plots").split("\0")
+    new = output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", "plots").split("\0")
     return sorted({name for name in tracked + new if name.endswith(".png")})
 
 
@@ -96,15 +170,15 @@ def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
     """Before and after, side by side, each from its own commit; all but the overview folded."""
     rows = {name: f"| {picture(repo, commit, name)} | {picture(repo, head(repo), name)} |" for name in pictures}
     first = rows.pop("plots/overview.png", None)
-    lines = ["", *SIDES, first] if first else []
+    lines = ["", *COLUMNS, first] if first else []
     if rows:
-        lines += ["", f"<details><summary>{len(rows)} more figures</summary>", "", *SIDES, *rows.values(), "", "</details>"]
+        lines += ["", f"<details><summary>{len(rows)} more figures</summary>", "", *COLUMNS, *rows.values(), "", "</details>"]
     return lines
 
 
 def picture(repo: Path, revision: str, name: str) -> str:
     there = attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None
-    return f"![{name}]({address(repo, revision, name)})" if there else f"no `{name}`"
+    return f"![{words(name)}]({address(repo, revision, quote(os.fsencode(name)))})" if there else f"no {code(name)}"
 
 
 def address(repo: Path, revision: str, name: str) -> str:
@@ -123,65 +197,49 @@ def address(repo: Path, revision: str, name: str) -> str:
     return f"https://{found[1]}/{found[2]}/{raw}/{revision}/{name}"
 
 
-def doubts(repo: Path, commit: str, base: str) -> list[str]:
+def doubts(repo: Path, commit: str, base: str, sides: Sides) -> list[str]:
     """What may make the numbers not be their commits' own: uncommitted changes, stages that were not reproduced."""
     lines = []
-    dirty = git(repo, "status", "--porcelain", "--untracked-files=no").splitlines()
+    dirty = output(repo, "git", "status", "--porcelain", "--untracked-files=no").splitlines()
     if dirty:
         lines.append(f"⚠ head has uncommitted changes in {len(dirty)} file(s): numbers are theirs, pictures the last commit's.")
-    experiment = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", base) is None
-    behind = git(repo, "rev-list", "--count", commit, "^HEAD")
+    experiment = experiments(repo).get(base) == commit
+    behind = output(repo, "git", "rev-list", "--count", commit, "^HEAD")
     if behind != "0" and not experiment:
         lines.append(
-            f"⚠ {base} has {behind} commit(s) that head has not: what they changed is shown backwards; merge them first."
+            f"⚠ Whether {words(base)} has commits that head has not is unknown in a shallow clone: {code(fetching(repo))} tells."
+            if shallow(repo)
+            else f"⚠ {words(base)} has {behind} commit(s) that head has not: what they changed is shown backwards; "
+            "merge them first."
         )
-    for name, stale in (("head", unreproduced(repo)), (base, unreproduced_at(repo, commit))):
-        if stale:
-            stages = ", ".join(f"`{stage}`" for stage in stale)
-            lines.append(f"⚠ {name} has results that are not those of its own code and params, of {stages}.")
-    return ["", *lines] if lines else []
+    for side, folder in sides:
+        if (folder / "dvc.yaml").exists():
+            lines += unreproduced(side, folder)
+    return lines
 
 
-def unreproduced(repo: Path) -> list[str]:
+def unreproduced(side: str, folder: Path) -> list[str]:
     """Stages with a changed dependency, parameter or command; data that is merely not in the cache is no change."""
-    result = subprocess.run(["dvc", "status", "--json"], cwd=repo, capture_output=True, text=True, check=False)
-    if result.returncode:
-        return ["all: dvc status failed"]
+    done = run(folder, "dvc", "status", "--json")
+    if done.returncode:
+        return [
+            f"⚠ Whether {side} has the results of its own code and params is unknown: `dvc status` says {code(reason(done))}."
+        ]
     stale = []
-    for stage, reasons in json.loads(result.stdout or "{}").items():
-        parts = [part for reason in reasons for part in (reason.values() if isinstance(reason, dict) else [reason])]
+    for stage, reasons in json.loads(done.stdout or "{}").items():
+        parts = [part for each in reasons for part in (each.values() if isinstance(each, dict) else [each])]
         states = [state for part in parts for state in (part.values() if isinstance(part, dict) else [part])]
         if any(state not in ("deleted", "not in cache") for state in states):
             stale.append(stage)
-    return sorted(stale)
+    stages = ", ".join(code(stage) for stage in sorted(stale))
+    return [f"⚠ {side} has results that are not those of its own code and params, of {stages}."] if stale else []
 
 
-def unreproduced_at(repo: Path, commit: str) -> list[str]:
-    """The same of another commit, in a worktree of its own."""
-    if attempt(repo, "cat-file", "-e", f"{commit}:dvc.yaml") is None:
-        return []
-    with tempfile.TemporaryDirectory(prefix="report-") as folder:
-        place = Path(folder, "base")
-        git(repo, "worktree", "add", "--quiet", "--detach", str(place), commit)
-        try:
-            return unreproduced(place)
-        finally:
-            git(repo, "worktree", "remove", "--force", str(place))
-
-
-def git(repo: Path, *words: str) -> str:
-    found = attempt(repo, *words)
-    if found is None:
-        raise ReportError(f"expected `git {' '.join(words)}` to work, got an error; is this a Git repository?")
-    return found
-
-
-def attempt(repo: Path, *words: str) -> str | None:
-    result = subprocess.run(["git", *words], cwd=repo, capture_output=True, text=True, check=False)
-    return None if result.returncode else result.stdout.strip()
+def attempt(repo: Path, *arguments: str) -> str | None:
+    done = run(repo, "git", *arguments)
+    return None if done.returncode else done.stdout.strip()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not sys.argv[1]:
-        sys.exit("error: report: expected a base to compare with, got none: make report BASE=origin/main")
-    main(sys.argv[1])
+    with in_one_line("report"):
+        main(sys.argv[1:])

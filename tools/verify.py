@@ -1,92 +1,151 @@
 """Are the committed results what the committed code produces? `make verify` runs it.
 
 Clones HEAD into a temporary folder, runs the whole pipeline there from nothing, and names every value and file that differs.
+What is compared are the bytes that Git has and those of the regular files that the pipeline has made: no ignored file is left
+out, and no link, attribute, filter, hook or setting of a user comes between.
 """
 
 import csv
 import io
 import json
+import os
+import re
 import shutil
+import stat
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stages.command import in_one_line
+from stages.science.errors import UserError
+from tools.process import content, output
+
 ROOT = Path(__file__).resolve().parent.parent
+LOCK, PARAMS = "dvc.lock", "params.yaml"
 MADE = ("metrics", "plots")
-RESULTS = ("dvc.lock", "params.yaml", *MADE)
+RESULTS = (LOCK, PARAMS, *MADE)
+REGULAR = "100644"  # modes in a tree of Git's
+KINDS = {"100755": "an executable", "120000": "a symbolic link", "160000": "a repository of its own"}
+AS_COMMITTED = "* -text -ident -filter -working-tree-encoding\n"  # attributes: a file holds what Git has, byte for byte
+NEUTRAL = Path(__file__).resolve().with_name("neutral.gitconfig")
+NOWHERE = "/nonexistent"
+LONGEST = 500  # characters of a line
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+def main(root: Path = ROOT) -> None:
+    with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as folder:
         clone = Path(folder, "clone")
-        cloned = subprocess.run(
-            ["git", "-c", "advice.detachedHead=false", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=False
-        )
-        if cloned.returncode:
-            sys.exit("error: verify: expected a Git repository with a commit, got what git says above")
-        commit = git(clone, "rev-parse", "--short", "HEAD").decode().strip()
+        output(root, "git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", "--template=", root, clone)
+        env = neutral() | {"DVC_SITE_CACHE_DIR": str(Path(folder, "dvc"))}
+        commit = output(clone, "git", "rev-parse", "--short", "HEAD", env=env)
+        before = committed(clone, env)
+        check_out(clone, env)
         print(f"verify: running the pipeline of {commit} from nothing, in {clone}", flush=True)
-        for name in MADE:  # so that what no stage makes is missing afterwards
-            shutil.rmtree(clone / name, ignore_errors=True)
-        if subprocess.run(["dvc", "repro", "--force"], cwd=clone, check=False).returncode:
-            sys.exit(f"error: verify: expected the pipeline of {commit} to run, got a stage that failed")
-        differences = list(compare(clone))
+        if subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=env, check=False).returncode:
+            raise UserError(f"expected the pipeline of {commit} to run, got what DVC says above")
+        differences = list(compare(before, produced(clone)))
     for line in differences:
-        print(line)
+        print(printable(line))
     if differences:
-        sys.exit(f"error: verify: expected the committed results of {commit}, got {len(differences)} difference(s)")
+        raise UserError(f"expected the committed results of {commit}, got {len(differences)} difference(s)")
     print(f"verify: dvc.lock, params.yaml, metrics/ and plots/ of {commit} are what its code produces, byte for byte")
 
 
-def compare(clone: Path) -> Iterator[str]:
-    """Each committed result that is not what now lies in the clone: the values that differ, or the file where it has none."""
-    status = git(clone, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", *RESULTS).decode()
-    for entry in filter(None, status.split("\0")):
-        name = entry[3:]
-        committed = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=clone, capture_output=True, check=False)
-        if committed.returncode:
-            yield f"{name}: not committed, but produced"
-        elif not (clone / name).is_file():
-            yield f"{name}: committed, but not produced"
+def neutral() -> dict[str, str]:
+    """An environment without the settings of a user and a machine for Git and DVC, such as a cache of results that many share."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+    git = {"GIT_CONFIG_GLOBAL": str(NEUTRAL), "GIT_CONFIG_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
+    dvc = {"DVC_GLOBAL_CONFIG_DIR": NOWHERE, "DVC_SYSTEM_CONFIG_DIR": NOWHERE, "DVC_NO_ANALYTICS": "1"}
+    return kept | git | dvc
+
+
+def committed(clone: Path, env: Mapping[str, str]) -> dict[str, bytes]:
+    """HEAD's results by their name. Raises UserError where one is no regular file."""
+    found = {}
+    for entry in filter(None, content(clone, "git", "ls-tree", "-r", "-z", "HEAD", "--", *RESULTS, env=env).split(b"\0")):
+        about, _, place = entry.partition(b"\t")
+        (mode, _, sha), name = about.decode().split(), os.fsdecode(place)
+        if mode != REGULAR:
+            raise UserError(f"{printable(name)}: expected a regular file in Git, got {KINDS.get(mode, mode)}")
+        found[name] = content(clone, "git", "cat-file", "blob", sha, env=env)
+    return found
+
+
+def check_out(clone: Path, env: Mapping[str, str]) -> None:
+    """HEAD's files without its results: what no stage makes will be missing, and a hash that none computes will be another."""
+    (clone / ".git" / "info").mkdir()
+    (clone / ".git" / "info" / "attributes").write_text(AS_COMMITTED, encoding="utf-8")
+    output(clone, "git", "checkout", "--quiet", "--detach", "HEAD", env=env)
+    for name in MADE:
+        shutil.rmtree(clone / name, ignore_errors=True)
+    lock = clone / LOCK  # not removed, as DVC keeps the order of its stages
+    if lock.is_file():
+        lock.write_bytes(re.sub(rb"\bmd5: .*", b"md5: not computed", lock.read_bytes()))
+
+
+def produced(clone: Path) -> dict[str, bytes | None]:
+    """The results that now lie there by their name; None for what is neither a folder nor a regular file."""
+    found = {}
+    places = [clone / name for name in RESULTS if os.path.lexists(clone / name)]
+    for path in places:  # which grows
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            places += path.iterdir()
         else:
-            before, now = (values(name, content) for content in (committed.stdout, (clone / name).read_bytes()))
-            named = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+            found[path.relative_to(clone).as_posix()] = path.read_bytes() if stat.S_ISREG(mode) else None
+    return found
+
+
+def compare(before: Mapping[str, bytes], now: Mapping[str, bytes | None]) -> Iterator[str]:
+    """A line for each value that differs, or for the file where it has no such thing."""
+    for name in sorted({*before, *now}):
+        if name not in before:
+            yield f"{name}: not committed, but produced"
+        elif name not in now:
+            yield f"{name}: committed, but not produced"
+        elif (new := now[name]) is None:
+            yield f"{name}: committed, but what is produced is no regular file"
+        elif (old := before[name]) != new:
+            was, is_now = values(name, old), values(name, new)
+            named = [key for key in {**was, **is_now} if was.get(key) != is_now.get(key)]
             for key in named:
-                yield f"{name}: {key}: committed {before.get(key, 'nothing')}, produced {now.get(key, 'nothing')}"
+                yield f"{name}: {key}: committed {was.get(key, 'nothing')}, produced {is_now.get(key, 'nothing')}"
             if not named:
-                yield f"{name}: {len(committed.stdout)} bytes committed, other {(clone / name).stat().st_size} produced"
+                yield f"{name}: {len(old)} bytes committed, other {len(new)} produced"
 
 
-def values(name: str, content: bytes) -> dict[str, Any]:
-    """A file's values by their dotted place; none where it has no such thing."""
+def values(name: str, blob: bytes) -> dict[str, str]:
+    """A file's values by their dotted place; none where it has no such thing, or what no parser of it can read."""
     try:
         if name.endswith(".json"):
-            return flat(json.loads(content))
-        if name.endswith((".yaml", ".lock")):
-            return flat(yaml.safe_load(content))
+            return dict(leaves(json.loads(blob)))
+        if name in (LOCK, PARAMS):
+            return dict(leaves(yaml.safe_load(blob)))
         if name.endswith(".csv"):
-            rows = csv.DictReader(io.StringIO(content.decode()))
-            return {f"row {number}, {key}": value for number, row in enumerate(rows, start=1) for key, value in row.items()}
-    except (ValueError, yaml.YAMLError):
+            rows = enumerate(csv.DictReader(io.StringIO(blob.decode())), start=1)
+            return {f"row {number}, {key}": str(value) for number, row in rows for key, value in row.items()}
+    except Exception:  # whatever bytes make the parsers of JSON, YAML and CSV raise
         pass
     return {}
 
 
-def flat(tree: Any, place: str = "") -> dict[str, Any]:
+def leaves(tree: Any, place: str = "") -> Iterator[tuple[str, str]]:
     if not isinstance(tree, (dict, list)):
-        return {place: tree}
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    return {key: leaf for name, item in items for key, leaf in flat(item, f"{place}.{name}" if place else str(name)).items()}
+        yield place, str(tree)
+        return
+    for name, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from leaves(item, f"{place}.{name}" if place else str(name))
 
 
-def git(clone: Path, *words: str) -> bytes:
-    return subprocess.run(["git", *words], cwd=clone, capture_output=True, check=True).stdout
+def printable(line: str) -> str:
+    """One line, whatever names and values hold: line ends, a terminal's commands, bytes that are no UTF-8, a million digits."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line[:LONGEST])
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line("verify"):
+        main()

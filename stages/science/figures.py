@@ -4,18 +4,26 @@ Every function takes what it draws and returns a figure; `png` turns it into byt
 A curve is the mean over trials, its band one standard error of that mean.
 """
 
+import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-matplotlib.style.use(Path(__file__).with_name("style.mplstyle"))
+# Whoever needs a class of matplotlib's takes it from here, so that nothing imports matplotlib earlier.
+os.environ["MPLBACKEND"] = "agg"
+with contextlib.chdir(str(distribution("matplotlib").locate_file("matplotlib/mpl-data"))):
+    import matplotlib  # here it finds its own settings before any user's, whatever those hold; so nothing else imports it
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+matplotlib.rcParams.update(matplotlib.rc_params_from_file(STYLE, fail_on_error=True))  # on top of matplotlib's defaults
 
 BASELINE, DECAY, START, BLACK = "#767676", "#0072b2", "#e69f00", "#000000"
 RUNS = (("baseline", BASELINE, 3.5), ("wd", DECAY, 2.0))  # the wider line shows where the two coincide

@@ -127,8 +127,8 @@ def descent(arrays: Arrays, study: Study, steps: NDArray, *, weight_decay: float
 def expected_val_losses(study: str, arrays: Arrays, decays: Sequence[float], *, lr: float, momentum: float) -> NDArray | None:
     """What theory expects of each trial at each λ, (T, L), or None where it does not cover the training.
 
-    `line`, on full batches: gradient descent in closed form. `wide`: the exact parts of the error plus the noise, an
-    expectation over start and noise that the trials' own draws and their validation rows scatter about. NaN where training
+    `line`, on full batches: gradient descent in closed form. `wide`: the exact parts of the error plus the noise, the
+    loss on unseen rows but for the products of start, signal and noise, whose expectation is zero. NaN where training
     is expected to diverge.
     """
     epochs, rows = arrays["order"].shape[1:]

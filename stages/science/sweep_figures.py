@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.science.figures import BASELINE, BLACK, DECAY, DIAMOND, START, Table
+from stages.science.figures import BASELINE, BLACK, DECAY, DIAMOND, START, Axes, Figure, Table
 
 
 def sweep(table: Table, summary: Mapping[str, float]) -> Figure:
