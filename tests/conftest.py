@@ -19,7 +19,9 @@ from tools.verify import neutral
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own configuration only
-HERE = neutral()  # for all that tests start: not on the repository whose hook calls pytest, without a user's hooks and caches
+# For all that tests start: not on the repository whose hook calls pytest, without a user's hooks and caches, and not as a part
+# of the `make` that calls it, which would announce the folders that it enters.
+HERE = {name: value for name, value in neutral().items() if not name.startswith(("MAKE", "MFLAGS"))}
 os.environ.clear()
 os.environ.update(HERE)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts

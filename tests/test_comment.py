@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import unicodedata
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -280,7 +281,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
-        assert set(given) <= {"img": {"src", "alt"}, "ol": {"start"}}.get(tag, set()), (tag, attributes)
+        assert set(given) <= {"img": {"src", "alt"}}.get(tag, set()), (tag, attributes)
         self.tags.append(tag)
         self.words += "\n"  # what a tag parts is no one word to GitHub either
         if tag == "img":
@@ -309,7 +310,6 @@ ALLOWED = {
     "strong",
     "h3",
     "ul",
-    "ol",
     "li",
     "table",
     "thead",
@@ -322,7 +322,7 @@ ALLOWED = {
     "details",
     "summary",
 }
-CALLS = re.compile(r"@\w|#\d|gh-\d|://|www\.|(?<!\d\.)(?<![\da-f])[\da-f]{7}", re.IGNORECASE)
+CALLS = re.compile(r"@\w|#\d|\$|(?<!\d)[a-z]-\w|://|www\.|(?<!\d\.)(?<![\da-f])[\da-f]{7}", re.IGNORECASE)
 PICTURE = re.compile(r"https://github\.com/(?:some|fork)/where/raw/[0-9a-f]{40}/plots/[\w/-]+\.png")
 
 
@@ -330,8 +330,10 @@ def assert_stays_in_its_frame(report: str) -> Page:
     text = shown(report)
     assert len(text) < 65_536
     assert re.match(re.escape(f"{MARK}\n\n{MADE}\n") + r"(\n|\Z)", text)
-    assert text.replace(HIDDEN, "").replace("\n", "").replace("\u2028", "").isprintable()  # no turned text, no control
+    assert text.replace(HIDDEN, "").replace("\n", "").isprintable()  # no turned text, no control
     page = Page(text)
+    assert not any(unicodedata.combining(letter) for letter in text)  # nothing piled up over the lines around
+    assert not re.search("^/", text, re.MULTILINE)  # no command to whoever reads comments as they were sent
     assert page.comments == [MARK.removeprefix("<!--").removesuffix("-->")]  # and no other, which might hide something
     assert page.first == (["p", "strong"], page.first[1] if page.first else "")
     assert page.first[1].strip() == "Made by the pull request's own code"
@@ -345,7 +347,20 @@ def assert_stays_in_its_frame(report: str) -> Page:
 FIGURE = f"![plots/wide/curves.png]({SERVER}/some/where/raw/{COMMIT}/plots/wide/curves.png)"
 TRIGGERS = [
     *("@all", "@some/team", "&#64;all", "&commat;all", "&#x40;all", "&#0064;all", "a@b.cd", "mailto:a@b.cd"),
-    *("#1", "&num;1", "&#35;1", "other/repo#1", "GH-1", "gh-1", "g&#104;-1", COMMIT, COMMIT[:7].upper(), f"other/repo@{COMMIT}"),
+    *(
+        "#1",
+        "&num;1",
+        "&#35;1",
+        "other/repo#1",
+        "GH-1",
+        "gh-1",
+        "g&#104;-1",
+        "GHSA-q4c5-6w23",
+        "KEY-1",
+        COMMIT,
+        COMMIT[:7].upper(),
+        f"other/repo@{COMMIT}",
+    ),
     *(
         f"{SERVER}/o/r/issues/1",
         f"<{SERVER}/o/r/pull/1>",
@@ -370,6 +385,8 @@ TRIGGERS = [
         "# ",
         "- ",
         "1. ",
+        "2) ",
+        "1.     ---",
         "    ",
         "\t",
         "| a | b |",
@@ -379,6 +396,10 @@ TRIGGERS = [
         "\u202e",
         "\x85",
         "\u2028",
+        "\u0336\u20d2" * 9,
+        "$a$",
+        "$`a`$",
+        "/close",
         "\x0b",
         "\r",
     ),
@@ -417,7 +438,19 @@ def test_each_trigger_is_harmless_wherever_it_stands(trigger: str) -> None:
 
 def test_the_oracle_sees_each_trigger() -> None:
     """What is not framed fails: an oracle that lets it pass would prove nothing."""
-    for trigger in ("@all", "&#64;all", "a/b#1", "GH-1", COMMIT, "https://a.bc", "www.a.bc", "&commat;all", "`@all`"):
+    for trigger in (
+        "@all",
+        "&#64;all",
+        "a/b#1",
+        "GH-1",
+        COMMIT,
+        "https://a.bc",
+        "www.a.bc",
+        "&commat;all",
+        "`@all`",
+        "KEY-1",
+        "&#36;a$",
+    ):
         assert CALLS.search(Page(trigger).words)
     assert Page("<!--\nMade by\n-->").first is None
     assert "pre" in Page("```\nx").tags

@@ -31,9 +31,13 @@ BOT = "github-actions[bot]"
 CUT = "Cut here: the run's summary has the rest."
 
 BREAK = "\N{ZERO WIDTH SPACE}"  # between a mention's or a link's first character and the rest: neither sees the other
-TRIGGER = re.compile(r"[@#]|gh-|:(?=//)|www(?=\.)", re.IGNORECASE)
+TRIGGER = re.compile(r"[@#]|(?<!\d)[a-z]-(?=\w)|:(?=//)|www(?=\.)", re.IGNORECASE)  # GH-1, GHSA-…, a tracker's KEY-1
 DIGITS = re.compile(r"(?<![\da-f])(?!(?<=\d\.)\d+\b)[\da-f]{7,}", re.IGNORECASE | re.ASCII)  # of a commit, not a decimal's
-LITERAL = {ord(character): f"&#{ord(character)};" for character in "&<>\\`*_~[]$|"}  # an entity never is Markdown or HTML
+LITERAL = {ord(character): f"&#{ord(character)};" for character in "&<>\\`*_~[]|"}  # an entity never is Markdown or HTML
+LITERAL[ord("$")] = (
+    "\N{FULLWIDTH DOLLAR SIGN}"  # but mathematics, which can be drawn over other lines, is sought in what it means
+)
+UNSEEN = "CM"  # Unicode's categories of what turns or hides text, and of marks that pile up over the lines around
 CODE = r"(?<!`)`[\w .,:;=@#/()+^~%'\"?!{}\[\]\\*-]+`(?!`)"
 DELIMITER = re.compile(r"\|(?:---\|)+")
 SUMMARY = re.compile(r"<details><summary>\d{1,6} more(?: figures)?</summary>", re.ASCII)
@@ -158,7 +162,8 @@ def body(report: str, commit: str, repositories: tuple[str, ...]) -> str:
     lines = [MARK, "", f"**Made by the pull request's own code**, of {commit[:7]}. Nobody vouches for what follows.", ""]
     room, folded = LONGEST, False
     for line in re.split(r"\r\n|\r|\n", report):
-        plain = "".join(character for character in line if unicodedata.category(character)[0] != "C").strip()
+        seen = "".join(character for character in line if unicodedata.category(character)[0] not in UNSEEN or character == "\t")
+        plain = " ".join(seen.split())  # of many spaces Markdown makes a block of code
         opens, closes = not folded and SUMMARY.fullmatch(plain), folded and plain == "</details>"
         # A fold stands between empty lines: what touches its tag would be read as HTML, not as Markdown.
         framed = ["", plain, ""] if opens or closes else [shown(plain, token)]
@@ -210,8 +215,8 @@ def broken(text: str) -> str:
 
 
 def started(text: str) -> str:
-    """The text, not read as a list, a line across or the underline of a heading."""
-    return f"&#{ord(text[0])};{text[1:]}" if text[:1] in ("-", "+", "=") else text
+    """The text, not read as a list, a line across, the underline of a heading, or a command to another program."""
+    return re.sub(r"^(\d*)([-+=/.)])", lambda found: f"{found[1]}&#{ord(found[2])};", text)
 
 
 def listed(address: str, query: str) -> list[dict[str, Any]]:
