@@ -25,6 +25,8 @@ def cut_to_wide(clone: Clone) -> None:
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
     del tree["plots"], tree["stages"]["overview"], tree["stages"]["sweep"], tree["stages"]["plot-sweep"]
     for stage in tree["stages"].values():
+        if "foreach" not in stage:  # of no study
+            continue
         items = stage["foreach"]
         kept = [name for name in items if name.startswith("wide")]
         stage["foreach"] = {name: items[name] for name in kept} if isinstance(items, dict) else kept
