@@ -5,6 +5,8 @@ override BASE := $(value BASE)# as it was given: no $(...) in it is make's to ru
 export BASE
 # Columns of dvc exp show: params that differ between experiments, the treated arms' validation losses and weight norms.
 COLUMNS_LEFT_OUT := Created|Executor|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
+# A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
+unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## list the targets

@@ -142,3 +142,11 @@ def test_the_commit_of_a_run_is_that_of_its_own_repository(
     provenance.record(["stage"], 0)
     commit = json.loads((tmp_path / "provenance.jsonl").read_text(encoding="utf-8"))["commit"]
     assert commit.removesuffix("+") == (committed.path / ".git" / "refs" / "heads" / "main").read_text(encoding="utf-8").strip()
+
+
+def test_make_runs_nothing_on_the_repository_that_calls_it(tmp_path: Path) -> None:
+    words = ["make", "--no-print-directory", "--eval", "variables: ; @env", "variables"]
+    foreign = {name: str(tmp_path) for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")}
+    shown = subprocess.run(words, cwd=ROOT, env=os.environ | foreign, capture_output=True, text=True, check=True).stdout
+    assert "PATH=" in shown
+    assert not any(name in shown for name in foreign)

@@ -285,7 +285,7 @@ def verified(path: Path, **options: Any) -> subprocess.CompletedProcess[str]:
 def test_a_git_that_fails_is_heard(variable: dict[str, str], reason: str, small: Repository, tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("[", encoding="utf-8")
     values = {key: value.format(tmp_path=tmp_path) for key, value in variable.items()}
-    done = verified(small.path, env=os.environ | {"LC_ALL": "C"} | values, stdout=subprocess.DEVNULL)
+    done = verified(small.path, env=os.environ | {"LC_ALL": "C.UTF-8", "LANGUAGE": "de"} | values, stdout=subprocess.DEVNULL)
     assert done.returncode == 1
     assert done.stderr.startswith("error: verify: ")
     assert reason in done.stderr

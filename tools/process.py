@@ -39,4 +39,6 @@ def reason(done: subprocess.CompletedProcess) -> str:
 
 
 def _run(folder: Path, words: tuple[Words, ...], env: Mapping[str, str] | None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(words, cwd=folder, env=environment() if env is None else env, capture_output=True, check=False)
+    known = environment() if env is None else env
+    english = {**known, "LANGUAGE": "en"}  # what `reason` looks for is translated elsewhere
+    return subprocess.run(words, cwd=folder, env=english, capture_output=True, check=False)
