@@ -49,6 +49,8 @@ elif words[:2] == ["api", "--method"]:
     (forge / "posted").write_text(Path(words[-1]).read_text())
 elif words[0] == "api" and words[1].endswith("/zip"):
     sys.stdout.buffer.write((forge / words[1].split("/")[-2]).read_bytes())
+    while known["endless"]:
+        sys.stdout.buffer.write(bytes(2**16))
 else:
     sys.exit(f"unknown: {{words}}")
 """
@@ -81,7 +83,7 @@ class Forge:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.known: dict[str, Any] = {"pulls": [pull(7)], "comments": [], "artifacts": [], "fails": []}
+        self.known: dict[str, Any] = {"pulls": [pull(7)], "comments": [], "artifacts": [], "fails": [], "endless": False}
         self.variables = {
             "RUN": "1",
             "COMMIT": COMMIT,
@@ -194,11 +196,24 @@ def test_without_a_report_an_earlier_comment_says_why(case: str, earlier: list[d
         assert not any(call.endswith("/zip") for call in forge.calls)
 
 
+LIMITED = ("bash", "-c", f"ulimit -v 2200000; ulimit -d 150000; exec '{sys.executable}' -S -m tools.comment")
+
+
+def test_what_does_not_end_is_left(forge: Forge) -> None:
+    forge.known |= {"comments": [OWN], "endless": True}
+    forge.upload(packed(f"{MARK}\n±\n"))
+    done = forge.run(*LIMITED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert forge.told == (
+        PATCH,
+        f"{MARK}\n\n**Experiment: no report** of abcdef0: the artifact has more than {LARGEST:,} bytes.\n",
+    )
+
+
 def test_a_bomb_is_unpacked_no_further_than_a_comment_reaches(forge: Forge) -> None:
     forge.upload(BOMB)
     assert len(BOMB) < LARGEST
-    limited = ("bash", "-c", f"ulimit -v 2200000; ulimit -d 150000; exec '{sys.executable}' -S -m tools.comment")
-    assert forge.run(*limited).returncode == 0
+    assert forge.run(*LIMITED).returncode == 0
     assert forge.told == (POST, f"{MARK}\n\n{MADE}\n\nCut here: the run's summary has the rest.\n")
 
 
