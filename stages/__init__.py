@@ -1,4 +1,7 @@
-"""The pipeline's doors: one module a DVC stage. They read params and files, call the science, write files."""
+"""The pipeline: one module a verb, which reads params and files, calls a study's part, and writes files.
+
+Below the verbs: studies, then engine, theory and drawing, then base. Every import goes down.
+"""
 
 import resource
 import sys

@@ -4,18 +4,26 @@ import os
 import resource
 from pathlib import Path
 
-from stages import command
-from stages.science import data, params, storage
-from stages.science.errors import UserError
+from stages import studies
+from stages.base import params, storage
+from stages.base.errors import UserError
+from stages.base.streams import Streams
+from stages.base.system import System
+from stages.console import command
 
 
 def main(study: str) -> None:
-    settings = params.load()
-    needed, there = data.footprint(study, settings.at(study)), memory()
+    system = studies.part(study, System)
+    settings = params.load({study: system.section})
+    section = params.at(settings, study)
+    needed, there = system.footprint(section), memory()
     if needed > there:
         sizes = f"at most {there / 2**30:.3g} GiB, this machine's memory, got about {needed / 2**30:.3g} GiB"
         raise UserError(f"params.yaml: {study}: expected trials × rows × inputs of {sizes}")
-    arrays = data.GENERATORS[study](settings.at(study), settings.seed)
+    arrays = system.draw(section, Streams(settings.seed, system.key))
+    drawn = {name: array.ndim for name, array in arrays.items()}
+    if wrong := sorted(name for name, _ in drawn.items() ^ system.arrays.items()):
+        raise UserError(f"stages/studies/{study}/system.py: expected `draw` to return what `arrays` lists, got others: {wrong}")
     storage.save_arrays(Path("data", f"{study}.npz"), arrays)
 
 
@@ -26,4 +34,4 @@ def memory() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main, list(data.GENERATORS))
+    command.run(main, studies.NAMES)

@@ -1,21 +1,26 @@
-"""Every study's metrics and curves → plots/overview.png."""
+"""Metrics and curves of some studies → plots/overview.png, a panel each, in the order in which they are named."""
 
 from pathlib import Path
 
-from stages import command
-from stages.science import figures, storage
+from stages import studies
+from stages.base import storage
+from stages.base.errors import UserError
+from stages.console import command
+from stages.drawing.figures import Figures
+from stages.drawing.style import Figure, png
 
-PANELS = {"line": ("epoch", "val_loss"), "wide": ("epoch", "val_loss"), "modular": ("step", "val_accuracy")}
 
-
-def main() -> None:
-    metrics, tables = {}, {}
-    for study, axes in PANELS.items():
-        stage = f"evaluate@{study}"
-        metrics[study] = storage.load_metrics(Path("metrics", f"{study}.json"), ("baseline", "wd", "null"), stage=stage)
-        tables[study] = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", *axes), stage=stage)
-    storage.save_bytes(Path("plots", "overview.png"), figures.png(figures.overview(tables, metrics, PANELS)))
+def main(*names: str) -> None:
+    figure = Figure(figsize=(11, 3.4))
+    for study, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
+        figures, stage = studies.part(study, Figures), f"evaluate@{study}"
+        if figures.panel is None:
+            raise UserError(f"python -m stages.overview: expected studies with a panel, got {study!r}, which has none")
+        metrics = storage.load_metrics(Path("metrics", f"{study}.json"), figures.panel_rows, stage=stage)
+        table = storage.load_table(Path("metrics", f"{study}_curves.csv"), figures.panel_columns, stage=stage)
+        figures.panel(axes, table, metrics)
+    storage.save_bytes(Path("plots", "overview.png"), png(figure))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, studies.NAMES, several=True)

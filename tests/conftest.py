@@ -1,20 +1,27 @@
 """Fixtures: the shipped params, small problems with known answers, throwaway clones of the working tree."""
 
+import contextlib
+import csv
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from stages.provenance import environment
-from stages.science import data, params
-from stages.science.params import Params
+from stages import studies
+from stages.base import params
+from stages.base.params import Settings
+from stages.base.streams import Streams
+from stages.base.system import System
+from stages.console.provenance import environment
 from tools.verify import neutral
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,19 +34,49 @@ os.environ.update(HERE)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 
 
-@pytest.fixture(scope="session")
-def settings() -> Params:
-    return params.load(ROOT / "params.yaml")
+SYSTEMS = {study: studies.part(study, System) for study in studies.NAMES}
+ARMED = [study for study, system in SYSTEMS.items() if system.arms]
+SECTIONS = {study: system.section for study, system in SYSTEMS.items()}
+
+
+def silent(label: str, total: int) -> contextlib.AbstractContextManager:
+    """Progress that shows nothing."""
+    return contextlib.nullcontext(lambda step, measured: None)
+
+
+def draw(study: str, section: params.Section, seed: int = 0) -> dict[str, NDArray]:
+    """A study's data, as `generate` writes it."""
+    return SYSTEMS[study].draw(section, Streams(seed, SYSTEMS[study].key))
+
+
+def metrics(name: str) -> dict[str, Any]:
+    """What metrics/<name>.json holds, as committed."""
+    return json.loads((ROOT / "metrics" / f"{name}.json").read_text(encoding="utf-8"))[name]
+
+
+def table(name: str) -> list[dict[str, Any]]:
+    """What metrics/<name>.csv holds, as committed; None where a cell is empty."""
+
+    def parsed(key: str, text: str) -> Any:
+        return text if key == "run" else float(text) if text else None
+
+    with (ROOT / "metrics" / f"{name}.csv").open(encoding="utf-8") as file:
+        return [{key: parsed(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="session")
-def line_arrays(settings: Params) -> dict[str, NDArray]:
-    return data.line(settings.line, settings.seed)
+def settings() -> Settings:
+    return params.load(SECTIONS, whole=True, path=ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def wide_arrays(settings: Params) -> dict[str, NDArray]:
-    return data.wide(settings.wide, settings.seed)
+def line_arrays(settings: Settings) -> dict[str, NDArray]:
+    return draw("line", settings.line)
+
+
+@pytest.fixture(scope="session")
+def wide_arrays(settings: Settings) -> dict[str, NDArray]:
+    return draw("wide", settings.wide)
 
 
 @pytest.fixture
@@ -109,18 +146,26 @@ class Clone:
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
 
-    def set(self, key: str, value: str) -> None:
-        """Replace a value of params.yaml in place, by its dotted key."""
+    def set(self, key: str, value: object) -> None:
+        """Replace a value of params.yaml in place, a list too, by its dotted key."""
         lines, depth, names = self.read("params.yaml").splitlines(), 0, key.split(".")
         for number, text in enumerate(lines):
             if text.startswith("  " * depth + names[depth] + ":"):
                 if depth == len(names) - 1:
                     lines[number] = f"{'  ' * depth}{names[depth]}: {value}"
+                    while lines[number + 1 :] and lines[number + 1].lstrip().startswith("- "):
+                        del lines[number + 1]
                     break
                 depth += 1
         else:
             raise KeyError(key)
         (self.path / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def restore(self) -> None:
+        """What Git and DVC know of the last commit, put back; what they do not know, gone."""
+        self.run("git", "checkout", "-q", ".")
+        self.run("git", "clean", "-qfd", "data", "metrics", "plots")
+        self.run("dvc", "checkout", "-q", "--force")
 
 
 @pytest.fixture
@@ -128,12 +173,32 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
+TINY = {  # every study as it is, but so small that a stage takes no longer than its imports
+    "line.trials": 2,
+    "line.optimizers.adam.epochs": 100,
+    "wide.trials": 4,
+    "modular.trials": 1,
+    "modular.p": 7,
+    "modular.steps": 20,
+    "modular.sweep": [0, 1, 3],
+    "modular.system.hidden": 16,
+    "descent.trials": 3,
+    "descent.steps": 100,
+    "descent.rows": [5, 10, 20],
+    "descent.system.inputs": 10,
+}
+
+
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone after its first `dvc repro`, with one thread; a test that changes it must put it back.
+    """A clone with `TINY` params after its first `dvc repro`, committed; a test that changes it must put it back.
 
-    What Git already has, sweeps and figures, is not made again: `make verify` does that.
+    The shipped params prove nothing more about DVC, stages and errors; `make verify` runs them.
     """
     made = Clone(tmp_path_factory.mktemp("reproduced"))
-    made.run("dvc", "repro", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    for key, value in TINY.items():
+        made.set(key, value)
+    made.run("dvc", "repro")
+    made.run("git", "commit", "-qam", "tiny")
+    assert made.run("git", "status", "--porcelain").stdout == ""
     return made

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from stages.science import figures
-from stages.science.errors import UserError
+from stages.base.errors import UserError
+from stages.drawing import style
 from tools import compare
 
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example")
@@ -128,7 +128,7 @@ def test_what_is_no_finite_number_is_none() -> None:
 
 
 def test_a_name_is_no_formula() -> None:
-    figures.png(compare.parallel([{r"$\frac$": 1.0}, {r"$\frac$": 2.0}]))
+    style.png(compare.parallel([{r"$\frac$": 1.0}, {r"$\frac$": 2.0}]))
 
 
 @pytest.mark.pipeline
@@ -159,7 +159,7 @@ def test_what_makes_dvc_fail_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tools, a DVC that knows three experiments, and a user's own idea of figures."""
+    """The tools, a DVC that knows three experiments, and a user's own idea of style."""
     place = tmp_path_factory.mktemp("copied")
     for name in ("stages", "tools"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -178,6 +178,6 @@ def test_where_it_cannot_be_printed_it_is_drawn_nevertheless(copied: Path) -> No
     )
     said = "error: compare: standard output: expected to read or write it, got No space left on device; mend that and run again\n"
     assert (result.returncode, result.stderr) == (1, said)
-    assert (copied / "build" / "compare.png").read_bytes() == figures.png(
+    assert (copied / "build" / "compare.png").read_bytes() == style.png(
         compare.parallel(compare.experiments(listed(*SUCCEEDED))[0])
     )

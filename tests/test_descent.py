@@ -1,45 +1,37 @@
 """Double descent: the formulas against iteration and simulation, training against the solver, the committed risks."""
 
-import csv
-import json
-from contextlib import nullcontext
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import draw, metrics, silent, table
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from stages.science import data, descent, storage, theory
-from stages.science.params import Params
+from stages.base import storage
+from stages.base.params import Settings
+from stages.engine.stability import remaining
+from stages.studies.descent import system, training
+from stages.theory.ridge import solve
+from stages.theory.risk import least_norm_risk, ridge_risk
 
-ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-12  # the same arithmetic in another order
-SUMMARY = json.loads((ROOT / "metrics" / "descent_sweep.json").read_text(encoding="utf-8"))["descent_sweep"]
-with (ROOT / "metrics" / "descent_sweep.csv").open(encoding="utf-8") as file:
-    TABLE: list[dict[str, Any]] = [
-        {name: float(text) if text else None for name, text in row.items()} for row in csv.DictReader(file)
-    ]
+SUMMARY, TABLE = metrics("descent_sweep"), table("descent_sweep")
 
 
-def arrays(settings: Params, *, trials: int, rows: tuple[int, ...], inputs: int, steps: int) -> dict[str, NDArray]:
+def arrays(settings: Settings, *, trials: int, rows: tuple[int, ...], inputs: int, steps: int) -> dict[str, NDArray]:
     section = settings.descent
     small = replace(section, trials=trials, rows=rows, steps=steps, system=replace(section.system, inputs=inputs))
-    return storage.in_float64(data.descent(small, 3))
+    return storage.in_float64(draw("descent", small, 3))
 
 
-def trained(problem: dict[str, NDArray], decays: list[float], **settings: float) -> NDArray:
-    return descent.train(
-        problem,
-        np.array(decays),
-        settings=settings,
-        device=torch.device("cpu"),
-        runs_at_once=1_000,
-        progress=lambda total: nullcontext(lambda step, measured: None),
-    )
+def trained(problem: dict[str, NDArray], decays: list[float], settings: Settings, *, lr: float, momentum: float) -> NDArray:
+    sgd = replace(settings.descent.optimizers.sgd, momentum=momentum)
+    section = replace(settings.descent, lr=lr, optimizers=replace(settings.descent.optimizers, sgd=sgd))
+    changed = replace(settings, descent=section)
+    return training.train("descent", problem, np.array(decays), changed, device=torch.device("cpu"), progress=silent)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
@@ -49,35 +41,35 @@ def test_what_remains_is_what_iterating_leaves(momentum: float) -> None:
     error, before = np.ones_like(curvatures), np.ones_like(curvatures)
     for steps in range(1, 31):
         error, before = error - 0.1 * curvatures * error + momentum * (error - before), error
-        found = theory.remaining(curvatures, steps, lr=0.1, momentum=momentum)
+        found = remaining(curvatures, steps, lr=0.1, momentum=momentum)
         np.testing.assert_allclose(found, error, rtol=1e-9, atol=TOLERANCE)  # powers of 2 × 2 matrices
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("rows", [5, 8, 30])
-def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, settings: Params) -> None:
+def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, settings: Settings) -> None:
     problem = arrays(settings, trials=4, rows=(rows,), inputs=8, steps=25)
     decays = [0.0, 0.3]
-    found = trained(problem, decays, lr=0.05, momentum=momentum)
+    found = trained(problem, decays, settings, lr=0.05, momentum=momentum)
     for trial in range(4):
         x, y = problem["train_inputs"][trial], problem["train_targets"][trial]
         _, values, right = np.linalg.svd(x)
         curvatures = np.pad(values**2, (0, 8 - len(values))) / rows
         for index, decay in enumerate(decays):
             solution = np.linalg.pinv(x.T @ x / rows + decay * np.eye(8), rcond=1e-10) @ x.T @ y / rows
-            left = theory.remaining(curvatures + decay, 25, lr=0.05, momentum=momentum)
+            left = remaining(curvatures + decay, 25, lr=0.05, momentum=momentum)
             np.testing.assert_allclose(found[trial, index], right.T @ ((1 - left) * (right @ solution)), atol=1e-11)
 
 
-def test_what_is_called_trained_has_arrived(settings: Params) -> None:
+def test_what_is_called_trained_has_arrived(settings: Settings) -> None:
     """Within `CONVERGED` of the solver's weights, whose norm is near one; scikit-learn's where there is a penalty."""
     problem = arrays(settings, trials=5, rows=(20,), inputs=10, steps=2000)
     left, values, right = np.linalg.svd(problem["train_inputs"], full_matrices=False)
     penalties = [0.0, 2.0]
-    found = trained(problem, [penalty / 20 for penalty in penalties], lr=0.1, momentum=0.9)
+    found = trained(problem, [penalty / 20 for penalty in penalties], settings, lr=0.1, momentum=0.9)
     for index, penalty in enumerate(penalties):
-        solved = descent.solve(left, values, right, problem["train_targets"], penalty)
-        np.testing.assert_allclose(found[:, index], solved, atol=2 * descent.CONVERGED)
+        solved = solve(left, values, right, problem["train_targets"], penalty)
+        np.testing.assert_allclose(found[:, index], solved, atol=2 * system.CONVERGED)
         if penalty:
             for trial, weight in enumerate(solved):
                 model = Ridge(penalty, fit_intercept=False).fit(problem["train_inputs"][trial], problem["train_targets"][trial])
@@ -95,20 +87,20 @@ def test_the_expected_risk_is_the_mean_over_truth_and_noise(rows: int, penalty: 
     weights = targets @ (np.linalg.pinv(x @ x.T + penalty * np.eye(rows), rcond=1e-10) @ x)
     risks = np.sum((weights - truth) ** 2, axis=1)
     values = np.linalg.svd(x, compute_uv=False).astype(np.float64)
-    expected = theory.ridge_risk(values[None], penalty, inputs=8, signal=1.5, noise=0.4)[0]
+    expected = ridge_risk(values[None], penalty, inputs=8, signal=1.5, noise=0.4)[0]
     assert abs(risks.mean() - expected) < 4 * risks.std(ddof=1) / np.sqrt(len(risks))
 
 
 @pytest.mark.parametrize("rows", [10, 18, 45, 100])
 def test_without_decay_the_mean_over_rows_is_the_closed_form(rows: int, rng: np.random.Generator) -> None:
     values = np.linalg.svd(rng.standard_normal((2_000, rows, 30)), compute_uv=False).astype(np.float64)
-    risks = theory.ridge_risk(values, 0.0, inputs=30, signal=1.0, noise=0.5)
-    expected = theory.least_norm_risk(rows, inputs=30, signal=1.0, noise=0.5)
+    risks = ridge_risk(values, 0.0, inputs=30, signal=1.0, noise=0.5)
+    expected = least_norm_risk(rows, inputs=30, signal=1.0, noise=0.5)
     assert abs(risks.mean() - expected) < 4 * risks.std(ddof=1) / np.sqrt(len(risks))
 
 
 def test_around_as_many_rows_as_inputs_the_closed_form_is_infinite() -> None:
-    finite = [np.isfinite(theory.least_norm_risk(rows, inputs=30, signal=1.0, noise=0.5)) for rows in range(27, 34)]
+    finite = [np.isfinite(least_norm_risk(rows, inputs=30, signal=1.0, noise=0.5)) for rows in range(27, 34)]
     assert finite == [True, True, False, False, False, True, True]
 
 
@@ -143,7 +135,7 @@ def test_the_peak_is_there_without_decay_and_not_with_the_best() -> None:
     assert np.all(np.diff(column("risk", penalty=SUMMARY["theory_penalty"])) < 0)
 
 
-def test_the_best_penalty_is_theorys_for_every_number_of_rows(settings: Params) -> None:
+def test_the_best_penalty_is_theorys_for_every_number_of_rows(settings: Settings) -> None:
     system = settings.descent.system
     assert SUMMARY["theory_penalty"] == system.inputs * system.noise**2 / system.weight_norm**2
     for rows in settings.descent.rows:

@@ -28,7 +28,8 @@ MOMENTS = 10  # for each stage; the victims take turns
 STAGES = {
     "generate@wide": (0.5, ["data/wide.npz"]),
     "train@wide-wd": (1.6, ["data/wide/wd.npz"]),
-    "sweep@wide": (1.6, ["metrics/wide_sweep.csv", "metrics/wide_sweep.json"]),
+    "sweep@wide": (1.6, ["data/wide/sweep.npz"]),
+    "evaluate-sweep@wide": (0.6, ["metrics/wide_sweep.csv", "metrics/wide_sweep.json"]),
     "evaluate@wide": (1.6, ["metrics/wide.json", "metrics/wide_curves.csv"]),
     "plot@wide": (1.6, ["plots/wide/curves.png", "plots/wide/parts.png", "plots/wide/weights.png"]),
     "overview": (1.2, ["plots/overview.png"]),
@@ -39,9 +40,7 @@ STAGES = {
 def restored(reproduced: Clone) -> Iterator[Clone]:
     """The reproduced clone, put back afterwards."""
     yield reproduced
-    reproduced.run("git", "checkout", "-q", ".")
-    reproduced.run("git", "clean", "-qfd", "data", "metrics", "plots")
-    reproduced.run("dvc", "checkout", "-q", "--force")
+    reproduced.restore()
 
 
 def processes(session: int) -> dict[int, str]:
@@ -144,10 +143,11 @@ def writing_at_most(size: int, clone: Clone, *words: str) -> subprocess.Complete
     [
         (("stages.generate", "wide"), "data/wide.npz"),
         (("stages.train", "wide", "wd"), "data/wide/wd.npz"),
-        (("stages.sweep", "wide"), "metrics/wide_sweep.csv"),
+        (("stages.sweep", "wide"), "data/wide/sweep.npz"),
+        (("stages.evaluate_sweep", "wide"), "metrics/wide_sweep.csv"),
         (("stages.evaluate", "wide"), "metrics/wide_curves.csv"),
         (("stages.plot", "wide"), "plots/wide/curves.png"),
-        (("stages.overview",), "plots/overview.png"),
+        (("stages.overview", "wide"), "plots/overview.png"),
     ],
 )
 def test_a_full_disk_and_a_place_that_cannot_be_written_are_named(words: tuple[str, ...], name: str, restored: Clone) -> None:
@@ -174,7 +174,7 @@ def test_a_read_only_folder_is_named(restored: Clone) -> None:
         pytest.skip("root writes anywhere")
     (restored.path / "metrics").chmod(0o555)
     try:
-        result = restored.stage("stages.sweep", "line")
+        result = restored.stage("stages.evaluate_sweep", "line")
     finally:
         (restored.path / "metrics").chmod(0o755)
     assert result.returncode == 1
@@ -188,6 +188,7 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(restored: Clone) -> 
     if mounted.returncode:
         pytest.skip("mounting needs root")
     try:
+        restored.set("wide.trials", 16)
         result = restored.stage("stages.generate", "wide")
         assert result.returncode == 1
         assert result.stderr == (

@@ -5,18 +5,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
+from conftest import SECTIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.science import params
-from stages.science.errors import UserError
-from stages.science.yaml12 import Yaml12Loader
+from stages.base import params
+from stages.base.errors import UserError
+from stages.base.yaml12 import Yaml12Loader
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -57,7 +58,7 @@ def judged(folder: Path, content: bytes) -> None:
     path.write_bytes(content)
     started = time.monotonic()
     try:
-        found = params.load(path)
+        found = params.load(SECTIONS, whole=True, path=path)
     except UserError as error:
         said = str(error)
         assert said.startswith(str(path))
@@ -73,10 +74,10 @@ def judged(folder: Path, content: bytes) -> None:
 
 def typed(section: Any) -> None:
     """No dict, string, bool or infinity anywhere in what was accepted."""
-    for field in fields(section):
-        value = getattr(section, field.name)
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
         for item in value if isinstance(value, tuple) else (value,):
-            if is_dataclass(item):
+            if isinstance(item, msgspec.Struct):
                 typed(item)
             else:
                 assert type(item) in (int, float)

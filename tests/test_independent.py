@@ -111,7 +111,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
-    stages = [f"stages.generate {study}", f"stages.sweep {study}"]
+    stages = [f"stages.generate {study}", f"stages.sweep {study}", f"stages.evaluate_sweep {study}"]
     if study != "descent":
         stages += [f"stages.train {study} baseline", f"stages.train {study} wd", f"stages.evaluate {study}"]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

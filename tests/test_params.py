@@ -1,22 +1,23 @@
 """params.yaml is accepted as shipped and refused in one line, with the key, the rule and the value, otherwise."""
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
+from conftest import SECTIONS
 
-from stages.science import params
-from stages.science.errors import UserError
+from stages.base import params
+from stages.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 
-def load(tmp_path: Path, text: str | bytes) -> params.Params:
+def load(tmp_path: Path, text: str | bytes) -> params.Settings:
     path = tmp_path / "params.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return params.load(path)
+    return params.load(SECTIONS, whole=True, path=path)
 
 
 def with_value(key: str, value: object) -> str:
@@ -32,8 +33,8 @@ def with_value(key: str, value: object) -> str:
     return yaml.safe_dump(tree)
 
 
-def test_the_shipped_file_is_read_as_it_is_written(settings: params.Params) -> None:
-    assert _lists(dataclasses.asdict(settings)) == yaml.safe_load(SHIPPED)
+def test_the_shipped_file_is_read_as_it_is_written(settings: params.Settings) -> None:
+    assert _lists(msgspec.to_builtins(settings)) == yaml.safe_load(SHIPPED)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_bad_value_is_named_with_its_rule(
     (tmp_path / "params.yaml").write_text(with_value(key, value), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
-        params.load()
+        params.load(SECTIONS, whole=True)
     assert str(error.value) == expected
 
 
@@ -109,7 +110,7 @@ def test_numbers_are_read_as_dvc_writes_them(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a readable UTF-8 file"):
-        params.load(tmp_path / "none.yaml")
+        params.load(SECTIONS, path=tmp_path / "none.yaml")
 
 
 def _lists(value: object) -> object:

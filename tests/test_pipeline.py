@@ -1,6 +1,5 @@
 """The DAG, in throwaway clones: what it tracks, what a change re-runs, what it does again."""
 
-import ast
 import contextlib
 import fcntl
 import json
@@ -16,84 +15,21 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import ROOT, Clone
-
-from stages.science.studies import ARMED, STUDIES
+from test_structure import STAGES
 
 pytestmark = pytest.mark.pipeline
 
 
-def imports(module: Path) -> set[Path]:
-    """The local files that importing a module loads, itself and packages included, transitively."""
-    found, waiting = set(), [module]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        packages = [parent / "__init__.py" for parent in path.parents if (ROOT / parent / "__init__.py").is_file()]
-        names = set()
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        candidates = [Path(*name.split(".")).with_suffix(".py") for name in names]
-        waiting += packages + [candidate for candidate in candidates if (ROOT / candidate).is_file()]
-    return found
-
-
-def resolved() -> dict[str, dict]:
-    """Every stage as DVC resolves it."""
-    from dvc.repo import Repo
-
-    with Repo(str(ROOT)) as repo:
-        return {
-            stage.addressing: {
-                "cmd": stage.cmd,
-                "deps": {str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"},
-                "params": {key for dep in stage.deps for key in getattr(dep, "params", [])},
-            }
-            for stage in repo.index.stages
-        }
-
-
-STAGES = resolved()
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
-    module = Path(*STAGES[stage]["cmd"].split()[2].split(".")).with_suffix(".py")
-    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
-    drawn = {"stages/science/style.mplstyle"} if "stages/science/figures.py" in code else set()
-    assert code == {path.as_posix() for path in imports(module)} | drawn
-
-
-def test_every_parameter_is_tracked_by_a_stage() -> None:
-    def leaves(tree: object, key: str = "") -> set[str]:
-        if not isinstance(tree, dict):
-            return {key}
-        return set().union(*(leaves(value, f"{key}.{name}" if key else name) for name, value in tree.items()))
-
-    tracked = set().union(*(stage["params"] for stage in STAGES.values()))
-    for key in leaves(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))):
-        assert any(key == known or key.startswith(f"{known}.") for known in tracked), key
-
-
-def test_an_arms_stage_tracks_the_keys_that_its_runs_read() -> None:
-    for study, facts in STUDIES.items():
-        for arm, runs in facts.arms.items():
-            tracked = STAGES[f"train@{study}-{arm}"]["params"]
-            for run in runs.values():
-                for key in (run.decay, f"{study}.lr", f"{study}.optimizers.{run.optimizer}"):
-                    assert any(key == known or key.startswith(f"{known}.") for known in tracked), key
-
-
-def test_the_readme_names_the_stages_that_a_key_reruns() -> None:
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| key | is | re-runs first |")[2].partition("\n\n")[0]
+def test_the_docs_name_the_stages_that_a_key_reruns() -> None:
+    table = (
+        (ROOT / "docs" / "experiments.md")
+        .read_text(encoding="utf-8")
+        .partition("| key | is | re-runs first |")[2]
+        .partition("\n\n")[0]
+    )
     rows = re.findall(r"^\| `([\w.]+)`.*\| (`.*`) \|$", table, re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 7
     for key, named in rows:
         tracking = {
             name for name, stage in STAGES.items() for known in stage["params"] if key == known or key.startswith(f"{known}.")
@@ -101,19 +37,8 @@ def test_the_readme_names_the_stages_that_a_key_reruns() -> None:
         assert set(re.findall(r"`([^`]+)`", named)) == tracking, key
 
 
-def test_commands_carry_names_and_no_values() -> None:
-    for stage in STAGES.values():
-        assert re.fullmatch(r"python -m stages\.[a-z_]+( [a-z_]+)*", stage["cmd"])
-
-
 def ran(result: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", result.stdout))
-
-
-def test_a_fresh_clone_gives_the_committed_bytes(reproduced: Clone) -> None:
-    """Data and training with one thread."""
-    assert reproduced.run("git", "status", "--porcelain").stdout == ""
-    assert reproduced.read("dvc.lock") == (ROOT / "dvc.lock").read_text(encoding="utf-8")
 
 
 def test_a_second_repro_does_nothing(reproduced: Clone) -> None:
@@ -148,7 +73,7 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
 def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "line.wd=0.02")
-        assert ran(result) == {"check", "train@line-wd", "evaluate@line", "plot@line", "overview"}
+        assert ran(result) == {"check", "train@line-wd", "evaluate@line", "evaluate-sweep@line", "plot@line", "overview"}
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout", "-q")
@@ -163,14 +88,6 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout", "-q")
-
-
-def test_a_study_is_evaluated_from_all_of_its_arms() -> None:
-    for study in ARMED:
-        facts = STUDIES[study]
-        files = {f"data/{study}/{arm}.npz" for arm in facts.arms} | {f"data/{study}.npz"}
-        for stage in ("evaluate", "plot"):
-            assert {dep for dep in STAGES[f"{stage}@{study}"]["deps"] if dep.startswith("data/")} == files
 
 
 def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None:

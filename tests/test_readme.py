@@ -1,6 +1,7 @@
-"""What the README says is so: its numbers are the tracked ones, its commands run, its pictures and files exist."""
+"""What README, docs and study pages say is so: numbers are the tracked ones, commands run, pictures and files exist."""
 
 import csv
+import os
 import re
 import subprocess
 from typing import Any
@@ -10,7 +11,9 @@ from conftest import OUTSIDE, ROOT, Clone
 
 from tools.readme import MARKED, README, metrics, table
 
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "stages" / "studies").glob("*/README.md"))]
 TEXT = README.read_text(encoding="utf-8")
+WHOLE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def test_the_table_is_rendered_from_the_metrics() -> None:
@@ -21,8 +24,8 @@ def test_the_table_is_rendered_from_the_metrics() -> None:
 
 def test_each_number_with_a_source_is_the_sources_number() -> None:
     """A number is followed by its place in metrics/, in a comment; it must be that value, rounded to the digits shown."""
-    quoted = re.findall(r"(−?[\d.]+(?:e-\d+)?)( %)?<!-- ([\w.]+) -->", TEXT)
-    assert len(quoted) >= 25
+    quoted = re.findall(r"(−?[\d.]+(?:e-\d+)?)( %)?<!-- ([\w.]+) -->", WHOLE)
+    assert len(quoted) >= 50
     for text, percent, place in quoted:
         found: Any = metrics()
         for key in place.split("."):
@@ -41,7 +44,7 @@ def swept(study: str, decay: float, value: str) -> float:
 
 def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
     """The table of experiments has a sweep's runs in it: five digits are shown, of means over trials of six."""
-    header, *rows = re.findall(r"^  (?:Experiment|main|├── \w+|└── \w+) .*$", TEXT, re.MULTILINE)
+    header, *rows = re.findall(r"^  (?:Experiment|main|├── \w+|└── \w+) .*$", WHOLE, re.MULTILINE)
     names = header.split()[1:]
     assert names[-1] == "wd"
     shown = [dict(zip(names, map(float, row.split()[-len(names) :]), strict=True)) for row in rows]
@@ -55,7 +58,7 @@ def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
 def test_the_report_shown_is_of_the_results_and_the_sweeps() -> None:
     """Four digits are shown; the base is what is committed, the head the sweep at λ = 1."""
     found = 0
-    for study, rows in re.findall(r"^> \*\*(\w+)\*\*\n((?:>.*\n)*?)> ▸", TEXT, re.MULTILINE):
+    for study, rows in re.findall(r"^> \*\*(\w+)\*\*\n((?:>.*\n)*?)> ▸", WHOLE, re.MULTILINE):
         for value, base, head in re.findall(r"`wd\.(val_loss|val_accuracy|weight_norm)` \| ([\d.]+).*? \| ([\d.]+)", rows):
             assert float(base) == pytest.approx(metrics()[study]["wd"][value], rel=1e-3)
             assert float(head) == pytest.approx(swept(study, 1, value), rel=1e-3)
@@ -66,15 +69,33 @@ def test_the_report_shown_is_of_the_results_and_the_sweeps() -> None:
 def test_pictures_and_linked_files_are_tracked() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, env=OUTSIDE, capture_output=True, text=True, check=True)
     tracked = set(listed.stdout.split("\n"))
-    linked = {target for target in re.findall(r"\]\(([^)]+)\)", TEXT) if not target.startswith("http")}
-    assert len(linked) > 5
-    assert linked <= tracked
+    assert len(tracked) > 50
+    for page in PAGES:
+        targets = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        linked = {os.path.relpath(page.parent / target, ROOT) for target in targets if not target.startswith("http")}
+        assert linked <= tracked, page
 
 
-def test_the_tree_names_every_module() -> None:
-    tree = TEXT.partition("## Where things are")[2]
-    for path in (ROOT / "stages").rglob("*.py"):
-        assert path.name == "__init__.py" or path.name in tree, path
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\(([^)]+\.md)\)", TEXT)}
+    assert linked == {page for page in PAGES if page != README}
+
+
+def test_every_figure_is_on_a_page() -> None:
+    drawn = {path.relative_to(ROOT).as_posix() for path in (ROOT / "plots").rglob("*.png")}
+    shown = {
+        os.path.relpath(page.parent / name, ROOT) for page in PAGES for name in re.findall(r"!\[.*?\]\((.+?)\)", page.read_text())
+    }
+    assert shown == drawn
+
+
+def test_the_tree_names_every_verb_and_folder_and_fits_a_screen() -> None:
+    tree = TEXT.partition("## Where things are")[2].partition("```")[2].partition("```")[0]
+    assert len(tree.splitlines()) <= 24
+    for path in (ROOT / "stages").iterdir():
+        assert path.name.startswith("__") or path.stem in tree, path
+    for name in ("system.py", "training.py", "results.py", "figures.py", "README.md"):
+        assert name in tree
 
 
 @pytest.mark.pipeline

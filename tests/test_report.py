@@ -21,7 +21,7 @@ import yaml
 from conftest import Clone
 from markdown_it import MarkdownIt
 
-from stages.science.errors import UserError
+from stages.base.errors import UserError
 from tools.report import MARK, differences, doubts, figures, gallery, resolve, unreadable
 from tools.tables import code, metrics_tables, number, params_table, relative, verdict, words
 

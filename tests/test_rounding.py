@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.science import rounding, summaries
+from stages.base import rounding
+from stages.theory import statistics
 
 NOISE = 2e-16  # what machines differ by, as a share of the largest number that a value comes from
 
@@ -48,16 +49,16 @@ def test_a_small_difference_of_large_losses_has_no_digit_that_is_not_known() -> 
     written = [rounding.losses_on_grid(each, of_zero) for each in (one, other)]
     known_to = rounding.resolution(written[0], of_zero)
     assert known_to == pytest.approx(2 * 0.6 * 8 * 2.0**-36)  # twice the root times the step below a root of 40
-    found = summaries.difference({"x": written[0]}, {"x": written[1]}, {"x": known_to})
+    found = statistics.difference({"x": written[0]}, {"x": written[1]}, {"x": known_to})
     assert found["x"] == pytest.approx(2.0468e-8, abs=1e-9)
     assert found["x"] == float(f"{found['x']:.2g}")
     assert found["trials"] == 4
-    assert summaries.difference({"x": one}, {"x": one}, {"x": known_to})["x"] == 0
+    assert statistics.difference({"x": one}, {"x": one}, {"x": known_to})["x"] == 0
 
 
 def test_pairs_are_counted_and_a_lost_trial_is_no_pair() -> None:
     one, other = np.array([1.0, 2.0, np.nan, 4.0]), np.array([0.5, np.nan, 1.0, 1.0])
-    found = summaries.difference({"x": one}, {"x": other}, {"x": 1e-9})
+    found = statistics.difference({"x": one}, {"x": other}, {"x": 1e-9})
     assert found == {"x": 1.75, "x_se": 1.25, "trials": 2}
 
 
@@ -65,7 +66,7 @@ def test_an_r_squared_of_nothing_but_rounding_is_zero(rng: np.random.Generator) 
     targets = rng.standard_normal((5, 9)) + 3
     mean = targets.mean(axis=1, keepdims=True)
     loss = np.mean((targets - mean) ** 2, axis=1) * (1 + NOISE * rng.standard_normal(5))
-    np.testing.assert_array_equal(summaries.r_squared(loss, targets, 2.0), 0)
+    np.testing.assert_array_equal(statistics.r_squared(loss, targets, 2.0), 0)
 
 
 def test_significant_digits() -> None:

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Clone
 
-from stages import provenance
+from stages.console import provenance
 
 DRAW = """
 import hashlib
 import numpy as np
-from stages.science import figures
+from stages.drawing import style
 from matplotlib.font_manager import findfont
-figure = figures.Figure(figsize=(4, 3))
+figure = style.Figure(figsize=(4, 3))
 axes = figure.subplots()
 axes.plot([1, 2, 3], [1e-3, 2, 3], label="λ = 3, ‖w‖₂")
 axes.hist(np.arange(9.0) % 4, 5)
 axes.imshow([[1, 2]])
 axes.set(yscale="log", title="½ × ±1 − 2")
 axes.legend()
-print(hashlib.sha256(figures.png(figure)).hexdigest(), findfont("DejaVu Sans"))
+print(hashlib.sha256(style.png(figure)).hexdigest(), findfont("DejaVu Sans"))
 """
 SET = b"axes.facecolor: red\nsavefig.bbox: tight\ntext.usetex: True\nfont.family: serif\nimage.cmap: gray\n"
 UNREADABLE = b"\xff\xfe"
@@ -68,7 +68,7 @@ def test_matplotlib_is_imported_in_one_place_only() -> None:
     modules = [*(ROOT / "stages").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
     importing = re.compile(r"^\s*(from|import) matplotlib", re.MULTILINE)
     found = {path.relative_to(ROOT).as_posix() for path in modules if importing.search(path.read_text(encoding="utf-8"))}
-    assert found == {"stages/science/figures.py"}
+    assert found == {"stages/drawing/style.py"}
 
 
 @pytest.fixture(scope="module")

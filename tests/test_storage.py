@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.science import storage
-from stages.science.errors import UserError
+from stages.base import storage
+from stages.base.errors import UserError
 
 
 def test_metrics_are_sorted_rounded_and_finite(tmp_path: Path) -> None:

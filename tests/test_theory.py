@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from stages.science import theory
+from stages.engine import stability
+from stages.theory import ridge, trajectory
 
 TOLERANCE = 1e-10
 
@@ -20,7 +21,7 @@ def problem(request: pytest.FixtureRequest, rng: np.random.Generator) -> tuple[N
 @pytest.mark.parametrize("weight_decay", [1e-3, 0.5, 30.0])
 def test_ridge_is_scikit_learns(problem: tuple[NDArray, NDArray], weight_decay: float, curvature: float) -> None:
     x, y = problem
-    weight, bias = theory.ridge(x, y, weight_decay, curvature=curvature)
+    weight, bias = ridge.ridge(x, y, weight_decay, curvature=curvature)
     model = Ridge(alpha=len(x) * weight_decay / curvature).fit(x, y)
     np.testing.assert_allclose(weight, model.coef_, atol=TOLERANCE)
     assert bias == pytest.approx(model.intercept_, abs=TOLERANCE)
@@ -28,7 +29,7 @@ def test_ridge_is_scikit_learns(problem: tuple[NDArray, NDArray], weight_decay: 
 
 def test_ridge_without_decay_interpolates_with_the_least_norm(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((6, 20)), rng.standard_normal(6)
-    weight, bias = theory.ridge(x, y, 0.0)
+    weight, bias = ridge.ridge(x, y, 0.0)
     np.testing.assert_allclose(x @ weight + bias, y, atol=TOLERANCE)
     centred = x - x.mean(axis=0)
     outside = np.eye(20) - np.linalg.pinv(centred) @ centred  # least norm: nothing outside the row space
@@ -43,22 +44,22 @@ def test_a_bias_that_decays_is_one_more_weight(problem: tuple[NDArray, NDArray])
     def normal(decay: float) -> NDArray:
         return np.linalg.solve(design.T @ design + len(x) * decay / 2 * np.eye(design.shape[1]), design.T @ y)
 
-    found = theory.ridge(x, y, 0.3, curvature=2.0, decays_bias=True)
+    found = ridge.ridge(x, y, 0.3, curvature=2.0, decays_bias=True)
     np.testing.assert_allclose(np.append(*found), normal(0.3), atol=TOLERANCE)
-    limit = theory.ridge(x, y, 0.0, curvature=2.0, decays_bias=True)
+    limit = ridge.ridge(x, y, 0.0, curvature=2.0, decays_bias=True)
     np.testing.assert_allclose(np.append(*limit), normal(1e-7), atol=1e-4)  # first order in λ, times the condition number
 
 
 def test_one_point_of_a_line_is_met_with_the_least_norm() -> None:
     """2w + b = 5 with w² + b² smallest: (2, 1)."""
-    weight, bias = theory.ridge(np.array([[2.0]]), np.array([5.0]), 0.0, curvature=2.0, decays_bias=True)
+    weight, bias = ridge.ridge(np.array([[2.0]]), np.array([5.0]), 0.0, curvature=2.0, decays_bias=True)
     np.testing.assert_allclose([weight[0], bias], [2, 1], atol=TOLERANCE)
 
 
 def test_ridge_sees_a_duplicated_problem_as_the_same(problem: tuple[NDArray, NDArray]) -> None:
     x, y = problem
-    once = theory.ridge(x, y, 0.7)
-    twice = theory.ridge(np.concatenate([x, x]), np.concatenate([y, y]), 0.7)
+    once = ridge.ridge(x, y, 0.7)
+    twice = ridge.ridge(np.concatenate([x, x]), np.concatenate([y, y]), 0.7)
     np.testing.assert_allclose(np.append(*once), np.append(*twice), atol=TOLERANCE)
 
 
@@ -75,14 +76,14 @@ def test_gradient_descent_is_what_iterating_gives(
         w = iterates[-1]
         iterates.append(w - lr * (curvature * x.T @ (x @ w - y) / len(x) + weight_decay * w))
     steps = np.array([0, 1, 2, 17, 50])
-    path = theory.gradient_descent(x, y, start, steps, lr=lr, weight_decay=weight_decay, curvature=curvature)
+    path = trajectory.gradient_descent(x, y, start, steps, lr=lr, weight_decay=weight_decay, curvature=curvature)
     np.testing.assert_allclose(path, np.array(iterates)[steps], atol=TOLERANCE)
 
 
 def test_gradient_descent_forgets_the_start_in_the_null_space(rng: np.random.Generator) -> None:
     x, start = rng.standard_normal((3, 10)), rng.standard_normal(10)
     null = np.eye(10) - np.linalg.pinv(x) @ x
-    path = theory.gradient_descent(x, np.ones(3), start, np.array([40]), lr=0.01, weight_decay=3, curvature=1)
+    path = trajectory.gradient_descent(x, np.ones(3), start, np.array([40]), lr=0.01, weight_decay=3, curvature=1)
     np.testing.assert_allclose(null @ path[0], (1 - 0.03) ** 40 * null @ start, atol=TOLERANCE)
 
 
@@ -92,7 +93,7 @@ def test_descent_is_stable_just_below_the_limit_and_not_above(
     problem: tuple[NDArray, NDArray], weight_decay: float, decays_bias: bool
 ) -> None:
     x, y = problem
-    limit = theory.stability_limit(x, weight_decay=weight_decay, curvature=2, decays_bias=decays_bias)
+    limit = stability.limit(x, weight_decay=weight_decay, curvature=2, bias_decays=decays_bias)
     design = np.column_stack([x, np.ones(len(x))])
     decay = weight_decay * np.append(np.ones(x.shape[1]), decays_bias)
 
@@ -112,7 +113,7 @@ def test_parts_add_up_to_training_on_their_sum(rng: np.random.Generator, momentu
     none, silent = np.zeros(6), np.zeros(8)
 
     def trained(sources: list[NDArray], starts: list[NDArray]) -> NDArray:
-        return theory.sgd_parts(
+        return trajectory.sgd_parts(
             x, np.column_stack(sources), np.column_stack(starts), batches, lr=0.05, momentum=momentum, weight_decay=0.4
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from stages.science.errors import UserError
+from stages.base.errors import UserError
 from tools.verify import compare, main, printable, produced
 
 PASSED = "are what its code produces, byte for byte"
@@ -37,7 +37,7 @@ MD5 = "401b30e3b8b5d629635a5c613cdb7919"  # of data/x, by md5sum
 VERIFY = """
 import sys
 from pathlib import Path
-from stages.command import in_one_line
+from stages.console.command import in_one_line
 from tools.verify import main
 with in_one_line("verify"):
     main(Path(sys.argv[1]))

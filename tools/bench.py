@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,26 @@ MODULAR_STEPS = 100
 ROUNDS, SECONDS = 5, 0.5  # a round of a contender is as many whole runs as fill so much time
 
 
-def wide_arrays(trials: int) -> dict[str, Any]:
-    from stages.science import data, params
+def arrays_of(study: str, trials: int) -> dict[str, Any]:
+    """A study's data as params.yaml has it, with so many trials."""
+    import msgspec
 
-    return data.wide(replace(params.load(ROOT / "params.yaml").wide, trials=trials), 0)
+    from stages import studies
+    from stages.base import params
+    from stages.base.streams import Streams
+    from stages.base.system import System
+
+    system = studies.part(study, System)
+    section = params.at(params.load({study: system.section}), study)
+    return system.draw(msgspec.structs.replace(section, trials=trials), Streams(0, system.key))
+
+
+def wide_arrays(trials: int) -> dict[str, Any]:
+    return arrays_of("wide", trials)
 
 
 def modular_arrays(trials: int) -> dict[str, Any]:
-    from stages.science import data, params
-
-    return data.modular(replace(params.load(ROOT / "params.yaml").modular, trials=trials), 0)
+    return arrays_of("modular", trials)
 
 
 def grid(count: int) -> np.ndarray:
@@ -50,31 +59,34 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
     """This project's engine; `modular` also one run at a time."""
     import torch
 
-    from stages.science import params, problems, training
-    from stages.sweep import RUNS_AT_ONCE
+    from stages.engine import chunks, fit, projection
+    from stages.engine.device import device as best_device
+    from stages.studies.modular import training as modular_training
+    from stages.studies.wide import training as wide_training
 
-    settings, device = params.load(ROOT / "params.yaml"), training.device()
+    device = best_device()
     trials, decays = runs // DECAYS[runs], torch.from_numpy(grid(DECAYS[runs])).to(device)
     dtype = getattr(torch, precision)
     if work == "wide":
         arrays = wide_arrays(trials)
-        schedule = problems.schedule(arrays, settings.wide.optimizers.sgd, device)
+        schedule = wide_training.by_epochs(arrays, None, device)
 
         def wide() -> object:
-            fitted = training.fit_in_chunks(
-                problems.project(problems.build("wide", arrays, device, dtype)),
+            fitted = chunks.fit_in_chunks(
+                projection.project(wide_training.problem(arrays, device, dtype)),
                 schedule.batches,
-                runs_at_once=RUNS_AT_ONCE["wide"],
+                runs_at_once=wide_training.RUNS_AT_ONCE,
+                label="wide",
+                progress=lambda label, total: nullcontext(lambda step, measured: None),
                 optimizer="sgd",
                 settings={"lr": 0.01},
                 weight_decay=decays,
                 evaluate_every=4,
-                progress=lambda total: nullcontext(lambda step, measured: None),
             )
             return fitted.history["val_loss"].sum().item()
 
         return wide
-    problem = problems.build("modular", modular_arrays(trials), device, dtype)
+    problem = modular_training.problem(modular_arrays(trials), device, dtype)
     options: dict[str, Any] = {
         "optimizer": "adamw",
         "settings": {"lr": 0.004, "betas": (0.9, 0.98), "eps": 6e-6},
@@ -85,7 +97,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
         parts = [(problem.trials(trial, trial + 1), decay[None]) for trial in range(trials) for decay in decays]
 
     def modular() -> object:
-        fits = [training.fit(part, [None] * MODULAR_STEPS, weight_decay=each, **options) for part, each in parts]
+        fits = [fit.fit(part, [None] * MODULAR_STEPS, weight_decay=each, **options) for part, each in parts]
         return sum(fitted.history["val_loss"].sum().item() for fitted in fits)
 
     return modular
@@ -225,9 +237,9 @@ def matmul_rate(precision: str) -> float:
     """Floating-point operations per second of a large matrix product."""
     import torch
 
-    from stages.science import training
+    from stages.engine.device import device
 
-    a = torch.randn(2048, 2048, dtype=getattr(torch, precision), device=training.device())
+    a = torch.randn(2048, 2048, dtype=getattr(torch, precision), device=device())
     seconds = []
     for _ in range(5):
         started = time.perf_counter()

@@ -18,9 +18,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from stages.command import in_one_line
-from stages.provenance import environment
-from stages.science.errors import UserError
+from stages.base.errors import UserError
+from stages.console.command import in_one_line
+from stages.console.provenance import environment
 from tools import process
 from tools.tables import MARK
 

@@ -8,23 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from stages.command import in_one_line
-from stages.science import figures
-from stages.science.errors import UserError
-from stages.science.storage import save_bytes
+from stages.base.errors import UserError
+from stages.base.storage import save_bytes
+from stages.console.command import in_one_line
+from stages.drawing import style
 from tools.process import reason, run
 from tools.report import refuse_unreadable
 from tools.tables import real
 
 ROOT = Path(__file__).resolve().parent.parent
-SHOWN = {  # metrics worth an axis where they differ
-    "line.wd.val_loss": "line: validation loss",
-    "line.wd.weight_norm": "line: ‖w‖₂",
-    "wide.wd.val_loss": "wide: validation loss",
-    "wide.wd.weight_norm": "wide: ‖w‖₂",
-    "modular.wd.val_accuracy": "modular: validation accuracy",
-    "modular.wd.weight_norm": "modular: ‖w‖₂",
-}
+SHOWN = {"val_accuracy": "validation accuracy", "val_loss": "validation loss", "weight_norm": "‖w‖₂"}  # of a study's row `wd`
 
 
 def main() -> None:
@@ -36,7 +29,7 @@ def main() -> None:
         got = f"{len(rows)} alike" + (f" (left out: {left_out})" if left_out else "")
         raise UserError(f"expected two experiments of this commit that differ, got {got}: dvc exp run -S wd=1")
     path = ROOT / "build" / "compare.png"
-    save_bytes(path, figures.png(parallel(rows)))
+    save_bytes(path, style.png(parallel(rows)))
     print(f"{path.relative_to(ROOT)}: {len(rows)} experiments")
     if left_out:
         print(f"left out: {left_out}")
@@ -54,8 +47,9 @@ def shown(repo: Path) -> list[dict[str, Any]]:
 
 
 def experiments(listed: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, float]], Counter[str]]:
-    """The numbers of the last commit and of each experiment on it that succeeded: params by their key, `SHOWN` by its name.
-    And how many others there are, by their state: failed, queued, running, unreadable.
+    """The numbers of the last commit and of each experiment on it that succeeded: params by their key, headlines by name.
+
+    And how many other experiments there are, by their state: failed, queued, running, unreadable.
     """
     rows, others = [], Counter[str]()
     for commit in listed:
@@ -79,7 +73,17 @@ def drawn(data: Mapping[str, Any]) -> dict[str, float]:
     for file in data["metrics"].values():
         metrics |= numbers(file.get("data") or {})
     params = numbers(data["params"].get("params.yaml", {}).get("data") or {})
-    return params | {label: metrics[place] for place, label in SHOWN.items() if place in metrics}
+    return params | headlines(metrics)
+
+
+def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Each study's numbers with decay, named for an axis; the accuracy stands for the loss where there is one."""
+    found = {}
+    for place, value in metrics.items():
+        study, _, name = place.partition(".wd.")
+        if name in SHOWN and not (name == "val_loss" and f"{study}.wd.val_accuracy" in metrics):
+            found[f"{study}: {SHOWN[name]}"] = value
+    return found
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -96,10 +100,10 @@ def differing(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """The numbers that are not the same in all that have them, params first."""
     names = dict.fromkeys(name for row in rows for name in row)
     several = [name for name in names if len({row[name] for row in rows if name in row}) > 1]
-    return sorted(several, key=lambda name: name in SHOWN.values())
+    return sorted(several, key=lambda name: ": " in name)
 
 
-def parallel(rows: Sequence[Mapping[str, float]]) -> figures.Figure:
+def parallel(rows: Sequence[Mapping[str, float]]) -> style.Figure:
     """Parallel coordinates: a line an experiment, an axis for each number that differs, params first; coloured by the first.
     A line has a gap, or no colour, where its experiment has no such number.
     """
@@ -108,15 +112,15 @@ def parallel(rows: Sequence[Mapping[str, float]]) -> figures.Figure:
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     scale = np.maximum(abs(low), abs(high))  # or the difference of two of the largest floats is no float
     heights = (values / scale - low / scale) / (high / scale - low / scale)
-    figure = figures.Figure(figsize=(max(6.0, 2.2 * len(names)), 4.2))
+    figure = style.Figure(figsize=(max(6.0, 2.2 * len(names)), 4.2))
     axes = figure.subplots()
     different = sorted({row[names[0]] for row in rows if names[0] in row})
     for line, row in zip(heights, rows, strict=True):
         rank = different.index(row[names[0]]) / (len(different) - 1) if names[0] in row else None
-        colour = "0.7" if rank is None else figures.matplotlib.colormaps["viridis"](0.9 * rank)
+        colour = "0.7" if rank is None else style.matplotlib.colormaps["viridis"](0.9 * rank)
         axes.plot(range(len(names)), line, color=colour, linewidth=2, marker="o")
     for place in range(len(names)):
-        axes.plot([place, place], [0, 1], color=figures.BLACK, linewidth=1, zorder=1)
+        axes.plot([place, place], [0, 1], color=style.BLACK, linewidth=1, zorder=1)
         for height, value in ((-0.06, low[place]), (1.06, high[place])):
             axes.text(place, height, f"{value:.3g}", ha="center", va="center")
     axes.set_xticks(range(len(names)), names, parse_math=False)

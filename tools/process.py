@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from stages.provenance import environment
-from stages.science.errors import UserError
+from stages.base.errors import UserError
+from stages.console.provenance import environment
 
 Words = str | Path
 

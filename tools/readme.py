@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
@@ -26,30 +28,19 @@ def with_error(row: dict[str, Any], name: str) -> str:
 
 
 def table() -> str:
+    """One row an arm, in the order in which dvc.yaml evaluates the studies; a study's title is its page's."""
     rows = metrics()
-    systems = {
-        "line": "`line`: y = 2x + 1",
-        "wide": "`wide`: 200 inputs, 20 rows",
-        "modular": "`modular`: (a + b) mod 53",
-    }
     lines = ["| system | λ | validation loss | R² or accuracy | ‖w‖₂ | trials |", "|---|---|---|---|---|---|"]
-    for study, title in systems.items():
-        for arm in ("baseline", "wd"):
-            row = rows[study][arm]
-            score = with_error(row, "val_accuracy" if "val_accuracy" in row else "val_r2")
-            cells = [title if arm == "baseline" else "", f"{row['weight_decay']:g}", with_error(row, "val_loss"), score]
-            lines.append("| " + " | ".join([*cells, with_error(row, "weight_norm"), str(row["trials"])]) + " |")
-        if study == "wide":
-            row = rows[study]["null"]
-            cells = [
-                "",
-                "best constant",
-                with_error(row, "val_loss"),
-                with_error(row, "val_r2"),
-                "0",
-                str(rows[study]["wd"]["trials"]),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
+    for study in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["evaluate"]["foreach"]:
+        page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
+        title = page.partition("\n")[0].partition(": ")[2]
+        own, compared = rows[study], ["baseline", "wd"] + ["null"] * ("wd_minus_null" in rows[study])
+        for row in compared:
+            score = "val_accuracy" if "val_accuracy" in own[row] else "val_r2"
+            decay = "best constant" if row == "null" else f"{own[row]['weight_decay']:g}"
+            cells = [f"`{study}`: {title}" if row == "baseline" else "", decay]
+            cells += [with_error(own[row], value) for value in ("val_loss", score, "weight_norm")]
+            lines.append("| " + " | ".join([*cells, str(own["wd"]["trials"])]) + " |")
     return "\n".join(lines) + "\n"
 
 

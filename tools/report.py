@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 import yaml
 
-from stages.command import in_one_line
-from stages.science.errors import UserError
-from stages.science.storage import save_bytes
+from stages.base.errors import UserError
+from stages.base.storage import save_bytes
+from stages.console.command import in_one_line
 from tools.process import output, reason, run
 from tools.tables import MARK, Change, code, metrics_tables, params_table, same, words
 

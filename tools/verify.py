@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from stages.command import in_one_line
-from stages.science.errors import UserError
+from stages.base.errors import UserError
+from stages.console.command import in_one_line
 from tools.process import content, output
 
 ROOT = Path(__file__).resolve().parent.parent

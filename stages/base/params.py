@@ -1,0 +1,171 @@
+"""params.yaml → frozen, checked structs. Every error names the key, the rule and the value.
+
+A study declares its section in its part `system.py`, as a subclass of `Section`. The three numbers that several studies
+share, `seed`, `baseline` and `wd`, are declared here.
+"""
+
+import functools
+import itertools
+import re
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from stages.base.errors import UserError
+from stages.base.yaml12 import Yaml12Loader
+
+FILE = Path("params.yaml")
+SMALLEST, LARGEST = 1e-30, 1e30  # data fit in float32, and products of two numbers are far from the ends of float64
+
+Number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST, description="a number")]
+Positive = Annotated[float, Meta(gt=0, le=LARGEST, description="a number > 0")]
+NonNegative = Annotated[float, Meta(ge=0, le=LARGEST, description="a number ≥ 0")]
+Momentum = Annotated[float, Meta(ge=0, lt=1, description="a number ≥ 0 and < 1")]
+Fraction = Annotated[float, Meta(gt=0, lt=1, description="a number > 0 and < 1")]
+Accuracy = Annotated[float, Meta(gt=0, le=1, description="a number > 0 and ≤ 1")]
+Seed = Annotated[int, Meta(ge=0, description="an integer ≥ 0")]
+Count = Annotated[int, Meta(ge=1, le=10**7, description="an integer from 1 to 10⁷")]
+Numbers = Annotated[tuple[Number, ...], Meta(min_length=1, description="a list of at least one number")]
+Grid = Annotated[tuple[NonNegative, ...], Meta(min_length=1, description="a list of at least one number")]
+Counts = Annotated[tuple[Count, ...], Meta(min_length=1, description="a list of at least one number")]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A section of params.yaml: its fields are its keys, all of them required."""
+
+
+class SGD(Section, frozen=True):
+    kind: ClassVar[str] = "sgd"  # key of `engine.optimizers.OPTIMIZERS`
+    momentum: Momentum
+
+    def arguments(self) -> dict[str, Any]:
+        """For `torch.optim.SGD`."""
+        return {"momentum": self.momentum}
+
+
+class Adam(Section, frozen=True):
+    kind: ClassVar[str] = "adam"
+    beta1: Momentum
+    beta2: Momentum
+    eps: Positive
+
+    def arguments(self) -> dict[str, Any]:
+        """For `torch.optim.Adam` and `AdamW`."""
+        return {"betas": (self.beta1, self.beta2), "eps": self.eps}
+
+
+class AdamW(Adam, frozen=True):
+    kind: ClassVar[str] = "adamw"
+
+
+SHARED = (("seed", Seed), ("baseline", NonNegative), ("wd", NonNegative))
+Settings = Any  # `seed`, `baseline`, `wd` and the sections that were asked for, as attributes
+
+
+def load(sections: Mapping[str, type[Section]], *, whole: bool = False, path: str | Path = FILE) -> Settings:
+    """Read params.yaml, and check the shared numbers and these sections; if `whole`, that there are no others too.
+
+    Raises UserError at the first value that breaks its rule.
+    """
+    schema = msgspec.defstruct("Settings", [*SHARED, *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole)
+    tree = _read(Path(path))
+    try:
+        settings = msgspec.convert(tree, schema)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: {_told(str(error), tree, schema)}") from error
+    for key, value in _numbers(settings):
+        if isinstance(value, float) and 0 < abs(value) < SMALLEST:
+            raise UserError(f"{path}: {_out_of_size(f'{key}: ', value, _described(schema, _keys(key)))}")
+    return settings
+
+
+def at(settings: Settings, key: str) -> Any:
+    """The value at a dotted key: `at(settings, "line.wd")`."""
+    return functools.reduce(getattr, key.split("."), settings)
+
+
+def ascending(key: str, values: Sequence[float], *, zero_first: bool = False) -> None:
+    """Raise ValueError unless a section's list ascends, from 0 if `zero_first`. For `__post_init__` of a section."""
+    if not all(a < b for a, b in itertools.pairwise(values)) or (zero_first and values[0] != 0):
+        rule = "0 and then ascending λ" if zero_first else "ascending integers"
+        raise ValueError(f"{key}: expected {rule}")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a readable UTF-8 file, got {_short(error)}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{path}: expected YAML, got {_short(error)}") from error
+
+
+def _told(message: str, tree: Any, schema: type) -> str:
+    """msgspec's message, such as "Expected `float` > 0.0 - at `$.wide.lr`", in this file's words and with the value."""
+    said, _, place = message.partition(" - at ")
+    keys = _keys(place.strip("`").removeprefix("$"))
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", said):
+        keys.append(missing[1])
+        return f"{_dotted(keys)}expected {_described(schema, keys)}, got nothing"
+    if unknown := re.fullmatch(r"Object contains unknown field `(.+)`", said):
+        known = ", ".join(get_type_hints(_kind(schema, keys)))
+        return f"{_dotted(keys)}expected only {known}, got {_short(unknown[1])}"
+    own_rule = re.match(r"(\w+): expected (.+)", said)  # from a section's `__post_init__`
+    if own_rule:
+        keys.append(own_rule[1])
+    rule = own_rule[2] if own_rule else _described(schema, keys)
+    value = functools.reduce(lambda part, key: part[key], keys, tree)
+    too_large = isinstance(value, int | float) and LARGEST < abs(value) < float("inf")
+    if too_large and _kind(schema, keys) in (Number, Positive, NonNegative):
+        return _out_of_size(_dotted(keys), value, rule)
+    return f"{_dotted(keys)}expected {rule}, got {_short(value)}"
+
+
+def _out_of_size(place: str, value: float, rule: str) -> str:
+    zero = "" if "> 0" in rule else " or 0"
+    return f"{place}expected {rule}, of size {SMALLEST:g} to {LARGEST:g}{zero}, got {_short(value)}"
+
+
+def _keys(place: str) -> list[Any]:
+    """`line.system.train_x[1]` → ["line", "system", "train_x", 1]"""
+    return [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place)]
+
+
+def _dotted(keys: Sequence[Any]) -> str:
+    """`line.system.train_x[1]: `, or nothing for the whole file"""
+    place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    return f"{place}: " if place else ""
+
+
+def _kind(schema: Any, keys: Sequence[Any]) -> Any:
+    """The declared type at a place of the schema."""
+    for key in keys:
+        schema = get_args(get_args(schema)[0])[0] if isinstance(key, int) else get_type_hints(schema, include_extras=True)[key]
+    return schema
+
+
+def _described(schema: Any, keys: Sequence[Any]) -> str:
+    kind = _kind(schema, keys)
+    return get_args(kind)[1].description if get_args(kind) else "a section"
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number of a struct, with its dotted place."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _numbers(getattr(value, name), f"{key}.{name}" if key else name)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{key}[{index}]")
+    else:
+        yield key, value
+
+
+def _short(value: object) -> str:
+    text = " ".join((str(value) if isinstance(value, Exception) else reprlib.repr(value)).split())
+    return text if len(text) <= 120 else text[:117] + "..."

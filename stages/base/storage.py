@@ -1,0 +1,165 @@
+"""Files in and out: whole, the same bytes on every machine, numbers in texts with six significant digits.
+
+Nothing else opens a data file.
+"""
+
+import csv
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.errors import UserError
+from stages.base.rounding import significant
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """An .npz as `np.savez` makes it, but with the same bytes from every Python: its own headers changed in 3.11.4."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    _replace(path, buffer.getvalue())
+
+
+def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact: bool = False) -> dict[str, NDArray]:
+    """Read an archive that must hold these names, where `exact` no others, with these numbers of dimensions.
+    Pickles are never loaded.
+
+    Raises UserError, naming the file and the stage that writes it, where the file is missing, damaged or of another stage.
+    """
+    expected = f"{path}: expected the arrays that `dvc repro` writes at stage {stage}"
+    try:
+        archive = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UserError(f"{expected}, got no file") from error
+    except Exception as error:  # whatever a damaged archive makes the parsers of zip and npy raise
+        raise UserError(f"{expected}, got an unreadable file ({' '.join(str(error).split())[:80]})") from error
+    for name, number in dimensions.items():
+        if name not in arrays:
+            raise UserError(f"{expected}, got no array {name!r}")
+        if arrays[name].ndim != number:
+            raise UserError(f"{expected}, got {name!r} of shape {arrays[name].shape}, not {number}-dimensional")
+    for name in arrays:
+        if exact and name not in dimensions:
+            raise UserError(f"{expected}, got an unexpected array {name!r}")
+    return arrays
+
+
+def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The arrays with their numbers in double precision; integers as they are."""
+    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+
+
+def save_metrics(path: Path, tree: Mapping[str, Any]) -> None:
+    """JSON under the file's own name, which DVC's tables show in front of each value: {"wide": {"wd": {"val_loss": …}}}.
+
+    Sorted keys, six significant digits. Raises ValueError at a number that is not finite.
+    """
+    text = json.dumps({path.stem: _rounded(tree)}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    _replace(path, f"{text}\n".encode())
+
+
+def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, Any]:
+    """Read a metrics file that must have these rows. Raises UserError where it is missing, damaged or of another stage."""
+    try:
+        tree = json.loads(_read(path, stage))[path.stem]
+        missing = [row for row in rows if not isinstance(tree[row], dict)] if isinstance(tree, dict) else ["(any)"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _foreign(path, stage, error) from error
+    if missing:
+        raise _foreign(path, stage, f"no row {missing[0]!r}")
+    return tree
+
+
+def save_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV with the first row's keys as header, six significant digits, empty where there is no value."""
+    rows = [_rounded(row) for row in rows]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace(path, buffer.getvalue().encode())
+
+
+def load_table(path: Path, columns: Iterable[str], *, stage: str) -> list[dict[str, Any]]:
+    """Read a table that must have these columns. Raises UserError where it is missing, damaged or of another stage."""
+    reader = csv.DictReader(io.StringIO(_read(path, stage)), strict=True)
+    try:
+        rows = [{name: _parsed(text) for name, text in row.items()} for row in reader]
+    except (csv.Error, TypeError, AttributeError) as error:
+        raise _foreign(path, stage, error) from error
+    for name in columns:
+        if not rows or any(name not in row for row in rows):
+            raise _foreign(path, stage, f"no column {name!r}")
+    return rows
+
+
+def save_bytes(path: Path, content: bytes) -> None:
+    _replace(path, content)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def _read(path: Path, stage: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _foreign(path, stage, error) from error
+
+
+def _foreign(path: Path, stage: str, got: object) -> UserError:
+    said = " ".join(f"{type(got).__name__}: {got}".split())[:80] if isinstance(got, Exception) else got
+    return UserError(f"{path}: expected what `dvc repro` writes at stage {stage}, got {said}")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (float, np.floating)):
+        return float(significant(value))
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, then rename: whoever looks sees the old file or the new one, never half of either.
+
+    Where that fails, on a full disk, in a folder that may not be written, the old file stays and the OSError names the file.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary:
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # and not the temporary one; a write that fails names none
+        raise
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,51 @@
+"""What every stage of a study needs to know of it, and the files of `data/` that it has."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.base import storage
+from stages.base.errors import UserError
+from stages.base.params import Section
+from stages.base.streams import Arrays, Streams
+
+Trained = dict[str, Arrays]  # row of the metrics → its arrays, as `train` writes them
+
+
+@dataclass(frozen=True)
+class System:
+    """A study's part `system.py`: its section of params.yaml, its data, the names of its arms."""
+
+    section: type[Section]
+    arrays: Mapping[str, int]  # what `draw` returns: name → number of dimensions; from two on, the first are the trials
+    draw: Callable[[Any, Streams], Arrays]  # (section, streams) → arrays, the trials first
+    footprint: Callable[[Any], int]  # section → about how many bytes the study needs, in the stage that needs most
+    key: str  # names the random streams; a study that is renamed keeps its key, and with it its draws
+    arms: Mapping[str, tuple[str, ...]]  # arm → the rows of the metrics that it trains; none for a study that only sweeps
+
+
+def read_data(study: str, system: System) -> Arrays:
+    """data/<study>.npz. Raises UserError where it is missing, damaged or not this study's."""
+    return storage.load_arrays(Path("data", f"{study}.npz"), system.arrays, stage=f"generate@{study}", exact=True)
+
+
+def read_arms(study: str, system: System, arrays: Arrays) -> Trained:
+    """data/<study>/<arm>.npz of every arm, by row. Raises UserError where one is damaged, or of other trials than the data."""
+    trained, trials = {}, next(len(array) for array in arrays.values() if array.ndim > 1)
+    for arm, rows in system.arms.items():
+        path, stage = Path("data", study, f"{arm}.npz"), f"train@{study}-{arm}"
+        expected = {f"{row}.{key}": number for row in rows for key, number in {"train_loss": 2, "diverged": 1}.items()}
+        stored = storage.load_arrays(path, expected, stage=stage)
+        for row in rows:
+            own = {key.removeprefix(f"{row}."): value for key, value in stored.items() if key.startswith(f"{row}.")}
+            if len(own["diverged"]) != trials:
+                got = len(own["diverged"])
+                raise UserError(f"{path}: expected {trials} trials as in data/{study}.npz, got {got}: dvc repro {stage}")
+            trained[row] = own
+    return trained
+
+
+def read_sweep(study: str, expected: Mapping[str, int]) -> Arrays:
+    """data/<study>/sweep.npz. Raises UserError where it is missing, damaged or not this study's."""
+    return storage.load_arrays(Path("data", study, "sweep.npz"), expected, stage=f"sweep@{study}")

@@ -1,0 +1,96 @@
+"""What every command line here shares, a stage's and a tool's: its words are checked, and a mistake is one line."""
+
+import contextlib
+import errno
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from stages.base.errors import UserError
+from stages.console import provenance
+
+WRITING = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT)
+
+
+def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool = False) -> None:
+    """Call a stage's `main` with the words of the command line.
+
+    There must be a word for each of the choices, and it must be among them; where the choices are None, any word will do.
+    If `several`, there must be at least one word, all from the first choices.
+    """
+    started = time.monotonic()
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
+    name = f"python -m stages.{sys.argv[0].rpartition('/')[2].removesuffix('.py')}"
+    with in_one_line():
+        words = sys.argv[1:]
+        if several and words:
+            choices = (choices[0],) * len(words)
+        if len(words) != len(choices):
+            raise UserError(f"{name}: expected {'at least ' if several else ''}{len(choices)} word(s), got {len(words)}")
+        for word, allowed in zip(words, choices, strict=True):
+            if allowed is not None and word not in allowed:
+                raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {word!r}")
+        main(*words)
+        provenance.record([name, *words], time.monotonic() - started)
+    gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
+
+
+@contextlib.contextmanager
+def in_one_line(name: str = "") -> Iterator[None]:
+    """Turn every error that a user can mend into one line on standard error, `error: <name>: …`, and exit status 1.
+
+    Such errors are a UserError, an OSError (a file, standard output or a program cannot be used) and a MemoryError.
+    Ctrl-C exits with status 130 and says nothing. Any other exception is a defect, and keeps its traceback.
+    """
+    _reopen_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # λ on a terminal that has none
+    try:
+        yield
+        sys.stdout.flush()
+        return
+    except KeyboardInterrupt:
+        status, told = 130, ""
+    except UserError as error:
+        status, told = 1, str(error)
+    except MemoryError as error:
+        status, told = 1, f"expected enough memory, got none left{f' ({error})' if str(error) else ''}"
+    except OSError as error:
+        status, told = 1, f"{_place(error)}expected to read or write it, got {error.strerror or error}; mend that and run again"
+    dead = [1]  # or Python complains at its end of what could not be flushed
+    try:
+        if told:
+            print("error: " + (f"{name}: " if name else "") + " ".join(told.splitlines()), file=sys.stderr, flush=True)
+    except OSError:
+        dead.append(2)
+    for number in dead:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    sys.exit(status)
+
+
+def _place(error: OSError) -> str:
+    """The file or program that an error names; a failed write that names none was to standard output."""
+    if isinstance(error.filename, (str, bytes, os.PathLike)):
+        return f"{os.fsdecode(error.filename)}: "
+    return "standard output: " if error.errno in WRITING else ""
+
+
+def _reopen_closed_streams() -> None:
+    """Replace each closed standard stream by one that fails when it is used.
+
+    Python leaves the number of a closed stream free. The next file to be opened would get it, and be printed into.
+    """
+    for name, mode, wrong in (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_RDONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, wrong), mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _exit_with(parent: int) -> None:
+    """Exit if DVC dies, so that no orphan writes untracked outputs."""
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os._exit(1)

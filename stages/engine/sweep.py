@@ -1,0 +1,72 @@
+"""A sweep: one run at every λ of a grid, all λ × trials in one batch.
+
+Shapes: T trials, L decays, K evaluations.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from stages.base.errors import UserError
+from stages.base.params import Settings, at
+from stages.base.streams import Arrays
+from stages.engine.chunks import Progress, fit_in_chunks
+from stages.engine.fit import Fit, records
+from stages.engine.optimizers import OPTIMIZERS
+from stages.engine.problem import Problem
+from stages.engine.projection import project
+from stages.engine.training import Run
+
+
+def over_decays(
+    study: str,
+    run: Run,
+    decays: Sequence[float],
+    settings: Settings,
+    arrays: Arrays,
+    *,
+    device: torch.device,
+    runs_at_once: int,
+    progress: Progress,
+) -> Arrays:
+    """Train a run at every λ: the histories (T, L, K), what diverged (T, L), the λ (L,), the steps (K,).
+
+    Start, data and batch order are the run's own, the same at every λ. Raises UserError where every run diverges.
+    """
+    problem, lr, section = run.problem(arrays, device), at(settings, run.lr), at(settings, run.optimizer)
+    if problem.least_squares and OPTIMIZERS[section.kind].rotation_equivariant:
+        problem = project(problem)
+    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, runs_at_once=runs_at_once, progress=progress)
+    if fitted.diverged.all():
+        raise UserError(f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {lr:g}, got none: every run diverged")
+    numbers = {"lr": lr, "momentum": section.arguments().get("momentum", 0.0), "steps": fitted.steps, "weight_decay": decays}
+    written = records(problem, fitted) | {"diverged": fitted.diverged.cpu().numpy()}
+    return written | {name: np.asarray(value) for name, value in numbers.items()}
+
+
+def fit_decays(
+    label: str,
+    run: Run,
+    problem: Problem,
+    decays: Sequence[float],
+    settings: Settings,
+    arrays: Arrays,
+    *,
+    runs_at_once: int,
+    progress: Progress,
+) -> Fit:
+    """Train a problem with the optimiser and the schedule of a run, at every λ."""
+    section, device = at(settings, run.optimizer), problem.train[1].device
+    schedule = run.schedule(arrays, section, device)
+    return fit_in_chunks(
+        problem,
+        schedule.batches,
+        runs_at_once=runs_at_once,
+        label=label,
+        progress=progress,
+        optimizer=section.kind,
+        settings={"lr": at(settings, run.lr)} | section.arguments(),
+        weight_decay=torch.tensor(decays, dtype=torch.float64, device=device),
+        evaluate_every=schedule.evaluate_every,
+    )

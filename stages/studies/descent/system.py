@@ -1,0 +1,96 @@
+"""descent: double descent. Ridge on n isotropic Gaussian rows, no intercept, for many n and many Λ = nλ.
+
+The setting of Nakkiran, Venkat, Kakade, Ma, "Optimal Regularization Can Mitigate Double Descent" (ICLR 2021).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.params import SGD, Count, Counts, Grid, NonNegative, Positive, Section, ascending
+from stages.base.rounding import losses_on_grid
+from stages.base.streams import Arrays, Purpose, Streams, single
+from stages.base.system import System
+
+CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
+CONVERGED = 1e-6  # the largest share of an error that training may leave: what is written has six digits
+
+
+class Optimizers(Section, frozen=True):
+    sgd: SGD
+
+
+class Data(Section, frozen=True):
+    inputs: Count
+    weight_norm: Positive
+    noise: NonNegative
+
+
+class Descent(Section, frozen=True):
+    trials: Count
+    steps: Count
+    lr: Positive
+    optimizers: Optimizers
+    sweep: Grid
+    rows: Counts
+    system: Data
+
+    def __post_init__(self) -> None:
+        ascending("sweep", self.sweep, zero_first=True)
+        ascending("rows", self.rows)
+
+
+def draw(section: Descent, streams: Streams) -> Arrays:
+    """y = Xw* + N(0, noise²), X ~ N(0, 1), w* of fixed length in a uniform direction; the first n rows are the data set of n.
+
+    Shapes: T trials, N the largest n, d inputs.
+    """
+    system = section.system
+
+    def trial(rng: Purpose) -> Arrays:
+        inputs = rng("inputs").standard_normal((section.rows[-1], system.inputs)).astype(np.float32).astype(np.float64)
+        direction = rng("truth").standard_normal(system.inputs)
+        weight = system.weight_norm * direction / np.linalg.norm(direction)
+        noise = system.noise * rng("noise").standard_normal(len(inputs))
+        return {"train_inputs": inputs, "train_targets": inputs @ weight + noise, "true_weight": weight}
+
+    shared = {"rows": np.array(section.rows), "steps": np.array(section.steps), "noise": np.array(system.noise)}
+    return single(streams.draw(section.trials, trial)) | shared
+
+
+def footprint(section: Descent) -> int:
+    """The arrays six times over: drawn, stacked, in double precision, with gradients."""
+    return 8 * 6 * section.trials * section.rows[-1] * section.system.inputs
+
+
+def first_rows(arrays: Arrays, rows: int) -> Arrays:
+    """The data set of n rows."""
+    return arrays | {name: arrays[name][:, :rows] for name in ("train_inputs", "train_targets")}
+
+
+def sizes(arrays: Arrays) -> tuple[int, float, float]:
+    """d, ‖w*‖ and σ."""
+    truth = arrays["true_weight"][0].astype(np.float64)
+    return len(truth), float(np.linalg.norm(truth)), float(arrays["noise"])
+
+
+def risk(weights: NDArray, arrays: Arrays) -> NDArray[np.float64]:
+    """‖w − w*‖², rounded as losses are.  weights (T, L, d) → (T, L)"""
+    squares = np.sum((weights - arrays["true_weight"].astype(np.float64)[:, None]) ** 2, axis=2)
+    return losses_on_grid(squares, sizes(arrays)[1] ** 2)
+
+
+SYSTEM = System(
+    section=Descent,
+    arrays={
+        "train_inputs": 3,  # (T, N, d)
+        "train_targets": 2,  # (T, N)
+        "true_weight": 2,  # (T, d)
+        "noise": 0,  # standard deviation
+        "rows": 1,  # the numbers of rows n, ascending
+        "steps": 0,
+    },
+    draw=draw,
+    footprint=footprint,
+    key="descent",
+    arms={},
+)

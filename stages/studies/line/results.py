@@ -1,0 +1,56 @@
+"""line, measured: beside gradient descent in closed form, and the limits that training goes to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.streams import Arrays
+from stages.studies.line.system import CURVATURE, Line
+from stages.theory import linear, sweep
+from stages.theory.measured import Runs, Table, curves, metrics
+from stages.theory.results import Metrics, Results
+
+LIMITS = {"ridge": "wd", "ridge_adam": "wd_adam"}  # reference row → the run whose λ it has
+IN_CLOSED_FORM = ("baseline", "wd")  # on full batches, without momentum
+PAIRS = (("wd", "baseline"), ("wd_adam", "baseline_adam"))  # compared trial by trial
+
+
+def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
+    return linear.ridges(arrays, weight_decay, curvature=CURVATURE, decays_bias=True)
+
+
+def evaluate(_: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
+    limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
+    rows = linear.rows(arrays, runs, limits, CURVATURE)
+    theory = {
+        name: linear.trajectories(arrays, run["steps"], **numbers(run))
+        for name, run in runs.items()
+        if name in IN_CLOSED_FORM and run["steps_per_epoch"] == 1 and run["momentum"] == 0
+    }
+    return metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE)), curves(runs, "epoch", theory)
+
+
+def numbers(run: Mapping[str, NDArray]) -> dict[str, float]:
+    return {"weight_decay": float(run["weight_decay"]), "lr": float(run["lr"]), "curvature": CURVATURE}
+
+
+def evaluate_sweep(_: Line, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    ended, null = sweep.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]
+    if swept["momentum"] == 0 and arrays["batch_size"] >= arrays["order"].shape[2]:
+        ended["theory"] = expected_val_losses(arrays, swept["weight_decay"], float(swept["lr"]))
+    of_zero = linear.losses_of_zero(arrays, CURVATURE)["val"]
+    return sweep.evaluated(swept, ended, of_zero, null["val_loss"])
+
+
+def expected_val_losses(arrays: Arrays, decays: NDArray, lr: float) -> NDArray:
+    """Where gradient descent in closed form ends, NaN where it diverges.  (L,) → (T, L)"""
+    end = np.array([arrays["order"].shape[1]])
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = [linear.trajectories(arrays, end, weight_decay=decay, lr=lr, curvature=CURVATURE) for decay in decays]
+        expected = np.stack([each["val_loss"][:, 0] for each in ends], axis=1)
+    return np.where(np.isfinite(expected), expected, np.nan)
+
+
+RESULTS = Results(swept=sweep.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

@@ -1,0 +1,139 @@
+"""Rows of the metrics for linear models: trained ones, and those that need no training.
+
+Shapes: R trials, n rows, d inputs, K evaluations. `arrays` is a linear study's file, in float64 (`storage.in_float64`).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.rounding import END, losses_on_grid, on_grid
+from stages.theory.measured import Row, Runs, ended
+from stages.theory.ridge import ridge
+from stages.theory.statistics import alive, r_squared
+from stages.theory.trajectory import gradient_descent, sgd_parts
+
+Arrays = Mapping[str, NDArray]
+Solution = dict[str, NDArray]  # weight (R, d), bias (R,)
+
+
+def losses_of_zero(arrays: Arrays, curvature: float) -> dict[str, NDArray]:
+    """The loss of predicting zero on each split: how large the targets are, on the losses' scale.  (R,) each"""
+    return {split: curvature / 2 * np.mean(arrays[f"{split}_targets"] ** 2, axis=1) for split in ("train", "val")}
+
+
+def rows(arrays: Arrays, runs: Runs, solutions: Mapping[str, Solution], curvature: float) -> dict[str, Row]:
+    """The rows of trained runs, and beside them those of `solutions`, the best constant (`null`) and the truth (`oracle`)."""
+    known = {
+        "null": {"weight": np.zeros_like(arrays["true_weight"]), "bias": arrays["null"]},
+        "oracle": {"weight": arrays["true_weight"], "bias": arrays["true_bias"]},
+    }
+    found = {name: trained_row(arrays, run, curvature) for name, run in runs.items()}
+    return found | {name: solution_row(arrays, each, curvature) for name, each in (known | dict(solutions)).items()}
+
+
+def losses_row(arrays: Arrays, run: Arrays, curvature: float) -> Row:
+    """The end of a trained run, with R²; NaN for a trial that diverged."""
+    row = ended(run)
+    for split in ("train", "val"):
+        row[f"{split}_r2"] = r_squared(row[f"{split}_loss"], arrays[f"{split}_targets"], curvature)
+    return row
+
+
+def trained_row(arrays: Arrays, run: Arrays, curvature: float) -> Row:
+    """`losses_row`, and what a row says of the parameters."""
+    kept = alive(run)
+    return losses_row(arrays, run, curvature) | parameters_row(arrays, run["weight"] * kept[:, None], run["bias"] * kept)
+
+
+def solution_row(arrays: Arrays, solution: Solution, curvature: float) -> Row:
+    """What a row says of linear predictors that were not trained."""
+    weight, bias = solution["weight"], solution["bias"]
+    row: Row = {}
+    for split, zero in losses_of_zero(arrays, curvature).items():
+        targets = arrays[f"{split}_targets"]
+        predictions = np.einsum("rnd,rd->rn", arrays[f"{split}_inputs"], weight) + bias[:, None]
+        row[f"{split}_loss"] = losses_on_grid(curvature / 2 * np.mean((predictions - targets) ** 2, axis=1), zero)
+        row[f"{split}_r2"] = r_squared(row[f"{split}_loss"], targets, curvature)
+    largest = np.maximum(np.abs(weight).max(axis=1), np.abs(bias))
+    weight, bias = on_grid(weight, largest[:, None], END), on_grid(bias, largest, END)
+    row["half_squared_norm"] = half_square(weight)
+    row["weight_norm"] = np.sqrt(2 * row["half_squared_norm"])
+    return row | parameters_row(arrays, weight, bias)
+
+
+def parameters_row(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
+    """The parameters that fit in a row, and the error on unseen isotropic inputs, ½(‖w − w*‖² + (b − b*)² + σ²)."""
+    row = {"bias": bias}
+    if weight.shape[1] == 1:
+        row["weight"] = weight[:, 0]
+    if "noise" in arrays:
+        excess = half_square(weight - arrays["true_weight"]) + (bias - arrays["true_bias"]) ** 2 / 2
+        row["population_loss"] = losses_on_grid(excess + arrays["noise"] ** 2 / 2, truth_size(arrays))
+    return row
+
+
+def truth_size(arrays: Arrays) -> NDArray:
+    """½(‖w*‖² + b*²), the loss of predicting zero on unseen isotropic inputs without noise.  (R,)"""
+    return half_square(arrays["true_weight"]) + arrays["true_bias"] ** 2 / 2
+
+
+def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias: bool) -> Solution:
+    """Every trial's ridge solution."""
+    pairs = zip(arrays["train_inputs"], arrays["train_targets"], strict=True)
+    fits = [ridge(x, y, weight_decay, curvature=curvature, decays_bias=decays_bias) for x, y in pairs]
+    return {"weight": np.array([weight for weight, _ in fits]), "bias": np.array([bias for _, bias in fits])}
+
+
+def excess_parts(arrays: Arrays, *, weight_decay: float, lr: float, momentum: float) -> Row:
+    """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R,) each
+
+    The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
+    expected excess loss is the sum of the three halves.
+    """
+    parts = []
+    for trial, weight in enumerate(arrays["start_weight"]):
+        x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
+        truth = np.append(arrays["true_weight"][trial], arrays["true_bias"][trial])
+        signal, none = x @ truth[:-1] + truth[-1], np.zeros_like(truth)
+        trained = sgd_parts(
+            x,
+            np.column_stack([np.zeros_like(y), signal, y - signal]),
+            np.column_stack([np.append(weight, arrays["start_bias"][trial]), none, none]),
+            batches(arrays, trial),
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+        errors = half_square((trained - np.column_stack([none, truth, none])).T)
+        parts.append(losses_on_grid(errors, truth_size(arrays)[trial]))
+    return dict(zip(("excess_start", "excess_shrinkage", "excess_noise"), np.array(parts).T, strict=True))
+
+
+def trajectories(arrays: Arrays, steps: NDArray, *, weight_decay: float, lr: float, curvature: float) -> Row:
+    """The histories of full-batch gradient descent in closed form, every parameter decaying.  (R, K) each"""
+    histories: dict[str, list[NDArray]] = {"train_loss": [], "val_loss": [], "weight_norm": []}
+    for trial, start in enumerate(np.column_stack([arrays["start_weight"], arrays["start_bias"]])):
+        design = {
+            split: np.pad(arrays[f"{split}_inputs"][trial], ((0, 0), (0, 1)), constant_values=1) for split in ("train", "val")
+        }
+        targets = {split: arrays[f"{split}_targets"][trial] for split in design}
+        path = gradient_descent(
+            design["train"], targets["train"], start, steps, lr=lr, weight_decay=weight_decay, curvature=curvature
+        )  # (K, d + 1)
+        for split in design:
+            losses = curvature / 2 * np.mean((path @ design[split].T - targets[split]) ** 2, axis=1)
+            histories[f"{split}_loss"].append(losses_on_grid(losses, curvature / 2 * np.mean(targets[split] ** 2)))
+        histories["weight_norm"].append(np.linalg.norm(path[:, :-1], axis=1))
+    return {name: np.array(each) for name, each in histories.items()}
+
+
+def batches(arrays: Arrays, trial: int) -> list[NDArray]:
+    """One trial's rows in the order of training, a batch each."""
+    size = int(arrays["batch_size"])
+    return [epoch[first : first + size] for epoch in arrays["order"][trial] for first in range(0, len(epoch), size)]
+
+
+def half_square(vectors: NDArray) -> NDArray:
+    return np.sum(vectors**2, axis=-1) / 2

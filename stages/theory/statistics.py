@@ -1,0 +1,102 @@
+"""Means over trials, with their standard errors.
+
+Shapes: R trials, K evaluations.
+Values are arrays over trials (R,), NaN where a trial diverged. They become means over the other trials, each beside its
+standard error, `<name>_se`, which is left out where fewer than two trials remain.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stages.base.rounding import END, on_grid, to_resolution
+
+Values = Mapping[str, NDArray]
+
+
+def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
+    """{name: mean, name_se: standard error of the mean}; sums are exact, so their order cannot matter.
+
+    Empty where no trial is left, and without the error where one is.
+    """
+    kept = [float(value) for value in np.asarray(values, dtype=np.float64) if math.isfinite(value)]
+    if not kept:
+        return {}
+    mean = math.fsum(kept) / len(kept)
+    if len(kept) == 1:
+        return {name: mean}
+    variance = math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1)
+    return {name: mean, f"{name}_se": math.sqrt(variance / len(kept))}
+
+
+def summarise(values: Values) -> dict[str, float]:
+    return {key: number for name, each in values.items() for key, number in mean_and_error(name, each).items()}
+
+
+def best_decays(means: Sequence[Mapping[str, float]]) -> tuple[int, int]:
+    """Of ascending λ, each with `val_loss` and `val_loss_se`: the best, and the largest within the best's standard error."""
+    losses = [mean["val_loss"] for mean in means]
+    best = losses.index(min(losses))
+    bound = losses[best] + means[best].get("val_loss_se", 0.0)
+    return best, max(index for index, loss in enumerate(losses) if loss <= bound)
+
+
+def difference(one: Values, other: Values, known_to: Mapping[str, float]) -> dict[str, float]:
+    """Paired by trial: the mean difference and its standard error, of each value that `known_to` names.
+
+    `known_to` has the resolution of each value: decimals below it are left out. `trials` is the number of pairs.
+    """
+    gaps = {name: np.asarray(one[name]) - np.asarray(other[name]) for name in known_to}
+    found = summarise(gaps)
+    return {
+        **{key: to_resolution(value, known_to[key.removesuffix("_se")]) for key, value in found.items()},
+        "trials": max(int(np.isfinite(gap).sum()) for gap in gaps.values()),
+    }
+
+
+def r_squared(loss: ArrayLike, targets: NDArray, curvature: float) -> NDArray[np.float64]:
+    """1 − loss/(loss of the targets' own mean), NaN where the targets do not vary.  (R,), (R, n) → (R,)"""
+    constant = curvature / 2 * np.var(targets, axis=1)
+    ratio = np.asarray(loss) / np.where(constant > 0, constant, 1)
+    return np.where(constant > 0, on_grid(1 - ratio, 1 + np.abs(ratio), END), np.nan)
+
+
+def z_score(gap: float, error: float | None, known_to: float) -> float | None:
+    """A gap in standard errors: 0 where it is within `known_to`, its resolution; None where there is no error to measure by."""
+    if abs(gap) <= known_to:
+        return 0.0
+    return gap / error if error else None
+
+
+def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:
+    """The first evaluated step at which each trial reaches the threshold, −1 for never.  (R, K), (K,) → (R,)"""
+    reached = accuracy >= threshold
+    return np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], -1)
+
+
+def arrival(run: Values, threshold: float) -> dict[str, float]:
+    """Steps to memorise and to generalise: the mean if every trial gets there, else −1; and the share of trials that do."""
+    summary: dict[str, float] = {}
+    for split, verb in (("train", "memorise"), ("val", "generalise")):
+        steps = first_step(run[f"{split}_accuracy"], run["steps"], threshold)[~run["diverged"]]
+        never = (steps < 0).any()
+        summary |= {f"steps_to_{verb}": -1} if never else mean_and_error(f"steps_to_{verb}", steps)
+        summary[f"{verb}d"] = float((steps >= 0).mean())
+    return summary
+
+
+def alive(run: Values) -> NDArray[np.float64]:
+    """1 for a trial that ended well, NaN for one that diverged.  (R,)"""
+    return np.where(run["diverged"], np.nan, 1.0)
+
+
+def curve(label: Mapping[str, Any], x_name: str, x: NDArray, histories: Values) -> list[dict[str, Any]]:
+    """One row an evaluated step: the label, x, and each history's mean and standard error.  (K,), (R, K) each"""
+    empty: dict[str, Any] = {key: None for name in histories for key in (name, f"{name}_se")}
+    return [
+        dict(label) | {x_name: step} | empty | summarise({name: history[:, k] for name, history in histories.items()})
+        for k, step in enumerate(x.tolist())
+    ]

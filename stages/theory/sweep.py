@@ -1,0 +1,81 @@
+"""A sweep over λ: its table, one row a run, and its summary.
+
+Shapes: T trials, L decays, K evaluations.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.rounding import resolution
+from stages.theory.measured import HISTORIES, Table
+from stages.theory.statistics import best_decays, first_step, mean_and_error, z_score
+
+READ = {"weight_decay": 1, "diverged": 2, "steps": 1, "lr": 0, "momentum": 0, "train_loss": 3, "val_loss": 3, "weight_norm": 3}
+
+
+def ends(swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """What every run ended with.  (T, L) each"""
+    return {name: swept[name][..., -1] for name in HISTORIES if name in swept}
+
+
+def arrivals(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray:
+    """The first evaluated step at which each run reaches the threshold, −1 for never.  (T, L, K), (K,) → (T, L)"""
+    return np.stack([first_step(each, steps, threshold) for each in accuracy])
+
+
+def evaluated(
+    swept: Mapping[str, NDArray], ended: Mapping[str, NDArray], of_zero: NDArray, null: NDArray
+) -> tuple[Table, dict[str, Any]]:
+    """A sweep's table and summary. `of_zero` is the validation loss of predicting zero, `null` the best constant's.  (T,)"""
+    known = (swept["weight_decay"], ended, swept["diverged"])
+    return table(*known), summary(*known, of_zero) | mean_and_error("val_loss_of_null", null)
+
+
+def table(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray) -> Table:
+    """One row a run: λ, trial, whether it diverged, and what it ended with, empty where it did.  (L,), (T, L) each"""
+    unknown = {name: diverged | np.isnan(values) for name, values in ended.items()}
+    return [
+        {"weight_decay": decay, "trial": trial, "diverged": int(diverged[trial, index])}
+        | {name: None if unknown[name][trial, index] else values[trial, index] for name, values in ended.items()}
+        for index, decay in enumerate(decays)
+        for trial in range(len(diverged))
+    ]
+
+
+def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of_zero: NDArray) -> dict[str, Any]:
+    """The best λ by mean validation loss, the largest λ within one standard error of it, and the loss there and at both ends.
+
+    Only λ at which no trial diverged are looked at: a value whose λ is not among them is absent. Where there is theory,
+    `max_abs_z` is the largest deviation from it.
+    """
+    found: dict[str, Any] = {"diverged": int(diverged.sum())}
+    means = {
+        index: mean_and_error("val_loss", ended["val_loss"][:, index])
+        for index in range(len(decays))
+        if not diverged[:, index].any()
+    }
+    if not means:
+        return found
+    whole = list(means)
+    best, largest = (whole[place] for place in best_decays(list(means.values())))
+    found |= {"best_lambda": decays[best], "best_lambda_1se": decays[largest]}
+    for place, index in (("zero", 0), ("best", best), ("end", len(decays) - 1)):
+        found |= {name.replace("val_loss", f"val_loss_at_{place}"): value for name, value in means.get(index, {}).items()}
+    if "theory" in ended:
+        scores = [deviation(ended["val_loss"][:, index], ended["theory"][:, index], of_zero) for index in whole]
+        known = [abs(score) for score in scores if score is not None]
+        found |= {"max_abs_z": max(known)} if known else {}
+    return found
+
+
+def deviation(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:
+    """The gap between the mean over trials and the expected one, in standard errors of the mean; None where no trial is
+    expected to end, or there is one trial only.  (T,) each
+    """
+    if np.isnan(expected).any():
+        return None
+    gap, error = mean_and_error("gap", measured - expected)["gap"], mean_and_error("loss", measured).get("loss_se")
+    return z_score(gap, error, resolution(measured, of_zero))

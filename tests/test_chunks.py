@@ -1,0 +1,83 @@
+"""Many runs at once: indifferent to how they are split into chunks, and to neighbours that diverge."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import silent
+from numpy.typing import NDArray
+
+from stages.base.params import Settings
+from stages.engine import chunks
+from stages.engine.fit import Fit
+from stages.engine.problem import Problem
+from stages.studies.wide import training as wide
+
+CPU = torch.device("cpu")
+TOLERANCE = 1e-12  # the same arithmetic in another order
+
+
+def swept(arrays: dict[str, NDArray], settings: Settings, decays: list[float], runs_at_once: int = 10_000) -> Fit:
+    schedule = wide.by_epochs(arrays, None, CPU)
+    return chunks.fit_in_chunks(
+        wide.problem(arrays, CPU),
+        schedule.batches,
+        runs_at_once=runs_at_once,
+        optimizer="sgd",
+        settings={"lr": settings.wide.lr},
+        weight_decay=torch.tensor(decays, dtype=torch.float64),
+        evaluate_every=schedule.evaluate_every,
+        label="wide",
+        progress=silent,
+    )
+
+
+def test_chunks_change_nothing(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
+    whole, single = (swept(wide_arrays, settings, [0.0, 3.0], runs_at_once=size) for size in (10_000, 1))
+    for name, value in whole.history.items():
+        torch.testing.assert_close(single.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_halves_the_chunk_and_says_so_once(
+    settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, fit = swept(wide_arrays, settings, [0.0, 3.0]), chunks.loop.fit
+
+    def small(problem: Problem, *arguments: Any, **options: Any) -> Fit:
+        if len(problem.train[1]) > 10:
+            raise MemoryError
+        return fit(problem, *arguments, **options)
+
+    monkeypatch.setattr(chunks.loop, "fit", small)
+    found = swept(wide_arrays, settings, [0.0, 3.0])
+    assert capsys.readouterr().err == "out of memory with 32 runs at once: going on with 16\n"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_with_one_trial_halves_its_decays(
+    settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, fit, seen = swept(wide_arrays, settings, [0.0, 1.0, 3.0]), chunks.loop.fit, []
+
+    def tiny(problem: Problem, *arguments: Any, **options: Any) -> Fit:
+        runs = len(problem.train[1]) * len(options["weight_decay"])
+        if runs > 1:
+            raise MemoryError
+        seen.append(runs)
+        return fit(problem, *arguments, **options)
+
+    monkeypatch.setattr(chunks.loop, "fit", tiny)
+    found = swept(wide_arrays, settings, [0.0, 1.0, 3.0])
+    assert len(seen) == 16 * 3
+    assert capsys.readouterr().err.splitlines()[-1] == "out of memory with 3 runs at once: going on with 1"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
+    alone, beside = swept(wide_arrays, settings, [0.0, 3.0]), swept(wide_arrays, settings, [0.0, 3.0, 1e4, 1e200])
+    assert beside.diverged.all(0).tolist() == [False, False, True, True]
+    assert not beside.diverged[:, :2].any()
+    for name, value in alone.history.items():
+        torch.testing.assert_close(beside.history[name][:, :2], value, atol=TOLERANCE, rtol=0)

@@ -1,0 +1,79 @@
+"""line: its data, the tutorial's ten losses by hand, and the committed results against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import metrics, silent, table
+from numpy.typing import NDArray
+
+from stages.base import storage
+from stages.base.params import Settings
+from stages.engine.fit import fit
+from stages.studies.line import results, training
+
+CPU = torch.device("cpu")
+TOLERANCE = 1e-12  # the same arithmetic in another order
+
+
+def test_line_is_the_line(line_arrays: dict[str, NDArray]) -> None:
+    for split in ("train", "val"):
+        x, y = line_arrays[f"{split}_inputs"], line_arrays[f"{split}_targets"]
+        np.testing.assert_array_equal(y, 2 * x[..., 0] + 1)
+    np.testing.assert_array_equal(line_arrays["train_inputs"][0, :, 0], [1, 2, 3, 4])
+    assert np.abs(line_arrays["start_weight"]).max() < 1
+
+
+def test_line_prints_the_tutorials_ten_losses(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
+    """Against the update written out by hand, in Python numbers."""
+    schedule = training.by_epochs(line_arrays, None, CPU)
+    found = fit(
+        training.problem(line_arrays, CPU),
+        schedule.batches,
+        optimizer="sgd",
+        settings={"lr": settings.line.lr},
+        weight_decay=settings.line.wd,
+        evaluate_every=schedule.evaluate_every,
+    )
+    xs, ys = [1.0, 2.0, 3.0, 4.0], [3.0, 5.0, 7.0, 9.0]
+    for run in range(settings.line.trials):
+        w, b = float(line_arrays["start_weight"][run, 0]), float(line_arrays["start_bias"][run])
+        losses = []
+        for _ in range(10):
+            errors = [w * x + b - y for x, y in zip(xs, ys, strict=True)]
+            losses.append(sum(error * error for error in errors) / 4)
+            slope = sum(2 * error * x for error, x in zip(errors, xs, strict=True)) / 4
+            w, b = w - 0.1 * (slope + 0.01 * w), b - 0.1 * (sum(2 * error for error in errors) / 4 + 0.01 * b)
+        np.testing.assert_allclose(found.history["train_loss"][run, 0, :10], losses, rtol=1e-11)
+        assert [float(found.parameters["weight"][run, 0, 0]), float(found.parameters["bias"][run, 0])] == pytest.approx(
+            [w, b], abs=TOLERANCE
+        )
+
+
+def test_it_ends_where_its_closed_form_ends() -> None:
+    """Curves carry six digits, so rounding alone leaves 1e-5."""
+    curves = table("line_curves")
+    for run in ("baseline", "wd"):
+        measured, exact = ([row for row in curves if row["run"] == name] for name in (run, f"{run}_theory"))
+        assert len(measured) == len(exact) == 11
+        for name in ("train_loss", "val_loss", "weight_norm"):
+            np.testing.assert_allclose([row[name] for row in measured], [row[name] for row in exact], rtol=1e-5)
+
+
+def test_lines_limit_is_the_penalised_normal_equation(settings: Settings) -> None:
+    design = np.array([[1.0, 1], [2, 1], [3, 1], [4, 1]])
+    for row, decay in (("ridge", settings.line.wd), ("ridge_adam", settings.line.optimizers.adam.wd)):
+        limit = np.linalg.solve(design.T @ design + 4 * decay / 2 * np.eye(2), design.T @ np.array([3.0, 5, 7, 9]))
+        assert [metrics("line")[row]["weight"], metrics("line")[row]["bias"]] == pytest.approx(limit, rel=1e-5)
+
+
+def test_there_is_no_theory_for_what_it_does_not_cover(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
+    swept = training.sweep(settings, line_arrays, CPU, silent)
+    arrays = storage.in_float64(line_arrays)
+
+    def columns(arrays: dict[str, NDArray], **changes: float) -> set[str]:
+        rows, _ = results.evaluate_sweep(settings.line, arrays, swept | {name: np.array(each) for name, each in changes.items()})
+        return set(rows[0])
+
+    assert "theory" in columns(arrays)
+    assert "theory" not in columns(arrays, momentum=0.5)
+    assert "theory" not in columns(arrays | {"batch_size": np.array(2)})
