@@ -31,6 +31,8 @@ OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own c
 HERE = {name: value for name, value in neutral().items() if not name.startswith(("MAKE", "MFLAGS"))}
 os.environ.clear()
 os.environ.update(HERE)
+os.environ["OMP_NUM_THREADS"] = "1"  # tests share the cores; small operations that fork threads wait for the slowest core
+torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 
 
@@ -91,6 +93,14 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
+IN_ONE_PROCESS = """
+import runpy, sys
+for command in sys.argv[1:]:
+    sys.argv = command.split()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
 class Clone:
     """A throwaway copy of the working tree, under Git, with nothing trained, nothing cached and no environment."""
 
@@ -139,6 +149,10 @@ class Clone:
         assert not check or result.returncode == 0, f"{command} exited {result.returncode}:\n{result.stdout}\n{result.stderr}"
         return result
 
+    def stages(self, *commands: str) -> subprocess.CompletedProcess[str]:
+        """Run stages one after the other without DVC, in one process: importing torch is most of what a small one costs."""
+        return self.run(sys.executable, "-c", IN_ONE_PROCESS, *commands)
+
     def stage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a stage's module as DVC would, whatever comes of it."""
         return self.run(sys.executable, "-m", *words, check=False)
@@ -152,9 +166,12 @@ class Clone:
         for number, text in enumerate(lines):
             if text.startswith("  " * depth + names[depth] + ":"):
                 if depth == len(names) - 1:
-                    lines[number] = f"{'  ' * depth}{names[depth]}: {value}"
+                    indent = "  " * depth
+                    items = [f"{indent}- {item}" for item in value] if isinstance(value, list) else []
+                    lines[number] = f"{indent}{names[depth]}:{'' if items else f' {value}'}"
                     while lines[number + 1 :] and lines[number + 1].lstrip().startswith("- "):
                         del lines[number + 1]
+                    lines[number + 1 : number + 1] = items
                     break
                 depth += 1
         else:

@@ -22,12 +22,6 @@ from conftest import ROOT, Clone
 from independent import Number
 
 DIGITS = 6
-IN_ONE_PROCESS = """
-import runpy, sys
-for command in sys.argv[1:]:
-    sys.argv = command.split()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +109,7 @@ def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     if study != "descent":
         stages += [f"stages.train {study} baseline", f"stages.train {study} wd", f"stages.evaluate {study}"]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    clone.run(sys.executable, "-c", IN_ONE_PROCESS, *stages)
+    clone.stages(*stages)
 
 
 WIDE = {

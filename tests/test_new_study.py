@@ -67,16 +67,16 @@ def test_it_runs_and_no_other_study_runs_again(extended: Clone) -> None:
     )
 
 
-def tested(clone: Clone) -> str:
+def complaints(clone: Clone, *files: str) -> str:
     """What the tests of every study say of this one."""
-    words = ["tests/test_contract.py", "tests/test_structure.py", "-k", "slope", "--no-header", "-rf"]
-    return clone.run(sys.executable, "-m", "pytest", *words, check=False).stdout
+    words = ["-k", "slope", "--no-header", "-rf"]
+    return clone.run(sys.executable, "-m", "pytest", *files, *words, check=False).stdout
 
 
 def test_it_passes_what_every_study_is_tested_for(extended: Clone) -> None:
-    said = tested(extended)
+    said = complaints(extended, "tests/test_contract.py", "tests/test_structure.py")
     assert "failed" not in said, said
-    assert int(re.findall(r"(\d+) passed", said)[0]) > 40
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 30
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -87,7 +87,7 @@ def test_a_wrong_study_fails_a_test_that_nobody_wrote_for_it(mistake: str, exten
     assert content.count(right) == 1
     path.write_text(content.replace(right, wrong), encoding="utf-8")
     try:
-        said = tested(extended)
+        said = complaints(extended, "tests/test_contract.py")
         assert f"FAILED tests/test_contract.py::{test}[slope" in said, said
     finally:
         path.write_text(content, encoding="utf-8")
