@@ -19,7 +19,7 @@ test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff check stages tools tests
 	ruff format --check stages tools tests
 	mypy
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves half-written, then reproduce
 	rm -f .dvc/tmp/rwlock

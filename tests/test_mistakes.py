@@ -212,7 +212,7 @@ def test_a_machine_that_cannot_train_is_one_line(
 def test_memory_that_torch_does_not_get_is_one_line(reproduced: Clone) -> None:
     """A hundred thousand hidden units: the outputs of one layer alone are two thirds of a gigabyte."""
     try:
-        reproduced.set("modular.system.hidden", "40000")
+        reproduced.set("modular.system.hidden", "100000")
         reproduced.set("modular.p", "53")
         reproduced.set("modular.trials", "1")
         assert reproduced.stage("stages.generate", "modular").returncode == 0
