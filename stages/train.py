@@ -21,7 +21,7 @@ def main(study: str, arm: str) -> None:
     system = studies.part(study, System)
     if arm not in system.arms:
         known = ", ".join(system.arms) or "no arm, as the study has none"
-        raise UserError(f"python -m stages.train {study}: expected one of {known}, got {arm!r}")
+        raise UserError(f"python -m stages.train: expected one of {known}, got {arm!r}")
     training = studies.part(study, Training)
     if missing := [row for row in system.arms[arm] if row not in training.runs]:
         raise UserError(f"stages/studies/{study}/training.py: expected a run for each row of {arm}, got none for {missing}")

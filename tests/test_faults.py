@@ -23,7 +23,7 @@ from conftest import Clone
 
 pytestmark = pytest.mark.pipeline
 VICTIMS = ("stage", "dvc", "both", "Ctrl-C")
-MOMENTS = 4  # for each stage; the victims take turns
+MOMENTS = 10  # for each stage; the victims take turns
 # a stage of each kind, with how many seconds it takes and what it makes
 STAGES = {
     "generate@wide": (0.5, ["data/wide.npz"]),

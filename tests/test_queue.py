@@ -8,7 +8,7 @@ import pytest
 from conftest import Clone
 
 pytestmark = pytest.mark.pipeline
-DECAYS = (0.0, 0.001, 0.05, 0.2)
+DECAYS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 FILES = ("metrics/line.json", "metrics/line_curves.csv")
 ALONE = """
 import json, sys
@@ -30,7 +30,7 @@ def contents(clone: Clone, revision: str) -> list[str]:
     return [clone.run("git", "show", f"{revision}:{name}").stdout for name in FILES]
 
 
-def test_a_queue_of_four_at_a_time(reproduced: Clone) -> None:
+def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
     reproduced.run("dvc", "exp", "remove", "--all-commits", check=False)
     try:
         reproduced.run("dvc", "exp", "run", "--queue", "-S", f"line.wd={','.join(map(str, DECAYS))}", "evaluate@line")
@@ -53,7 +53,7 @@ def test_a_queue_of_four_at_a_time(reproduced: Clone) -> None:
 
         header = next(line for line in reproduced.run("make", "show").stdout.splitlines() if "Experiment" in line)
         assert header.split() == ["Experiment", "State", "line.wd.val_loss", "line.wd.weight_norm", "line.wd"]
-        assert "5 experiments" in reproduced.run("make", "compare").stdout
+        assert "9 experiments" in reproduced.run("make", "compare").stdout
         assert (reproduced.path / "build" / "compare.png").read_bytes().startswith(b"\x89PNG")
 
         for decay, expected in json.loads(reproduced.read("found.json")).items():

@@ -24,20 +24,15 @@ def test_metrics_have_the_promised_names_and_nothing_infinite(study: str) -> Non
     assert "null" in rows
 
 
-@pytest.mark.parametrize("study", ARMED)
+@pytest.mark.parametrize("study", ["line", "wide", "modular"])
 def test_the_committed_sweep_has_the_committed_arms_in_it(study: str, settings: Settings) -> None:
-    """Where an arm's λ is in the grid. Six digits each, averaged: 1e-5."""
-    found = 0
+    """Six digits each, averaged: 1e-5."""
     for arm in SYSTEMS[study].arms:
         row = metrics(study)[arm]
         runs = [run for run in table(f"{study}_sweep") if run["weight_decay"] == row["weight_decay"]]
-        if not runs:
-            continue
-        found += 1
         assert len(runs) == getattr(settings, study).trials
         for name in ("train_loss", "val_loss", "weight_norm"):
             assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
-    assert found
 
 
 def test_the_requirements_are_pins_and_nothing_of_one_machine() -> None:
