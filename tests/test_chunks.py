@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.base.params import Settings
 from stages.engine import chunks
-from stages.engine.fit import Fit
+from stages.engine.fit import Fit, fit
 from stages.engine.problem import Problem
 from stages.studies.wide import training as wide
 
@@ -32,6 +32,24 @@ def swept(arrays: dict[str, NDArray], settings: Settings, decays: list[float], r
     )
 
 
+def test_a_swept_run_is_the_arm_at_its_decay(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
+    """The arm's λ goes through torch.optim's own weight_decay; trial by trial, before rounding."""
+    together, schedule = swept(wide_arrays, settings, [0.0, 1.0, 3.0, 10.0]), wide.by_epochs(wide_arrays, None, CPU)
+    for index, decay in ((0, 0.0), (2, 3.0)):
+        arm = fit(
+            wide.problem(wide_arrays, CPU),
+            schedule.batches,
+            optimizer="sgd",
+            settings={"lr": settings.wide.lr},
+            weight_decay=decay,
+            evaluate_every=4,
+        )
+        for name, value in arm.parameters.items():
+            torch.testing.assert_close(together.parameters[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+        for name, value in arm.history.items():
+            torch.testing.assert_close(together.history[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+
+
 def test_chunks_change_nothing(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
     whole, single = (swept(wide_arrays, settings, [0.0, 3.0], runs_at_once=size) for size in (10_000, 1))
     for name, value in whole.history.items():
@@ -41,12 +59,12 @@ def test_chunks_change_nothing(settings: Settings, wide_arrays: dict[str, NDArra
 def test_out_of_memory_halves_the_chunk_and_says_so_once(
     settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected, fit = swept(wide_arrays, settings, [0.0, 3.0]), chunks.loop.fit
+    expected, whole = swept(wide_arrays, settings, [0.0, 3.0]), chunks.loop.fit
 
     def small(problem: Problem, *arguments: Any, **options: Any) -> Fit:
         if len(problem.train[1]) > 10:
             raise MemoryError
-        return fit(problem, *arguments, **options)
+        return whole(problem, *arguments, **options)
 
     monkeypatch.setattr(chunks.loop, "fit", small)
     found = swept(wide_arrays, settings, [0.0, 3.0])
@@ -58,14 +76,14 @@ def test_out_of_memory_halves_the_chunk_and_says_so_once(
 def test_out_of_memory_with_one_trial_halves_its_decays(
     settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected, fit, seen = swept(wide_arrays, settings, [0.0, 1.0, 3.0]), chunks.loop.fit, []
+    expected, whole, seen = swept(wide_arrays, settings, [0.0, 1.0, 3.0]), chunks.loop.fit, []
 
     def tiny(problem: Problem, *arguments: Any, **options: Any) -> Fit:
         runs = len(problem.train[1]) * len(options["weight_decay"])
         if runs > 1:
             raise MemoryError
         seen.append(runs)
-        return fit(problem, *arguments, **options)
+        return whole(problem, *arguments, **options)
 
     monkeypatch.setattr(chunks.loop, "fit", tiny)
     found = swept(wide_arrays, settings, [0.0, 1.0, 3.0])

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from stages.base.params import Settings
 from stages.engine import models
 from stages.engine.fit import Fit, fit
-from stages.studies.modular import figures, training
-from stages.theory import statistics
+from stages.studies.modular import figures, results, training
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 NEVER = -1.0
@@ -85,7 +84,7 @@ def test_a_threshold_is_met_by_the_accuracy_itself() -> None:
     predictions = torch.tensor([[[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]]])
     share = models.accuracy(predictions, targets).numpy()[None]
     assert share.item() == 1 / 3
-    assert statistics.first_step(share[0], np.array([0]), 1 / 3).tolist() == [0]
+    assert results.first_step(share[0], np.array([0]), 1 / 3).tolist() == [0]
 
 
 def grokked(arrivals: dict[float, list[float]], memorised: float = 10.0) -> Any:
@@ -123,3 +122,20 @@ def test_what_arrives_at_once_is_drawn_on_a_log_axis() -> None:
     heights = [float(point.get_ydata()[0]) for point in axes.lines if len(point.get_ydata()) == 1]
     assert len(heights) == 6
     assert min(heights) > axes.get_ylim()[0] > 0
+
+
+def test_arrival_says_never_unless_every_trial_arrives() -> None:
+    run = {
+        "train_accuracy": np.array([[0.1, 0.96, 1.0], [0.1, 0.2, 0.95]]),
+        "val_accuracy": np.array([[0.0, 0.1, 0.99], [0.0, 0.1, 0.2]]),
+        "steps": np.array([0, 10, 20]),
+        "diverged": np.array([False, False]),
+    }
+    arrival = results.arrival(run, 0.95)
+    assert arrival == {
+        "steps_to_memorise": 15,
+        "steps_to_memorise_se": 5,
+        "memorised": 1,
+        "steps_to_generalise": -1,
+        "generalised": 0.5,
+    }

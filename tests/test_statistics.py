@@ -28,23 +28,6 @@ def test_means_and_errors_are_numpys_and_leave_diverged_trials_out(rng: np.rando
     assert statistics.mean_and_error("x", [np.nan]) == {}
 
 
-def test_arrival_says_never_unless_every_trial_arrives() -> None:
-    run = {
-        "train_accuracy": np.array([[0.1, 0.96, 1.0], [0.1, 0.2, 0.95]]),
-        "val_accuracy": np.array([[0.0, 0.1, 0.99], [0.0, 0.1, 0.2]]),
-        "steps": np.array([0, 10, 20]),
-        "diverged": np.array([False, False]),
-    }
-    arrival = statistics.arrival(run, 0.95)
-    assert arrival == {
-        "steps_to_memorise": 15,
-        "steps_to_memorise_se": 5,
-        "memorised": 1,
-        "steps_to_generalise": -1,
-        "generalised": 0.5,
-    }
-
-
 def test_the_best_decay_is_the_lowest_mean_and_the_largest_within_its_error() -> None:
     losses = [5.0, 2.0, 1.0, 1.2, 1.3, 4.0]
     means = [{"val_loss": loss, "val_loss_se": 0.25} for loss in losses]

@@ -3,7 +3,7 @@
 Shapes: R trials, n rows, d inputs, K evaluations. `arrays` is a linear study's file, in float64 (`storage.in_float64`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,11 @@ from stages.theory.trajectory import gradient_descent, sgd_parts
 
 Arrays = Mapping[str, NDArray]
 Solution = dict[str, NDArray]  # weight (R, d), bias (R,)
+More = Callable[[NDArray, NDArray], Row]  # weight (R, d), bias (R,) → further values of a row
+
+
+def nothing(_: NDArray, __: NDArray) -> Row:
+    return {}
 
 
 def losses_of_zero(arrays: Arrays, curvature: float) -> dict[str, NDArray]:
@@ -23,14 +28,17 @@ def losses_of_zero(arrays: Arrays, curvature: float) -> dict[str, NDArray]:
     return {split: curvature / 2 * np.mean(arrays[f"{split}_targets"] ** 2, axis=1) for split in ("train", "val")}
 
 
-def rows(arrays: Arrays, runs: Runs, solutions: Mapping[str, Solution], curvature: float) -> dict[str, Row]:
-    """The rows of trained runs, and beside them those of `solutions`, the best constant (`null`) and the truth (`oracle`)."""
+def rows(arrays: Arrays, runs: Runs, solutions: Mapping[str, Solution], curvature: float, more: More = nothing) -> dict[str, Row]:
+    """The rows of trained runs, and beside them those of `solutions`, the best constant (`null`) and the truth (`oracle`).
+
+    `more` gets the parameters of each and says what else a study's rows have.
+    """
     known = {
         "null": {"weight": np.zeros_like(arrays["true_weight"]), "bias": arrays["null"]},
         "oracle": {"weight": arrays["true_weight"], "bias": arrays["true_bias"]},
     }
-    found = {name: trained_row(arrays, run, curvature) for name, run in runs.items()}
-    return found | {name: solution_row(arrays, each, curvature) for name, each in (known | dict(solutions)).items()}
+    found = {name: trained_row(arrays, run, curvature, more) for name, run in runs.items()}
+    return found | {name: solution_row(arrays, each, curvature, more) for name, each in (known | dict(solutions)).items()}
 
 
 def losses_row(arrays: Arrays, run: Arrays, curvature: float) -> Row:
@@ -41,13 +49,14 @@ def losses_row(arrays: Arrays, run: Arrays, curvature: float) -> Row:
     return row
 
 
-def trained_row(arrays: Arrays, run: Arrays, curvature: float) -> Row:
+def trained_row(arrays: Arrays, run: Arrays, curvature: float, more: More = nothing) -> Row:
     """`losses_row`, and what a row says of the parameters."""
     kept = alive(run)
-    return losses_row(arrays, run, curvature) | parameters_row(arrays, run["weight"] * kept[:, None], run["bias"] * kept)
+    weight, bias = run["weight"] * kept[:, None], run["bias"] * kept
+    return losses_row(arrays, run, curvature) | parameters_row(weight, bias) | more(weight, bias)
 
 
-def solution_row(arrays: Arrays, solution: Solution, curvature: float) -> Row:
+def solution_row(arrays: Arrays, solution: Solution, curvature: float, more: More = nothing) -> Row:
     """What a row says of linear predictors that were not trained."""
     weight, bias = solution["weight"], solution["bias"]
     row: Row = {}
@@ -60,18 +69,18 @@ def solution_row(arrays: Arrays, solution: Solution, curvature: float) -> Row:
     weight, bias = on_grid(weight, largest[:, None], END), on_grid(bias, largest, END)
     row["half_squared_norm"] = half_square(weight)
     row["weight_norm"] = np.sqrt(2 * row["half_squared_norm"])
-    return row | parameters_row(arrays, weight, bias)
+    return row | parameters_row(weight, bias) | more(weight, bias)
 
 
-def parameters_row(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
-    """The parameters that fit in a row, and the error on unseen isotropic inputs, ½(‖w − w*‖² + (b − b*)² + σ²)."""
-    row = {"bias": bias}
-    if weight.shape[1] == 1:
-        row["weight"] = weight[:, 0]
-    if "noise" in arrays:
-        excess = half_square(weight - arrays["true_weight"]) + (bias - arrays["true_bias"]) ** 2 / 2
-        row["population_loss"] = losses_on_grid(excess + arrays["noise"] ** 2 / 2, truth_size(arrays))
-    return row
+def parameters_row(weight: NDArray, bias: NDArray) -> Row:
+    """The parameters that fit in a row: the bias, and a weight that is alone."""
+    return {"bias": bias} | ({"weight": weight[:, 0]} if weight.shape[1] == 1 else {})
+
+
+def population_loss(arrays: Arrays, weight: NDArray, bias: NDArray) -> NDArray:
+    """Half the mean squared error on unseen isotropic inputs, ½(‖w − w*‖² + (b − b*)² + σ²).  (R, d), (R,) → (R,)"""
+    excess = half_square(weight - arrays["true_weight"]) + (bias - arrays["true_bias"]) ** 2 / 2
+    return losses_on_grid(excess + arrays["noise"] ** 2 / 2, truth_size(arrays))
 
 
 def truth_size(arrays: Arrays) -> NDArray:

@@ -71,23 +71,6 @@ def z_score(gap: float, error: float | None, known_to: float) -> float | None:
     return gap / error if error else None
 
 
-def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:
-    """The first evaluated step at which each trial reaches the threshold, −1 for never.  (R, K), (K,) → (R,)"""
-    reached = accuracy >= threshold
-    return np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], -1)
-
-
-def arrival(run: Values, threshold: float) -> dict[str, float]:
-    """Steps to memorise and to generalise: the mean if every trial gets there, else −1; and the share of trials that do."""
-    summary: dict[str, float] = {}
-    for split, verb in (("train", "memorise"), ("val", "generalise")):
-        steps = first_step(run[f"{split}_accuracy"], run["steps"], threshold)[~run["diverged"]]
-        never = (steps < 0).any()
-        summary |= {f"steps_to_{verb}": -1} if never else mean_and_error(f"steps_to_{verb}", steps)
-        summary[f"{verb}d"] = float((steps >= 0).mean())
-    return summary
-
-
 def alive(run: Values) -> NDArray[np.float64]:
     """1 for a trial that ended well, NaN for one that diverged.  (R,)"""
     return np.where(run["diverged"], np.nan, 1.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
 from stages.theory.measured import HISTORIES, Table
-from stages.theory.statistics import best_decays, first_step, mean_and_error, z_score
+from stages.theory.statistics import best_decays, mean_and_error, z_score
 
 READ = {"weight_decay": 1, "diverged": 2, "steps": 1, "lr": 0, "momentum": 0, "train_loss": 3, "val_loss": 3, "weight_norm": 3}
 
@@ -19,11 +19,6 @@ READ = {"weight_decay": 1, "diverged": 2, "steps": 1, "lr": 0, "momentum": 0, "t
 def ends(swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """What every run ended with.  (T, L) each"""
     return {name: swept[name][..., -1] for name in HISTORIES if name in swept}
-
-
-def arrivals(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray:
-    """The first evaluated step at which each run reaches the threshold, −1 for never.  (T, L, K), (K,) → (T, L)"""
-    return np.stack([first_step(each, steps, threshold) for each in accuracy])
 
 
 def evaluated(

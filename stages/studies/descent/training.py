@@ -71,7 +71,7 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
 def arrives(arrays: Arrays, penalties: Sequence[float], settings: Settings) -> NDArray[np.bool_]:
     """Whether training from zero gets to the end at each Λ, in every trial, as its closed form says.  → (L,)"""
     inputs = arrays["train_inputs"].astype(np.float64)
-    values, rows = np.linalg.svd(inputs, full_matrices=False)[1], inputs.shape[1]
+    values, rows = np.linalg.svd(inputs, compute_uv=False), inputs.shape[1]
     section = settings.descent
     options = {"lr": section.lr, "momentum": section.optimizers.sgd.momentum}
     shares = [np.abs(remaining((values**2 + penalty) / rows, int(arrays["steps"]), **options)).max() for penalty in penalties]
