@@ -1,7 +1,7 @@
 """Every number in metrics/ against tests/independent.py, which computes it anew in plain NumPy, apart from stages/.
 
 Six digits are written, so a value may stand half a unit of its sixth digit from the exact one; beyond that it may be off by
-`independent.ROUNDING` of what it is computed from, which counts only where that is far larger than the value: a difference of
+`exact.ROUNDING` of what it is computed from, which counts only where that is far larger than the value: a difference of
 two losses, a loss that training has brought to nothing, a gap in units of a small standard error.
 A value that is in the file and not known here fails, and so does one that is missing.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, Clone
-from independent import Number
+from exact import Number
 
 DIGITS = 6
 

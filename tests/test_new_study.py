@@ -74,7 +74,7 @@ def complaints(clone: Clone, *files: str) -> str:
 
 
 def test_it_passes_what_every_study_is_tested_for(extended: Clone) -> None:
-    said = complaints(extended, "tests/test_contract.py", "tests/test_structure.py")
+    said = complaints(extended, "tests/test_contract.py", "tests/test_structure.py", "tests/test_stages.py")
     assert "failed" not in said, said
     assert int(re.findall(r"(\d+) passed", said)[0]) >= 39
 

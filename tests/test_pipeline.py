@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Clone
-from test_structure import STAGES
+from test_stages import STAGES
 
 pytestmark = pytest.mark.pipeline
 

@@ -3,9 +3,7 @@
 What a reader of the Markdown sees is asked of another implementation of it.
 """
 
-import itertools
 import json
-import math
 import os
 import re
 import shlex
@@ -13,52 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
 import yaml
 from conftest import Clone
-from markdown_it import MarkdownIt
+from test_tables import MARKDOWN, inline
 
 from stages.base.errors import UserError
 from tools.report import MARK, differences, doubts, figures, gallery, resolve, unreadable
-from tools.tables import code, metrics_tables, number, params_table, relative, verdict, words
 
 REPORT = ("-m", "tools.report")
-MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-NAMES = {  # and what is shown of them
-    "a\nb": r"a\nb",
-    "a`b": r"a\x60b",
-    "``": r"\x60\x60",
-    "a|b": r"a\x7cb",
-    "a\\|b": r"a\\x7cb",
-    "a\\": "a\\",
-    "<b>x": "<b>x",
-    "<!-- x": "<!-- x",
-    "**x**": "**x**",
-    "__x__": "__x__",
-    "~x~": "~x~",
-    "&amp;": "&amp;",
-    "![x](y)": "![x](y)",
-    "@x": "@x",
-    "": "''",
-    " ": "' '",
-    "x\r\x85\u2028": r"x\r\x85\u2028",
-    "\ud800": r"\ud800",
-    "x\u202ey": r"x\u202ey",
-}
-
-
-def inline(markdown: str) -> list[tuple[str, str]]:
-    """What stands in it, without the frame of tables and paragraphs."""
-    return [(child.type, child.content) for token in MARKDOWN.parse(markdown) for child in token.children or ()]
-
-
-def cells(markdown: str) -> list[str]:
-    """The text of a table's cells but for its head, row by row."""
-    tokens = MARKDOWN.parse(markdown)
-    return [after.content for token, after in itertools.pairwise(tokens) if token.type == "td_open"]
 
 
 @pytest.fixture(scope="module")
@@ -155,32 +118,11 @@ def test_a_study_that_came_or_went_is_named(history: Clone) -> None:
         assert text.count("**") == 2  # the others have not changed
 
 
-def test_what_is_within_the_error_is_said_to_be() -> None:
-    error = {"wide.wd.val_loss_se": (0.2, 0.3)}
-    for new, said in ((0.8, "better, within ±"), (0.5, "better"), (2.0, "worse")):
-        (told,) = [line for line in metrics_tables(error | {"wide.wd.val_loss": (1.0, new)}) if line.startswith("| `")]
-        assert told.endswith(f"| {said} |")
-
-
-def test_a_change_of_the_error_alone_is_a_change_and_is_not_counted_twice() -> None:
-    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0), "wide.wd.val_loss_se": (0.2, 0.3), "wide.wd.bias": (1.0, 1.0)})
-    assert [line for line in text if line.startswith("| `")] == ["| `wd.val_loss` | 1 ± 0.2 | 1 ± 0.3 |  |  |"]
-    assert text[-1] == "1 of 2 metrics are unchanged."
-
-
 @pytest.mark.pipeline
 def test_a_base_that_went_on_is_said_to_be_shown_backwards(history: Clone) -> None:
     history.run("git", "switch", "-q", "main")
     assert "⚠ fewer has 1 commit(s) that head has not" in report(history, "fewer")
     assert "commit(s)" not in report(history, "heavier")  # an experiment is no base to merge
-
-
-def test_a_new_value_of_a_row_is_no_new_row() -> None:
-    added = {"wide": (None, 4.0), "wide.best": (None, 3.0), "wide.wd.added": (None, 2.0)}
-    text = metrics_tables({"wide.wd.val_loss": (1.0, 1.0)} | added)
-    rows = ["| `wide` | – | 4 |  |  |", "| `best` | – | 3 |  |  |", "| `wd.added` | – | 2 |  |  |"]
-    assert [line for line in text if line.startswith("| `")] == rows
-    assert not any("row" in words for words in text)
 
 
 @pytest.mark.pipeline
@@ -384,79 +326,6 @@ def test_figures_may_have_any_name(tmp_path: Path) -> None:
     assert [token.type for token in page].count("td_open") == 2 * len(names)
 
 
-@pytest.mark.parametrize(("name", "shown"), NAMES.items())
-def test_names_and_values_may_be_anything(name: str, shown: str) -> None:
-    """Each stays in its cell, where it is text; what is no letter is told as Python would."""
-    assert inline(code(name)) == [("code_inline", shown)]
-    shown = shown.strip("'")  # which stand around what would be empty
-    place, base, head = cells("\n".join(params_table({f"x{name}": (None, f"{name}<i>")})))
-    assert inline(place) == [("code_inline", f"x{shown}")]
-    assert inline(base) == [("text", "–")]
-    assert inline(head) == [("code_inline", f"{shown}<i>")]
-
-    changes = {f"{name}.{name}.x": (1.0, 2.0), f"{name}.{name}.kept": (1.0, 1.0), f"{name}.new {name}.x": (None, 2.0)}
-    lines = metrics_tables(changes)
-    assert not any("\n" in line for line in lines)
-    found = inline("\n".join(lines).replace("<details><summary>1 more</summary>", "").replace("</details>", ""))
-    assert {kind for kind, _ in found} <= {"text", "code_inline", "strong_open", "strong_close"}
-    assert {f"{shown}.x", f"new {shown}"} <= {content for kind, content in found if kind == "code_inline"}
-    assert len(cells("\n".join(lines))) == 5
-
-
-@pytest.mark.parametrize("text", ["adam", "[0.9, 0.999]", "origin/feat_x-1.2+3", "HEAD~1", "HEAD^", "3e-4", "λ"])
-def test_what_is_no_markup_stays_as_it_is(text: str) -> None:
-    assert words(text) == text
-    assert inline(text) == [("text", text)]
-
-
-@pytest.mark.parametrize(
-    "text", ["*x*", "_x_", "x __y", "~~x~~", "x~1~", "[a](b)", "[a][b]", "<b>", "a\\*", "https://a.b", "&lt;", "@a", "#1"]
-)
-def test_what_may_be_markup_stands_in_code(text: str) -> None:
-    assert inline(words(text)) == [("code_inline", text)]
-
-
-ODD: tuple[Any, ...] = (
-    math.nan,
-    math.inf,
-    -math.inf,
-    10**400,
-    -(10**400),
-    1e308,
-    -1e308,
-    5e-324,
-    0,
-    -1,
-    1.0,
-    True,
-    "x|y",
-    "[1, 2]",
-    None,
-)
-
-
-@pytest.mark.parametrize("place", ["w.wd.val_loss", "w.wd.steps_to_memorise", "w.wd.val_r2", "w", "w.b"])
-def test_values_may_be_anything(place: str) -> None:
-    for old, new, error in itertools.product(ODD, ODD, (None, math.nan, 10**400, 0.1, "x")):
-        text = "\n".join(metrics_tables({place: (old, new), f"{place}_se": (0.1, error), "w.wd.x": (1, 1), "v": (1, 1)}))
-        found = cells(text)
-        assert len(found) in (0, 5)
-        if found:
-            change, said = found[3:]
-            assert not re.search("nan|inf", change)
-            told = [value for value in (old, new) if type(value) in (int, float) and abs(value) <= sys.float_info.max]
-            assert not said or len(told) == 2
-
-
-def test_two_that_are_no_number_are_the_same() -> None:
-    text = metrics_tables({"w.wd.val_loss": (math.nan, math.nan), "w.wd.x": (1.0, math.nan), "w.wd.y": (1.0, 10**400)})
-    assert [line for line in text if line.startswith("| `")] == [
-        "| `wd.x` | 1 | nan |  |  |",
-        f"| `wd.y` | 1 | {10**400} |  |  |",
-    ]
-    assert text[-1] == "1 of 3 metrics are unchanged."
-
-
 TEXTS = {
     "metrics/torn.json": (b'{"wide": {"wd"', "Expecting ':' delimiter: line 1 column 15 (char 14)"),
     "metrics/deep.json": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too many levels"),
@@ -513,33 +382,3 @@ def test_where_dvc_reads_nothing_of_a_side_the_file_is_named(name: str, history:
             differences(history.path, "params", history.run("git", "rev-parse", "v1").stdout.strip(), [("head", history.path)])
     finally:
         history.run("git", "checkout", "-q", ".")
-
-
-def test_numbers_have_the_digits_that_tell_them_apart() -> None:
-    assert number("x", 4e-6, other=5e-6) == "4e-06"
-    assert number("x", 1.23456, other=1.23461) == "1.23456"
-    assert number("x", 0.0105312, other=0.02) == "0.01053"
-    assert number("x", None, other=1.0) == "–"
-    assert relative("x", 2.0, 1.0) == "-50 %"
-    assert relative("x", -2.0, -1.0) == "+50 %"
-    assert relative("x", 2.0, 23.456) == "× 11.7"
-    assert relative("x", 0.01, 4e-6) == "÷ 2,500"
-    assert [relative("x", old, 1.0) for old in (0.0, -1.0)] == ["", ""]
-    assert relative("wide.wd.val_r2", 0.1, 0.2) == ""
-
-
-@pytest.mark.parametrize(
-    ("place", "old", "new", "said"),
-    [
-        ("wide.wd.val_loss", 2.0, 1.0, "better"),
-        ("wide.wd.val_r2", 0.1, 0.2, "better"),
-        ("modular.wd.val_accuracy", 1.0, 0.2, "worse"),
-        ("modular.wd.steps_to_generalise", 455, -1, "worse"),
-        ("modular.wd.steps_to_generalise", -1, 455, "better"),
-        ("modular.wd.weight_norm", 1.0, 2.0, ""),
-        ("wide.wd_minus_null.val_loss", 1.0, 2.0, ""),
-        ("descent_sweep.rows_50.risk_at_zero", 1.0, 2.0, "worse"),
-    ],
-)
-def test_better_and_worse_are_said_of_what_has_a_direction(place: str, old: float, new: float, said: str) -> None:
-    assert verdict(place, old, new) == said

@@ -1,0 +1,152 @@
+"""The edges of what runs: the smallest and the oddest experiments, numbers at the ends, machines that lack something."""
+
+import json
+import re
+
+import pytest
+from conftest import ARMED, SYSTEMS, Clone
+
+from stages import studies
+
+pytestmark = pytest.mark.pipeline
+
+
+SMALL = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "descent.trials": 1}
+SHORT = {"modular.steps": 20, "line.optimizers.adam.epochs": 50, "descent.steps": 20}
+EXTREMES = {
+    "one of everything, no decay": {
+        "wide.system.inputs": 1,
+        "wide.system.train_rows": 1,
+        "wide.system.val_rows": 1,
+        "wide.batch_size": 50,
+        "wide.lr": 0.001,
+        "wd": 0,
+        "line.wd": 0,
+        "line.optimizers.sgd.momentum": 0.5,
+        "wide.optimizers.sgd.momentum": 0.5,
+        "modular.system.hidden": 1,
+        "descent.system.inputs": 1,
+        "descent.system.noise": 0,
+    },
+    "a million, stable": {"wd": 1e6, "wide.lr": 1e-7, "modular.lr": 1e-7, "line.wd": 1e6, "line.lr": 1e-7, "modular.p": 2},
+}
+
+
+def commands(study: str, *, every: bool = True) -> list[str]:
+    """All stages of a study, or all but its sweep."""
+    arms = SYSTEMS[study].arms
+    found = [f"stages.generate {study}", *(f"stages.train {study} {arm}" for arm in arms)]
+    found += [f"stages.evaluate {study}", f"stages.plot {study}"] if arms else []
+    return found + ([f"stages.{verb} {study}" for verb in ("sweep", "evaluate_sweep", "plot_sweep")] if every else [])
+
+
+@pytest.mark.parametrize("case", EXTREMES)
+def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) -> None:
+    try:
+        for key, value in (SMALL | SHORT | EXTREMES[case]).items():
+            reproduced.set(key, str(value))
+        every = case == "one of everything, no decay"
+        reproduced.stages(*(command for study in studies.NAMES for command in commands(study, every=every)))
+        if every:
+            reproduced.stages(f"stages.overview {' '.join(ARMED)}")
+        for study in ARMED:
+            rows = json.loads(reproduced.read(f"metrics/{study}.json"))[study]
+            assert rows["wd"]["trials"] == 1
+            assert rows["wd"]["diverged"] == 0
+            assert "val_loss_se" not in rows["wd"]  # one trial has no spread
+    finally:
+        reproduced.restore()
+
+
+SILENT = [
+    (">&-", "standard output: expected to read or write it, got Bad file descriptor; mend that and run again"),
+    (">/dev/full", "standard output: expected to read or write it, got No space left on device; mend that and run again"),
+    ("| true", "standard output: expected to read or write it, got Broken pipe; mend that and run again"),
+]
+
+
+@pytest.mark.parametrize(("redirection", "message"), SILENT)
+def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message: str, reproduced: Clone) -> None:
+    said = reproduced.run(
+        "bash", "-c", f"python -m stages.train wide baseline {redirection}; exit ${{PIPESTATUS[0]}}", check=False
+    )
+    assert (said.returncode, said.stderr) == (1, f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "limit", "message"),
+    [
+        (
+            {"WEIGHT_DECAY_DEVICE": "meta"},
+            "unlimited",
+            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got 'meta'",
+        ),
+        (
+            {"WEIGHT_DECAY_DEVICE": "\udcff"},
+            "unlimited",
+            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got",
+        ),
+        ({}, "500000", "expected at least 2 GiB of address space, got less: ulimit -v unlimited"),
+    ],
+    ids=["meta", "no UTF-8", "address space"],
+)
+def test_a_machine_that_cannot_train_is_one_line(
+    environment: dict[str, str], limit: str, message: str, reproduced: Clone
+) -> None:
+    words = ["env", *(f"{name}={value}" for name, value in environment.items()), "bash", "-c"]
+    said = reproduced.run(*words, f"ulimit -v {limit}; python -m stages.train wide wd", check=False)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"error: {message}")
+    assert said.stderr.count("\n") == 1
+
+
+def test_memory_that_torch_does_not_get_is_one_line(reproduced: Clone) -> None:
+    """A hundred thousand hidden units: the outputs of one layer alone are two thirds of a gigabyte."""
+    try:
+        reproduced.set("modular.system.hidden", "100000")
+        reproduced.set("modular.p", "53")
+        reproduced.set("modular.trials", "1")
+        assert reproduced.stage("stages.generate", "modular").returncode == 0
+        said = reproduced.run("bash", "-c", "ulimit -v 3000000; python -m stages.train modular wd", check=False)
+        assert said.returncode == 1
+        assert said.stderr.startswith("error: expected enough memory, got none left (")
+        assert said.stderr.count("\n") == 1
+    finally:
+        reproduced.restore()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule", "zero"),
+    [
+        ("descent.system.weight_norm", "1.0e-50", "a number > 0", ""),
+        ("line.optimizers.adam.wd", "1.0e+308", "a number ≥ 0", " or 0"),
+        ("wide.lr", "1.0e-300", "a number > 0", ""),
+        ("line.system.slope", "-1.0e+31", "a number", " or 0"),
+    ],
+)
+def test_numbers_at_the_ends_of_float64_are_refused(key: str, value: str, rule: str, zero: str, reproduced: Clone) -> None:
+    try:
+        reproduced.set(key, value)
+        said = reproduced.stage("stages.check")
+        assert said.returncode == 1
+        assert re.fullmatch(rf"error: params\.yaml: {key}: expected {rule}, of size 1e-30 to 1e\+30{zero}, got .*\n", said.stderr)
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize("size", ["1.0e-30", "1.0e+30"])
+def test_numbers_within_them_run_through(size: str, reproduced: Clone) -> None:
+    try:
+        for key, value in (SMALL | SHORT | {"descent.trials": 3}).items():
+            reproduced.set(key, str(value))
+        for key in ("descent.system.weight_norm", "line.optimizers.adam.wd", "wide.system.weight"):
+            reproduced.set(key, size)
+        if size == "1.0e-30":
+            for key in ("wide.system.noise", "wide.system.start_std", "wide.system.intercept"):
+                reproduced.set(key, size)
+        reproduced.stages(*commands("line", every=False), *commands("wide", every=False), *commands("descent"))
+        row = json.loads(reproduced.read("metrics/wide.json"))["wide"]["wd"]
+        assert row["val_loss"] > 0  # small, exact and not lost
+        assert row["weight_norm"] > 0
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
