@@ -119,7 +119,7 @@ def strings(path: Path) -> set[str]:
 
 def outside() -> list[Path]:
     """The code that may know no study; a benchmark is of something, and names it."""
-    tools = [path for path in (ROOT / "tools").glob("*.py") if path.name != "bench.py"]
+    tools = [path for path in (ROOT / "tools").glob("*.py") if path.name not in ("bench.py", "contenders.py")]
     return [path for path in MODULES if not floor(path).startswith("studies/")] + tools
 
 
