@@ -23,7 +23,9 @@ def main(study: str) -> None:
     arrays = system.draw(section, Streams(settings.seed, system.key))
     drawn = {name: array.ndim for name, array in arrays.items()}
     if wrong := sorted(name for name, _ in drawn.items() ^ system.arrays.items()):
-        raise UserError(f"stages/studies/{study}/system.py: expected `draw` to return what `arrays` lists, got others: {wrong}")
+        raise UserError(
+            f"stages/studies/{study}/system.py: expected `draw` to return what `arrays` lists, got a difference in {wrong}"
+        )
     storage.save_arrays(Path("data", f"{study}.npz"), arrays)
 
 

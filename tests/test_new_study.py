@@ -111,7 +111,13 @@ def test_a_part_that_is_missing_or_is_none_is_named_in_one_line(part: str, exten
 
 
 BROKEN = [  # file, what is written there, what is written instead, the stage that refuses it, how
-    ("system.py", '"steps": 0,', '"steps": 1,', "generate slope", "expected `draw` to return what `arrays` lists, got others: "),
+    (
+        "system.py",
+        '"steps": 0,',
+        '"steps": 1,',
+        "generate slope",
+        "expected `draw` to return what `arrays` lists, got a difference in ['steps']",
+    ),
     ("training.py", '"wd": replace', '"dw": replace', "train slope wd", "expected a run for each row of wd, got none for ['wd']"),
 ]
 

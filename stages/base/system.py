@@ -18,8 +18,8 @@ class System:
     """A study's part `system.py`: its section of params.yaml, its data, the names of its arms."""
 
     section: type[Section]
-    arrays: Mapping[str, int]  # what `draw` returns: name → number of dimensions; from two on, the first are the trials
-    draw: Callable[[Any, Streams], Arrays]  # (section, streams) → arrays, the trials first
+    arrays: Mapping[str, int]  # what `draw` returns, name → dimensions; where there are two or more, the trials come first
+    draw: Callable[[Any, Streams], Arrays]  # (section, streams) → arrays
     footprint: Callable[[Any], int]  # section → about how many bytes the study needs, in the stage that needs most
     key: str  # names the random streams; a study that is renamed keeps its key, and with it its draws
     arms: Mapping[str, tuple[str, ...]]  # arm → the rows of the metrics that it trains; none for a study that only sweeps
@@ -31,7 +31,7 @@ def read_data(study: str, system: System) -> Arrays:
 
 
 def read_arms(study: str, system: System, arrays: Arrays) -> Trained:
-    """data/<study>/<arm>.npz of every arm, by row. Raises UserError where one is damaged, or of other trials than the data."""
+    """data/<study>/<arm>.npz of every arm, by row. Raises UserError where one is damaged, or has other trials than the data."""
     trained, trials = {}, next(len(array) for array in arrays.values() if array.ndim > 1)
     for arm, rows in system.arms.items():
         path, stage = Path("data", study, f"{arm}.npz"), f"train@{study}-{arm}"

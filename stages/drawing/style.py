@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# matplotlib reads a user's settings when it is imported. In its own folder it finds its own first. So it is imported here,
-# once, and everything else takes its classes from this module.
+# matplotlib reads a user's settings when it is imported; imported from within its own folder, it reads its own instead. So
+# only this module imports it, and all others take its classes from here.
 os.environ["MPLBACKEND"] = "agg"
 with contextlib.chdir(str(distribution("matplotlib").locate_file("matplotlib/mpl-data"))):
     import matplotlib

@@ -27,8 +27,8 @@ def fit_in_chunks(
 ) -> Fit:
     """`fit` with at most `runs_at_once` runs at a time.
 
-    Batches of runs that are larger are split, by trials and then by λ. Out of memory, the number of runs is halved: warn once,
-    continue. Progress counts the steps of all runs.
+    Larger batches are split, by trials and then by λ. When memory runs out, the batch is halved, with one warning. Progress
+    counts the steps of all runs.
     """
     largest, done = runs_at_once, 0
 

@@ -106,7 +106,7 @@ def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
 
 
 def records(problem: Problem, fitted: Fit) -> dict[str, NDArray]:
-    """A fit's histories as a stage writes them: losses and norms rounded, least at the end; accuracies as they are.
+    """A fit's histories as a stage writes them: losses and norms rounded, most finely at the end; accuracies as they are.
 
     (T, L, K) each
     """

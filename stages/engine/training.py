@@ -14,18 +14,21 @@ from stages.engine.problem import Problem, Schedule
 
 @dataclass(frozen=True)
 class Run:
-    """One way to train, of all trials at once. The keys name values of params.yaml; the stage in dvc.yaml tracks them."""
+    """One way to train a study, all trials at once.
+
+    λ, the learning rate and the optimiser are named by their keys in params.yaml, which the stage in dvc.yaml tracks.
+    """
 
     weight_decay: str
     lr: str
-    optimizer: str  # key of a section with the optimiser's `kind` and `arguments`
+    optimizer: str  # of a section that has a `kind` and `arguments`
     problem: Callable[[Arrays, torch.device], Problem]
-    schedule: Callable[[Arrays, Any, torch.device], Schedule]  # gets the optimiser's section, which may have its own
+    schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
     penalty_twin: str = ""  # If set, λ is a penalty in the loss; the result must match this run to rounding.
 
 
 @dataclass(frozen=True)
 class Training:
     runs: Mapping[str, Run]  # row of the metrics → how it is trained; the rows are those of the system's arms
-    swept: Run  # what the sweep trains, at other λ than its own
+    swept: Run  # the run that the sweep trains, at every λ of the grid
     sweep: Callable[[Settings, Arrays, torch.device, Progress], Arrays]  # → what `evaluate_sweep` reads

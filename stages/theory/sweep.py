@@ -67,8 +67,9 @@ def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of
 
 
 def deviation(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:
-    """The gap between the mean over trials and the expected one, in standard errors of the mean; None where no trial is
-    expected to end, or there is one trial only.  (T,) each
+    """How many standard errors the mean over trials is above the expected one.  (T,) each
+
+    None where theory expects a trial to diverge, and where a single trial gives no standard error.
     """
     if np.isnan(expected).any():
         return None
