@@ -22,7 +22,7 @@ def main(study: str) -> None:
         raise UserError(f"params.yaml: {study}: expected trials × rows × inputs of {sizes}")
     arrays = system.draw(section, Streams(settings.seed, system.key))
     drawn = {name: array.ndim for name, array in arrays.items()}
-    if wrong := sorted(name for name, _ in drawn.items() ^ system.arrays.items()):
+    if wrong := sorted({name for name, _ in drawn.items() ^ system.arrays.items()}):
         raise UserError(
             f"stages/studies/{study}/system.py: expected `draw` to return what `arrays` lists, got a difference in {wrong}"
         )

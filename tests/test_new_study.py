@@ -1,6 +1,7 @@
 """A study is added as docs/extending.md says, and by nothing else: it runs alone, and is tested by what tests every study."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,9 +75,45 @@ def complaints(clone: Clone, *files: str) -> str:
 
 
 def test_it_passes_what_every_study_is_tested_for(extended: Clone) -> None:
-    said = complaints(extended, "tests/test_contract.py", "tests/test_structure.py", "tests/test_stages.py")
+    files = ("contract", "structure", "stages", "results")
+    said = complaints(extended, *(f"tests/test_{name}.py" for name in files))
     assert "failed" not in said, said
     assert int(re.findall(r"(\d+) passed", said)[0]) >= 39
+
+
+def test_its_page_is_one_of_the_pages(extended: Clone) -> None:
+    """Linked from the README, in its table, with every figure; as the page says, by a line and a command."""
+    readme = extended.path / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    last = "- [`descent`]"
+    assert text.count(last) == 1
+    readme.write_text(text.replace(last, f"- [`slope`](stages/studies/slope/README.md): a line.\n{last}"), encoding="utf-8")
+    extended.run(sys.executable, "-m", "tools.readme")
+    extended.run("git", "add", "--intent-to-add", "stages/studies/slope", "plots/slope", "plots/slope_sweep.png")
+    try:
+        names = "page or figure or table or tracked"
+        words = ["tests/test_readme.py", "-m", "not pipeline", "-k", names, "--no-header"]
+        said = extended.run(sys.executable, "-m", "pytest", *words, check=False).stdout
+        assert "failed" not in said, said
+        assert int(re.findall(r"(\d+) passed", said)[0]) >= 4
+    finally:
+        extended.run("git", "reset", "-q")
+        readme.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "said"), [("my-slope", "letters, digits and _"), ("seed", "none of seed, baseline, wd")])
+def test_a_folder_whose_name_cannot_be_a_study_is_named_in_one_line(name: str, said: str, extended: Clone) -> None:
+    folder = extended.path / "stages" / "studies" / name
+    folder.mkdir()
+    (folder / "system.py").write_text(FILES["stages/studies/slope/system.py"], encoding="utf-8")
+    try:
+        told = extended.stage("stages.check")
+        assert told.returncode == 1
+        assert told.stderr.startswith(f"error: stages/studies/{name}: expected a name of ")
+        assert said in told.stderr
+        assert told.stderr.count("\n") == 1
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -13,6 +13,7 @@ from tools.readme import MARKED, README, metrics, table
 
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "stages" / "studies").glob("*/README.md"))]
 TEXT = README.read_text(encoding="utf-8")
+SHOWN = {page: re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE) for page in PAGES}
 WHOLE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
@@ -71,7 +72,7 @@ def test_pictures_and_linked_files_are_tracked() -> None:
     tracked = set(listed.stdout.split("\n"))
     assert len(tracked) > 50
     for page in PAGES:
-        targets = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+        targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", SHOWN[page])]
         linked = {os.path.relpath(page.parent / target, ROOT) for target in targets if not target.startswith("http")}
         assert linked <= tracked, page
 
@@ -85,7 +86,7 @@ def test_every_figure_is_on_a_page() -> None:
     drawn = {path.relative_to(ROOT).as_posix() for path in (ROOT / "plots").rglob("*.png")}
     shown = set()
     for page in PAGES:
-        names = re.findall(r"!\[.*?\]\((.+?)\)", page.read_text(encoding="utf-8"))
+        names = re.findall(r"!\[.*?\]\((.+?)\)", SHOWN[page])
         shown |= {os.path.relpath(page.parent / name, ROOT) for name in names}
     assert shown == drawn
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from stages.base.errors import UserError
+from stages.console.command import in_one_line
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
@@ -19,8 +22,8 @@ def metrics() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def with_error(row: dict[str, Any], name: str) -> str:
-    """Mean ± standard error, to two digits of the error."""
-    mean, error = row[name], row[f"{name}_se"]
+    """Mean ± standard error, to two digits of the error; the mean alone where the error is zero or there is one trial."""
+    mean, error = row[name], row.get(f"{name}_se", 0)
     if error == 0:
         return f"{mean:g}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
@@ -34,6 +37,8 @@ def table() -> str:
     for study in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["evaluate"]["foreach"]:
         page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
         title = page.partition("\n")[0].partition(": ")[2]
+        if study not in rows:
+            raise UserError(f"metrics/{study}.json: expected the results of {study}, got no file: dvc repro evaluate@{study}")
         own, compared = rows[study], ["baseline", "wd"] + ["null"] * ("wd_minus_null" in rows[study])
         for row in compared:
             score = "val_accuracy" if "val_accuracy" in own[row] else "val_r2"
@@ -45,4 +50,5 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(MARKED.sub(table(), README.read_text(encoding="utf-8")), encoding="utf-8")
+    with in_one_line("readme"):
+        README.write_text(MARKED.sub(table(), README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -63,7 +63,7 @@ class AdamW(Adam, frozen=True):
     kind: ClassVar[str] = "adamw"
 
 
-SHARED = (("seed", Seed), ("baseline", NonNegative), ("wd", NonNegative))
+SHARED = {"seed": Seed, "baseline": NonNegative, "wd": NonNegative}
 Settings = Any  # `seed`, `baseline`, `wd` and the sections that were asked for, as attributes
 
 
@@ -72,7 +72,9 @@ def load(sections: Mapping[str, type[Section]], *, whole: bool = False, path: st
 
     Raises UserError at the first value that breaks its rule.
     """
-    schema = msgspec.defstruct("Settings", [*SHARED, *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole)
+    schema = msgspec.defstruct(
+        "Settings", [*SHARED.items(), *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole
+    )
     tree = _read(Path(path))
     try:
         settings = msgspec.convert(tree, schema)
@@ -102,7 +104,8 @@ def _read(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: expected a readable UTF-8 file, got {_short(error)}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path}: expected YAML, got {_short(error)}") from error
+        said = _short(error).replace('"<unicode string>"', "the file")
+        raise UserError(f"{path}: expected YAML, got {said}") from error
 
 
 def _told(message: str, tree: Any, schema: type) -> str:

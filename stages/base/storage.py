@@ -126,6 +126,8 @@ def _read(path: Path, stage: str) -> str:
 
 
 def _foreign(path: Path, stage: str, got: object) -> UserError:
+    if isinstance(got, FileNotFoundError):
+        got = "no file"
     said = " ".join(f"{type(got).__name__}: {got}".split())[:80] if isinstance(got, Exception) else got
     return UserError(f"{path}: expected what `dvc repro` writes at stage {stage}, got {said}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stages.base.errors import UserError
+from stages.base.params import SHARED
 
 Contract = TypeVar("Contract")
 FOLDER = Path(__file__).parent
@@ -18,6 +19,8 @@ NAMES = tuple(sorted({path.parent.name for path in FOLDER.glob("*/*.py")}))
 
 def part(study: str, contract: type[Contract]) -> Contract:
     """A part of a study. Raises UserError, naming the file, where it is missing or is not what the contract says."""
+    if not study.isidentifier() or study in SHARED:
+        raise UserError(f"stages/studies/{study}: expected a name of letters, digits and _, and none of {', '.join(SHARED)}")
     name = contract.__name__
     module = f"stages.studies.{study}.{name.lower()}"
     file = f"stages/studies/{study}/{name.lower()}.py"
