@@ -3,6 +3,7 @@
 Below the verbs: studies, then engine, theory and drawing, then base. Every import goes down.
 """
 
+import os
 import resource
 import sys
 from types import TracebackType
@@ -16,5 +17,6 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 sys.excepthook = _hook
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's matrices are small here: sharing one out costs more than it saves
 if 0 <= resource.getrlimit(resource.RLIMIT_AS)[0] < ADDRESS_SPACE:
     sys.exit("error: expected at least 2 GiB of address space, got less: ulimit -v unlimited")

@@ -13,7 +13,7 @@ from stages.base.system import System, read_data
 from stages.console import command
 from stages.console.progress import Progress
 from stages.engine import arms
-from stages.engine.device import device
+from stages.engine.machine import device
 from stages.engine.training import Training
 
 

@@ -150,7 +150,7 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
         problem, batches, optimizer=section.kind, settings=options, weight_decay=weight_decay, penalty=penalty, evaluate_every=3
     )
     for trial in range(2):
-        alone = problem.trials(trial, trial + 1)
+        alone = problem.trials(slice(trial, trial + 1))
         parameters = {name: value[:, None].clone().requires_grad_() for name, value in alone.start.items()}
         decayed = [value for name, value in parameters.items() if name not in problem.spared]
         others = [value for name, value in parameters.items() if name in problem.spared]
@@ -160,7 +160,7 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
         for batch in batches:
             inputs, targets = (each if batch is None else each[:, batch[trial]] for each in alone.train)
             optimizer.zero_grad()
-            loss = problem.loss.value(problem.model(parameters, inputs), targets).sum()
+            loss = problem.loss.value(problem.model.predict(parameters, inputs), targets).sum()
             if penalty:
                 loss = loss + weight_decay / 2 * sum(value.square().sum() for value in decayed)
             loss.backward()
@@ -177,7 +177,7 @@ def test_the_sweep_at_an_arms_decay_is_the_arm(study: str, settings: Settings) -
     now = small(settings, study)
     arrays, run = data(now, study), replace(shortened(TRAINING[study].swept, 20), weight_decay="wd")
     arm = arms.train(study, {"arm": run}, now, arrays, device=CPU, progress=silent)
-    swept = sweep.over_decays(study, run, [0.0, now.wd], now, arrays, device=CPU, runs_at_once=3, progress=silent)
+    swept = sweep.over_decays(study, run, [0.0, now.wd], now, arrays, device=CPU, progress=silent)
     for name in ("train_loss", "val_loss", "weight_norm"):
         found, expected = swept[name][:, 1], arm[f"arm.{name}"]
         np.testing.assert_allclose(found, expected, atol=4 * 2.0**-PATH * np.abs(expected).max(), rtol=0)
@@ -214,7 +214,7 @@ def test_a_reference_is_optimal(study: str, settings: Settings) -> None:
     def gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         known = {name: value[:, None].clone().requires_grad_() for name, value in parameters.items()}
         inputs, targets = problem.train
-        loss = problem.loss.value(problem.model(known, inputs), targets).sum()
+        loss = problem.loss.value(problem.model.predict(known, inputs), targets).sum()
         penalty = sum(value.square().sum() for name, value in known.items() if name not in problem.spared)
         found = torch.autograd.grad(loss + weight_decay / 2 * penalty, list(known.values()))
         return dict(zip(known, found, strict=True))

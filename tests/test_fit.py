@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stages.base.errors import UserError
 from stages.engine import losses, models
-from stages.engine.device import VARIABLE
-from stages.engine.device import device as best_device
 from stages.engine.fit import Fit, fit
+from stages.engine.machine import VARIABLE
+from stages.engine.machine import device as best_device
 from stages.engine.optimizers import OPTIMIZERS as KINDS
 from stages.engine.problem import Problem
 from stages.theory.ridge import ridge
@@ -38,7 +38,7 @@ def linear_problem(rng: np.random.Generator, device: torch.device, *, runs: int 
 
     train, val = ((draw(runs, rows, inputs), draw(runs, rows)) for _ in range(2))
     start = {"weight": draw(runs, inputs), "bias": draw(runs)}
-    return Problem(models.linear, losses.squared(1.0), train, val, start, ("weight",), spared=("bias",), least_squares=True)
+    return Problem(models.LINEAR, losses.squared(1.0), train, val, start, ("weight",), spared=("bias",), least_squares=True)
 
 
 def batches(rng: np.random.Generator, device: torch.device, *, runs: int = 3, rows: int = 12, steps: int = 60) -> list[Tensor]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.base import storage
 from stages.base.params import Settings
 from stages.engine.fit import fit
+from stages.engine.sweep import over_decays
 from stages.studies.line import results, training
 
 CPU = torch.device("cpu")
@@ -67,7 +68,8 @@ def test_lines_limit_is_the_penalised_normal_equation(settings: Settings) -> Non
 
 
 def test_there_is_no_theory_for_what_it_does_not_cover(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
-    swept = training.sweep(settings, line_arrays, CPU, silent)
+    run, decays = training.TRAINING.swept, settings.line.sweep
+    swept = over_decays("line", run, decays, settings, line_arrays, device=CPU, progress=silent)
     arrays = storage.in_float64(line_arrays)
 
     def columns(arrays: dict[str, NDArray], **changes: float) -> set[str]:

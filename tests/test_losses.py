@@ -11,7 +11,7 @@ from torch.nn import functional
 from stages.base.errors import UserError
 from stages.engine.fit import fit, measure, records
 from stages.engine.losses import CROSS_ENTROPY, Loss, squared
-from stages.engine.models import one_hot
+from stages.engine.models import Model, one_hot
 from stages.engine.problem import Problem
 
 TOLERANCE = 1e-14
@@ -67,7 +67,7 @@ def multinomial(rng: np.random.Generator) -> Problem:
 
     shapes = {"matrix": (TRIALS, INPUTS, CLASSES), "offset": (TRIALS, CLASSES)}
     start = {name: torch.from_numpy(rng.standard_normal(shape)) for name, shape in shapes.items()}
-    return Problem(model, CROSS_ENTROPY, split(), split(), start, ("matrix",), spared=("offset",), classes=True)
+    return Problem(Model(model), CROSS_ENTROPY, split(), split(), start, ("matrix",), spared=("offset",), classes=True)
 
 
 def test_training_with_cross_entropy_is_a_plain_loop(rng: np.random.Generator) -> None:

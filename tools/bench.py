@@ -37,7 +37,7 @@ def matmul_rate(precision: str) -> float:
     """Floating-point operations per second of a large matrix product."""
     import torch
 
-    from stages.engine.device import device
+    from stages.engine.machine import device
 
     a = torch.randn(2048, 2048, dtype=getattr(torch, precision), device=device())
     seconds = []

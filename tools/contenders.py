@@ -38,7 +38,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
     import torch
 
     from stages.engine import chunks, fit, projection
-    from stages.engine.device import device as best_device
+    from stages.engine.machine import device as best_device
     from stages.studies.modular import training as modular_training
     from stages.studies.wide import training as wide_training
 
@@ -53,7 +53,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
             fitted = chunks.fit_in_chunks(
                 projection.project(wide_training.problem(arrays, device, dtype)),
                 schedule.batches,
-                runs_at_once=wide_training.RUNS_AT_ONCE,
+                runs_at_once=wide_training.BASELINE.runs_at_once,
                 label="wide",
                 progress=lambda label, total: nullcontext(lambda step, measured: None),
                 optimizer="sgd",
@@ -72,7 +72,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
     }
     parts = [(problem, decays)]
     if one_by_one:
-        parts = [(problem.trials(trial, trial + 1), decay[None]) for trial in range(trials) for decay in decays]
+        parts = [(problem.trials(slice(trial, trial + 1)), decay[None]) for trial in range(trials) for decay in decays]
 
     def modular() -> object:
         fits = [fit.fit(part, [None] * MODULAR_STEPS, weight_decay=each, **options) for part, each in parts]

@@ -73,7 +73,7 @@ def _local() -> list[str]:
 
 def _device() -> str | None:
     """The device that training took; None for a stage that does not train."""
-    engine = sys.modules.get("stages.engine.device")
+    engine = sys.modules.get("stages.engine.machine")
     if engine is None:
         return None
     device = engine.device()

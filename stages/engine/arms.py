@@ -13,8 +13,8 @@ from stages.base import rounding
 from stages.base.errors import UserError
 from stages.base.params import Settings, at
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
-from stages.engine.fit import Fit, fit, records
+from stages.engine.chunks import Progress, fit_in_chunks
+from stages.engine.fit import Fit, records
 from stages.engine.optimizers import OPTIMIZERS
 from stages.engine.problem import Problem
 from stages.engine.stability import smallest_limit
@@ -42,17 +42,18 @@ def train(
             limit = smallest_limit(problem, weight_decay=weight_decay, momentum=momentum)
             if schedule.full_batch and lr >= limit:
                 raise UserError(f"{described}: expected a learning rate below the stability limit {limit:.6g}, got {lr:g}")
-        with progress(f"{study} {row}", len(schedule.batches)) as report:
-            fits[row] = fit(
-                problem,
-                schedule.batches,
-                optimizer=section.kind,
-                settings={"lr": lr} | arguments,
-                weight_decay=weight_decay,
-                penalty=bool(run.penalty_twin),
-                evaluate_every=schedule.evaluate_every,
-                report=report,
-            )
+        fits[row] = fit_in_chunks(
+            problem,
+            schedule.batches,
+            runs_at_once=run.runs_at_once,
+            label=f"{study} {row}",
+            progress=progress,
+            optimizer=section.kind,
+            settings={"lr": lr} | arguments,
+            weight_decay=weight_decay,
+            penalty=bool(run.penalty_twin),
+            evaluate_every=schedule.evaluate_every,
+        )
         if fits[row].diverged.all():
             bound = f"decay alone needs lr·λ < 2, here {lr * weight_decay:g}"
             if limit is not None:

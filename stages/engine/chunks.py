@@ -1,7 +1,13 @@
-"""Any number of runs in bounded memory: so many at a time."""
+"""Any number of runs in bounded memory and on all cores: in chunks, each on a core of its own.
 
+Runs know nothing of each other, so it does not matter which of them share a chunk.
+"""
+
+import functools
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,59 +16,116 @@ from torch import Tensor
 
 from stages.engine import fit as loop
 from stages.engine.fit import Fit
+from stages.engine.machine import cores, one_core
 from stages.engine.problem import Problem
 
-Progress = Callable[[str, int], AbstractContextManager]  # label and number of steps → a context manager that gives a report
+Report = Callable[[int, Any], None]  # a step, and what was measured then
+Progress = Callable[[str, int], AbstractContextManager]  # label and number of steps → a context manager that gives a Report
+Batches = Sequence[Tensor | None]
 
 
 def fit_in_chunks(
     problem: Problem,
-    batches: Sequence[Tensor | None],
+    batches: Batches,
     *,
     runs_at_once: int,
-    weight_decay: Tensor,
+    weight_decay: float | Tensor,
     label: str,
     progress: Progress,
     **options: Any,
 ) -> Fit:
-    """`fit` with at most `runs_at_once` runs at a time.
+    """`fit` in chunks of at most `runs_at_once` runs, as many chunks at a time as there are cores for them.
 
-    Larger batches are split, by trials and then by λ. When memory runs out, the batch is halved, with one warning. Progress
-    counts the steps of all runs.
+    Runs are split by trials, then by λ. When memory runs out, a chunk is halved, with one warning. Progress is the mean step
+    of all runs.
     """
-    largest, done = runs_at_once, 0
+    decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)
+    trials, workers = len(problem.train[1]), cores() if problem.train[1].device.type == "cpu" else 1
+    of_trials, of_decays = _ranges(trials, runs_at_once // len(decays)), _ranges(len(decays), runs_at_once)
+    with one_core(), progress(label, len(batches)) as report:
+        work = Work(report, trials * len(decays), runs_at_once, options)
+        tasks = [
+            functools.partial(work.fit, *_of_trials(problem, batches, some), decays[each])
+            for some in of_trials
+            for each in of_decays
+        ]
+        fits = iter(work.side_by_side(tasks, workers))
+    return _joined([_joined([next(fits) for _ in of_decays], dim=1) for _ in of_trials], dim=0)
 
-    def told(runs: int) -> Callable[[int, Any], None]:
-        before = done
-        return lambda step, measured: report(before + step * runs, measured)
 
-    def fitted(part: Problem, steps: Sequence[Tensor | None], decays: Tensor) -> Fit:
-        nonlocal largest, done
-        trials = len(part.train[1])
+class Work:
+    """What the chunks of one training share: the largest size that fits in memory, the steps done, whether to go on."""
+
+    def __init__(self, report: Report, runs: int, size: int, options: dict[str, Any]) -> None:
+        self.report, self.runs, self.largest, self.options = report, runs, size, options
+        self.lock, self.stopped, self.done = threading.Lock(), threading.Event(), 0
+
+    def fit(self, problem: Problem, batches: Batches, decays: Tensor) -> Fit:
+        """`fit`, in halves where a chunk is too large for the memory."""
+        trials = len(problem.train[1])
         runs = trials * len(decays)
-        if runs <= max(largest, 1):
+        if runs <= max(self.largest, 1):
             try:
-                found = loop.fit(part, steps, weight_decay=decays, report=told(runs), **options)
+                report = self.reporter(runs)
+                return loop.fit(problem, batches, weight_decay=decays, report=report, stop=self.stopped.is_set, **self.options)
             except MemoryError:
                 if runs == 1:
                     raise
-                largest = runs // 2
-                print(f"out of memory with {runs} runs at once: going on with {largest}", file=sys.stderr)
-            else:
-                done += len(steps) * runs
-                return found
+                self.halve(runs)
         if trials > 1:
-            halves = ((0, trials // 2), (trials // 2, trials))
-            own = [[rows if rows is None else rows[slice(*half)] for rows in steps] for half in halves]
-            return _joined([fitted(part.trials(*half), rows, decays) for half, rows in zip(halves, own, strict=True)], dim=0)
-        return _joined([fitted(part, steps, some) for some in decays.tensor_split(2)], dim=1)
+            halves = (_of_trials(problem, batches, some) for some in _ranges(trials, -(-trials // 2)))
+            return _joined([self.fit(*half, decays) for half in halves], dim=0)
+        return _joined([self.fit(problem, batches, some) for some in decays.tensor_split(2)], dim=1)
 
-    with progress(label, len(batches) * len(problem.train[1]) * len(weight_decay)) as report:
-        return fitted(problem, batches, weight_decay)
+    def halve(self, runs: int) -> None:
+        with self.lock:
+            if runs // 2 < self.largest:
+                self.largest = runs // 2
+                print(f"out of memory with {runs} runs at once: going on with {self.largest}", file=sys.stderr)
+
+    def reporter(self, runs: int) -> Report:
+        """The report of one chunk, which adds its steps to those of the others."""
+        before = 0
+
+        def report(step: int, measured: Any) -> None:
+            nonlocal before
+            with self.lock:
+                self.done += (step - before) * runs
+                before = step
+                self.report(self.done // self.runs, measured)
+
+        return report
+
+    def side_by_side(self, tasks: Sequence[Callable[[], Fit]], workers: int) -> list[Fit]:
+        """What the tasks return, in their order. An error in one of them, or Ctrl-C, stops the others at their next step."""
+        if min(workers, len(tasks)) == 1:
+            return [task() for task in tasks]
+        with ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self.stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [future.result() for future in futures]
+
+
+def _ranges(count: int, size: int) -> list[slice]:
+    """0 … count in ranges of at most `size`, and at least 1, as equal as can be."""
+    parts = -(-count // max(size, 1))
+    return [slice(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
+
+
+def _of_trials(problem: Problem, batches: Batches, trials: slice) -> tuple[Problem, Batches]:
+    return problem.trials(trials), [rows if rows is None else rows[trials] for rows in batches]
 
 
 def _joined(fits: Sequence[Fit], *, dim: int) -> Fit:
     """Fits of different trials (dim 0) or different λ (dim 1), as one."""
+    if len(fits) == 1:
+        return fits[0]
     parameters = {name: torch.cat([each.parameters[name] for each in fits], dim) for name in fits[0].parameters}
     history = {name: torch.cat([each.history[name] for each in fits], dim) for name in fits[0].history}
     return Fit(parameters, history, fits[0].steps, torch.cat([each.diverged for each in fits], dim))

@@ -10,7 +10,7 @@ Weight decay with the same λ has two forms here, and tests compare them:
 Parameters that the problem spares are in a parameter group of their own, with weight_decay 0.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.base.rounding import END, PATH, losses_on_grid, on_grid
-from stages.engine.device import out_of_memory
+from stages.engine.machine import out_of_memory
 from stages.engine.models import Parameters, accuracy, take
 from stages.engine.optimizers import OPTIMIZERS, stepper
 from stages.engine.problem import Problem, Split
@@ -36,7 +36,12 @@ class Fit:
     diverged: Tensor  # (T, L) bool
 
 
+class Stopped(Exception):
+    """Nobody waits for this training any more."""
+
+
 @out_of_memory()
+@torch.no_grad()
 def fit(
     problem: Problem,
     batches: Sequence[Tensor | None],
@@ -47,56 +52,54 @@ def fit(
     penalty: bool = False,
     evaluate_every: int,
     report: Callable[[int, dict[str, Tensor]], None] = lambda step, measured: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
     """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
 
     `optimizer` is a key of OPTIMIZERS, `settings` are its arguments, lr among them. `weight_decay` is a number, or a tensor
     (L,). `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. Raises
-    MemoryError.
+    MemoryError, and Stopped at the next step once `stop` says so.
     """
-    several = isinstance(weight_decay, Tensor)
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
-    parameters = {
-        name: value[:, None].expand(-1, len(decays), *value.shape[1:]).clone().requires_grad_()
-        for name, value in problem.start.items()
-    }
-    decayed = [parameters[name] for name in problem.decayed]
-    spared = [parameters[name] for name in problem.spared]
-    groups = [{"params": decayed, "weight_decay": 0.0 if penalty or several else weight_decay}]
-    if spared:
-        groups.append({"params": spared, "weight_decay": 0.0})
-    step = stepper(optimizer, groups, settings)
-    of_run = {id(weights): decays.to(weights).view(-1, *[1] * (weights.ndim - 2)) for weights in decayed}  # (L, 1, …)
+    several = len(decays) > 1
+    stored = {name: _spread(value, len(decays)) for name, value in problem.start.items()}
+    parameters = {name: _swapped(value, problem.start[name]) for name, value in stored.items()}
+    groups: list[dict[str, Any]] = [
+        {"params": [stored[name] for name in problem.decayed], "weight_decay": 0.0 if penalty or several else decays.item()},
+        {"params": [stored[name] for name in problem.spared], "weight_decay": 0.0},
+    ]
+    step = stepper(optimizer, [group for group in groups if group["params"]], settings)
+    shapes = {name: (-1,) if _is_vector(problem.start[name]) else (-1, *[1] * (stored[name].ndim - 2)) for name in stored}
+    decayed = [(stored[name], decays.to(stored[name]).view(shapes[name])) for name in problem.decayed]  # with the λ of each run
 
     evaluations, steps = [measure(problem, parameters)], [0]
     report(0, evaluations[0])
     for first in range(0, len(batches), evaluate_every):
         for inputs, targets in _gathered(problem.train, batches[first : first + evaluate_every]):
-            outputs = [problem.model(parameters, inputs)]
-            signals = [problem.loss.signal(outputs[0].detach(), targets)]
+            if stop():
+                raise Stopped
+            predictions, pull_back = problem.model.with_gradient(parameters, inputs)
+            gradients = pull_back(problem.loss.signal(predictions, targets))
+            for name, value in stored.items():
+                value.grad = _swapped(gradients[name], problem.start[name]).contiguous()
             if penalty:
-                outputs += [(of_run[id(weights)] / 2 * weights.square()).sum() for weights in decayed]
-                signals += [torch.ones_like(output) for output in outputs[1:]]
-            gradients = torch.autograd.grad(outputs, list(parameters.values()), signals)
-            for value, gradient in zip(parameters.values(), gradients, strict=True):
-                value.grad = gradient
-            if several and not penalty:
-                _decay(decayed, of_run, decoupled=OPTIMIZERS[optimizer].decoupled, lr=settings["lr"])
+                _penalise(decayed)
+            elif several:
+                _decay(decayed, decoupled=OPTIMIZERS[optimizer].decoupled, lr=settings["lr"])
             step()
         evaluations.append(measure(problem, parameters))
         steps.append(min(first + evaluate_every, len(batches)))
         report(steps[-1], evaluations[-1])
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
-    final = {name: value.detach() for name, value in parameters.items()}
-    return Fit(final, history, steps, _diverged(problem, history["train_loss"]))
+    return Fit(parameters, history, steps, _diverged(problem, history["train_loss"]))
 
 
-@torch.no_grad()
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
     """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over `problem.weights`.  (T, L) each"""
     measured = {}
     for split, (inputs, targets) in (("train", problem.train), ("val", problem.val)):
-        predictions = torch.cat([problem.model(parameters, some) for some in inputs.split(ROWS_AT_ONCE, dim=1)], dim=2)
+        parts = [problem.model.predict(parameters, some) for some in inputs.split(ROWS_AT_ONCE, dim=1)]
+        predictions = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
         measured[f"{split}_loss"] = problem.loss.value(predictions, targets)
         if problem.classes:
             measured[f"{split}_accuracy"] = accuracy(predictions, targets)
@@ -129,14 +132,39 @@ def _gathered(split: Split, batches: Sequence[Tensor | None]) -> list[Split]:
     return list(zip(inputs, targets, strict=True))
 
 
-@torch.no_grad()
-def _decay(decayed: Sequence[Tensor], of_run: Mapping[int, Tensor], *, decoupled: bool, lr: float) -> None:
+def _is_vector(start: Tensor) -> bool:
+    return start.ndim == 2
+
+
+def _spread(start: Tensor, count: int) -> Tensor:
+    """A start, once for every λ, as it is stored: a vector (T, d, L), all else (T, L, …).
+
+    With λ last a vector's product with rows is one with a wide matrix, which is faster.
+    """
+    return start[..., None].repeat(1, 1, count) if _is_vector(start) else start[:, None].repeat_interleave(count, 1)
+
+
+def _swapped(value: Tensor, start: Tensor) -> Tensor:
+    """A parameter or a gradient, from (T, L, …) to how it is stored or back."""
+    return value.mT if _is_vector(start) else value
+
+
+def _penalise(decayed: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Add the gradient of the penalty in the loss, by autograd."""
+    for weights, of_run in decayed:
+        free = weights.detach().requires_grad_()
+        with torch.enable_grad():
+            penalty = (of_run / 2 * free.square()).sum()
+        weights.grad += torch.autograd.grad(penalty, free)[0]  # type: ignore[operator]
+
+
+def _decay(decayed: Sequence[tuple[Tensor, Tensor]], *, decoupled: bool, lr: float) -> None:
     """What torch.optim does with one `weight_decay`, for one a run."""
-    for weights in decayed:
+    for weights, of_run in decayed:
         if decoupled:
-            weights.mul_(1 - lr * of_run[id(weights)])
+            weights.mul_(1 - lr * of_run)
         else:
-            weights.grad.addcmul_(of_run[id(weights)], weights)  # type: ignore[union-attr]
+            weights.grad.addcmul_(of_run, weights)  # type: ignore[union-attr]
 
 
 def _diverged(problem: Problem, train_loss: Tensor) -> Tensor:

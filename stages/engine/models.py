@@ -4,17 +4,54 @@ Shapes: T trials, L decays, n rows, b rows of a batch, d inputs, C classes.
 Nothing here mixes runs, so a run that overflows cannot harm its neighbours.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 Parameters = dict[str, Tensor]
+PullBack = Callable[[Tensor], Parameters]  # ∂ loss/∂ predictions → ∂ loss/∂ each parameter
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a study trains, and maybe its gradient by hand, where autograd's costs more."""
+
+    predict: Callable[[Parameters, Tensor], Tensor]  # parameters (T, L, …), inputs (T, n, d) → predictions (T, L, n, …)
+    by_hand: Callable[[Parameters, Tensor], tuple[Tensor, PullBack]] | None = None  # the same, and how signals go back
+
+    def with_gradient(self, parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
+        """The predictions, and a function that takes an error signal back to the parameters."""
+        return self.by_hand(parameters, inputs) if self.by_hand else self.by_autograd(parameters, inputs)
+
+    def by_autograd(self, parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        with torch.enable_grad():
+            predictions = self.predict(leaves, inputs)
+
+        def pull_back(signal: Tensor) -> Parameters:
+            return dict(zip(leaves, torch.autograd.grad(predictions, list(leaves.values()), signal), strict=True))
+
+        return predictions.detach(), pull_back
 
 
 def linear(parameters: Parameters, inputs: Tensor) -> Tensor:
     """ŷ = Xw + b, or Xw where there is no bias: weight (T, L, d), bias (T, L), inputs (T, n, d) → (T, L, n)."""
     if "bias" not in parameters:
-        return torch.bmm(parameters["weight"], inputs.mT)
-    return torch.baddbmm(parameters["bias"][..., None], parameters["weight"], inputs.mT)
+        return torch.bmm(inputs, parameters["weight"].mT).mT
+    return torch.baddbmm(parameters["bias"][:, None], inputs, parameters["weight"].mT).mT
+
+
+def linear_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
+    def pull_back(signal: Tensor) -> Parameters:
+        of_weight = {"weight": torch.bmm(inputs.mT, signal.mT).mT}
+        return of_weight | {"bias": signal.sum(-1)} if "bias" in parameters else of_weight
+
+    return linear(parameters, inputs), pull_back
+
+
+LINEAR = Model(linear, linear_by_hand)
 
 
 def take(rows_of: Tensor, rows: Tensor) -> Tensor:

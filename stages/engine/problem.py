@@ -3,7 +3,7 @@
 Shapes: T trials, n rows, b rows of a batch, d inputs, C classes, E epochs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.base.errors import UserError
-from stages.engine import models
 from stages.engine.losses import Loss, squared
-from stages.engine.models import Parameters
+from stages.engine.models import LINEAR, Model, Parameters
 
-Model = Callable[[Parameters, Tensor], Tensor]
 Split = tuple[Tensor, Tensor]  # inputs (T, n, d) and targets (T, n), or one-hot (T, n, C)
 
 
@@ -45,10 +43,10 @@ class Problem:
     def from_zero(self) -> "Problem":
         return replace(self, start={name: torch.zeros_like(value) for name, value in self.start.items()})
 
-    def trials(self, first: int, last: int) -> "Problem":
-        """The problem of a range of trials alone."""
-        train, val = ((inputs[first:last], targets[first:last]) for inputs, targets in (self.train, self.val))
-        return replace(self, train=train, val=val, start={name: value[first:last] for name, value in self.start.items()})
+    def trials(self, some: slice) -> "Problem":
+        """The problem of some trials alone."""
+        train, val = ((inputs[some], targets[some]) for inputs, targets in (self.train, self.val))
+        return replace(self, train=train, val=val, start={name: value[some] for name, value in self.start.items()})
 
 
 @dataclass(frozen=True)
@@ -94,4 +92,4 @@ def linear(
     known = tensors(arrays, device, dtype)
     train, val = ((known[f"{split}_inputs"], known[f"{split}_targets"]) for split in ("train", "val"))
     start = {name: known[f"start_{name}"] for name in ("weight", "bias") if f"start_{name}" in known}
-    return Problem(models.linear, squared(curvature), train, val, start, ("weight",), spared, least_squares=True)
+    return Problem(LINEAR, squared(curvature), train, val, start, ("weight",), spared, least_squares=True)

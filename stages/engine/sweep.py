@@ -27,7 +27,6 @@ def over_decays(
     arrays: Arrays,
     *,
     device: torch.device,
-    runs_at_once: int,
     progress: Progress,
 ) -> Arrays:
     """Train a run at every λ: the histories (T, L, K), what diverged (T, L), the λ (L,), the steps (K,).
@@ -37,7 +36,7 @@ def over_decays(
     problem, lr, section = run.problem(arrays, device), at(settings, run.lr), at(settings, run.optimizer)
     if problem.least_squares and OPTIMIZERS[section.kind].rotation_equivariant:
         problem = project(problem)
-    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, runs_at_once=runs_at_once, progress=progress)
+    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, progress=progress)
     if fitted.diverged.all():
         raise UserError(f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {lr:g}, got none: every run diverged")
     numbers = {"lr": lr, "momentum": section.arguments().get("momentum", 0.0), "steps": fitted.steps, "weight_decay": decays}
@@ -53,7 +52,6 @@ def fit_decays(
     settings: Settings,
     arrays: Arrays,
     *,
-    runs_at_once: int,
     progress: Progress,
 ) -> Fit:
     """Train a problem with the optimiser and the schedule of a run, at every λ."""
@@ -62,7 +60,7 @@ def fit_decays(
     return fit_in_chunks(
         problem,
         schedule.batches,
-        runs_at_once=runs_at_once,
+        runs_at_once=run.runs_at_once,
         label=label,
         progress=progress,
         optimizer=section.kind,

@@ -25,10 +25,11 @@ class Run:
     problem: Callable[[Arrays, torch.device], Problem]
     schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
     penalty_twin: str = ""  # If set, λ is a penalty in the loss; the result must match this run to rounding.
+    runs_at_once: int = 12_500  # in one batch; a larger one is no faster
 
 
 @dataclass(frozen=True)
 class Training:
     runs: Mapping[str, Run]  # row of the metrics → how it is trained; the rows are those of the system's arms
     swept: Run  # the run that the sweep trains, at every λ of the grid
-    sweep: Callable[[Settings, Arrays, torch.device, Progress], Arrays]  # → what `evaluate_sweep` reads
+    sweep: Callable[[Settings, Arrays, torch.device, Progress], Arrays] | None = None  # if a grid of λ is not all there is to it

@@ -9,19 +9,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
 
 from stages.base.params import Settings
 from stages.base.rounding import significant
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress
+from stages.engine.models import Model, Parameters, PullBack
 from stages.engine.problem import Problem, Schedule, full_batch, linear
-from stages.engine.projection import condense
 from stages.engine.stability import remaining
 from stages.engine.sweep import fit_decays
 from stages.engine.training import Run, Training
 from stages.studies.descent.system import CONVERGED, CURVATURE, first_rows, risk, sizes
-
-RUNS_AT_ONCE = 2_000  # in one batch; a larger one is no faster
 
 
 def problem(arrays: Arrays, device: torch.device) -> Problem:
@@ -78,14 +78,45 @@ def arrives(arrays: Arrays, penalties: Sequence[float], settings: Settings) -> N
     return np.array(shares) < CONVERGED
 
 
+def separated(whole: Problem) -> tuple[Problem, Tensor]:
+    """The same descent in coordinates that know nothing of each other, and the rotation to them, Vᵀ (T, d, d).
+
+    X = USVᵀ and z = Vᵀw turn ‖Xw − y‖² into ‖Sz − Uᵀy‖² and a constant. Gradient descent, with momentum or without, is the same
+    in rotated coordinates. So the d numbers Sz are d outputs of one row.
+    """
+    (inputs, targets), (val_inputs, val_targets) = whole.train, whole.val
+    rows, size = inputs.shape[1:]
+    left, values, rotation = torch.linalg.svd(pad(inputs, (0, 0, 0, max(size - rows, 0))), full_matrices=False)
+    mean = (size / rows) ** 0.5  # the loss is a mean over outputs, and was one over rows
+
+    def rotated(basis: Tensor, targets: Tensor) -> Tensor:
+        return torch.bmm(targets[:, None], basis)
+
+    train = (mean * values[:, None], mean * rotated(left[:, :rows], targets))
+    val = (val_inputs[:, :1, :1].expand_as(values[:, None]), rotated(rotation.mT, val_targets))
+    start = {"weight": rotated(rotation.mT, whole.start["weight"])[:, 0]}
+    return replace(whole, model=SEPARATE, train=train, val=val, start=start, least_squares=False), rotation
+
+
+def separate(parameters: Parameters, scales: Tensor) -> Tensor:
+    """Each weight times its own scale.  weight (T, L, d), scales (T, 1, d) → (T, L, 1, d)"""
+    return parameters["weight"][:, :, None] * scales[:, None]
+
+
+def separate_by_hand(parameters: Parameters, scales: Tensor) -> tuple[Tensor, PullBack]:
+    return separate(parameters, scales), lambda signal: {"weight": (signal * scales[:, None]).flatten(2)}
+
+
+SEPARATE = Model(separate, separate_by_hand)
+
+
 def train(
     label: str, arrays: Arrays, decays: NDArray, settings: Settings, *, device: torch.device, progress: Progress
 ) -> NDArray:
     """All trials × λ in one batch.  decays (L,) → weights (T, L, d)"""
-    whole = problem(arrays, device)
-    few = replace(whole, train=condense(*whole.train))  # as all rows are in every batch
-    fitted = fit_decays(label, RUN, few, decays.tolist(), settings, arrays, runs_at_once=RUNS_AT_ONCE, progress=progress)
-    return fitted.parameters["weight"].cpu().numpy()
+    apart, rotation = separated(problem(arrays, device))
+    fitted = fit_decays(label, RUN, apart, decays.tolist(), settings, arrays, progress=progress)
+    return torch.bmm(fitted.parameters["weight"], rotation).cpu().numpy()
 
 
 TRAINING = Training(runs={}, swept=RUN, sweep=sweep)

@@ -2,15 +2,10 @@
 
 import torch
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
 from stages.engine.problem import Problem, Schedule, full_batch, linear, shuffled
-from stages.engine.sweep import over_decays
 from stages.engine.training import Run, Training
 from stages.studies.line.system import CURVATURE, OwnAdam
-
-RUNS_AT_ONCE = 12_500  # in one batch; a larger one is no faster
 
 
 def problem(arrays: Arrays, device: torch.device) -> Problem:
@@ -33,13 +28,6 @@ def adam(weight_decay: str) -> Run:
     return Run(weight_decay, "line.optimizers.adam.lr", "line.optimizers.adam", problem, by_adams_own)
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
-    decays = settings.line.sweep
-    return over_decays(
-        "line", TRAINING.swept, decays, settings, arrays, device=device, runs_at_once=RUNS_AT_ONCE, progress=progress
-    )
-
-
 TRAINING = Training(
     runs={
         "baseline": sgd("baseline"),
@@ -48,5 +36,4 @@ TRAINING = Training(
         "wd_adam": adam("line.optimizers.adam.wd"),
     },
     swept=sgd("baseline"),
-    sweep=sweep,
 )

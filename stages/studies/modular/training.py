@@ -5,15 +5,31 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
 from stages.engine.losses import squared
-from stages.engine.models import Parameters, one_hot, take
+from stages.engine.models import Model, Parameters, PullBack, one_hot
 from stages.engine.problem import Problem, Schedule, full_batch, tensors
-from stages.engine.sweep import over_decays
 from stages.engine.training import Run, Training
 from stages.studies.modular.system import CURVATURE
+
+
+def rows(parameters: Parameters, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the rows of a and of b stand among the rows of W₁ of all runs.  (T, n, 2) → (T·L·n) each"""
+    runs, height = parameters["hidden"].shape[:2].numel(), parameters["hidden"].shape[2]
+    first = height * torch.arange(runs, device=pairs.device)[:, None]
+    a, b = pairs.repeat_interleave(runs // len(pairs), 0).unbind(-1)
+    return (first + a).flatten(), (first + height // 2 + b).flatten()
+
+
+def forward(parameters: Parameters, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The units, their squares, and the predictions.  (T·L, n, h), (T·L, n, h), (T, L, n, p)
+
+    Predictions are computed as columns, which the matrix product does faster.
+    """
+    hidden, output = parameters["hidden"].flatten(0, 2), parameters["output"].flatten(0, 1)
+    units = hidden.index_select(0, a).add_(hidden.index_select(0, b)).unflatten(0, (len(output), -1))
+    squares = units * units
+    return units, squares, torch.bmm(output.mT, squares.mT).mT.unflatten(0, parameters["output"].shape[:2])
 
 
 def quadratic(parameters: Parameters, pairs: Tensor) -> Tensor:
@@ -21,28 +37,39 @@ def quadratic(parameters: Parameters, pairs: Tensor) -> Tensor:
 
     The product with two one-hot vectors is the sum of two rows of W₁, and is computed as that.
     """
-    trials, decays, _, p = parameters["output"].shape
-    hidden, output = parameters["hidden"].flatten(0, 1), parameters["output"].flatten(0, 1)
-    a, b = pairs.repeat_interleave(decays, 0).unbind(-1)  # (T·L, n)
-    units = take(hidden, a) + take(hidden, b + p)  # (T·L, n, h)
-    return torch.bmm(units * units, output).unflatten(0, (trials, decays))
+    return forward(parameters, *rows(parameters, pairs))[2]
+
+
+def quadratic_by_hand(parameters: Parameters, pairs: Tensor) -> tuple[Tensor, PullBack]:
+    a, b = rows(parameters, pairs)
+    units, squares, predictions = forward(parameters, a, b)
+
+    def pull_back(signal: Tensor) -> Parameters:
+        """∂W₂ = (u²)ᵀs; ∂u = 2u·(s W₂ᵀ), which goes to the rows of a and of b."""
+        signal, output = signal.flatten(0, 1), parameters["output"].flatten(0, 1)
+        of_units = torch.bmm(signal, output.mT).mul_(units).mul_(2).flatten(0, 1)
+        of_hidden = torch.zeros_like(parameters["hidden"])
+        of_hidden.view(-1, of_hidden.shape[-1]).index_add_(0, a, of_units).index_add_(0, b, of_units)
+        of_output = torch.bmm(signal.mT, squares).mT.reshape_as(parameters["output"])
+        return {"hidden": of_hidden, "output": of_output}
+
+    return predictions, pull_back
+
+
+QUADRATIC = Model(quadratic, quadratic_by_hand)
 
 
 def problem(arrays: Arrays, device: torch.device, dtype: torch.dtype = torch.float64) -> Problem:
     known, p = tensors(arrays, device, dtype), int(arrays["p"])
-    train, val = ((known[f"{split}_pairs"], one_hot(known[f"{split}_labels"], p).to(dtype)) for split in ("train", "val"))
+    labels = {split: one_hot(known[f"{split}_labels"], p).to(dtype) for split in ("train", "val")}
+    train, val = ((known[f"{split}_pairs"], each.mT.contiguous().mT) for split, each in labels.items())  # columns in memory
     start = {name: known[f"start_{name}"] for name in ("hidden", "output")}
-    return Problem(quadratic, squared(CURVATURE), train, val, start, ("hidden", "output"), spared=(), classes=True)
+    return Problem(QUADRATIC, squared(CURVATURE), train, val, start, ("hidden", "output"), spared=(), classes=True)
 
 
 def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
     return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
-    decays = settings.modular.sweep
-    return over_decays("modular", BASELINE, decays, settings, arrays, device=device, runs_at_once=1, progress=progress)
-
-
-BASELINE = Run("baseline", "modular.lr", "modular.optimizers.adamw", problem, by_steps)
-TRAINING = Training(runs={"baseline": BASELINE, "wd": replace(BASELINE, weight_decay="wd")}, swept=BASELINE, sweep=sweep)
+BASELINE = Run("baseline", "modular.lr", "modular.optimizers.adamw", problem, by_steps, runs_at_once=1)
+TRAINING = Training(runs={"baseline": BASELINE, "wd": replace(BASELINE, weight_decay="wd")}, swept=BASELINE)

@@ -4,15 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
 from stages.engine.problem import Problem, Schedule, linear, shuffled
-from stages.engine.sweep import over_decays
 from stages.engine.training import Run, Training
 from stages.studies.wide.system import CURVATURE
-
-RUNS_AT_ONCE = 12_500  # in one batch; a larger one is no faster
 
 
 def problem(arrays: Arrays, device: torch.device, dtype: torch.dtype = torch.float64) -> Problem:
@@ -27,11 +22,6 @@ def by_epochs(arrays: Arrays, _: object, device: torch.device) -> Schedule:
     return shuffled(arrays["order"], int(arrays["batch_size"]), device)
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
-    decays = settings.wide.sweep
-    return over_decays("wide", BASELINE, decays, settings, arrays, device=device, runs_at_once=RUNS_AT_ONCE, progress=progress)
-
-
 BASELINE = Run("baseline", "wide.lr", "wide.optimizers.sgd", problem, by_epochs)
 DECAYED = replace(BASELINE, weight_decay="wd")
 TRAINING = Training(
@@ -43,5 +33,4 @@ TRAINING = Training(
         "wd_zero": replace(DECAYED, problem=from_zero),
     },
     swept=BASELINE,
-    sweep=sweep,
 )

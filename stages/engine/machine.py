@@ -1,0 +1,79 @@
+"""What training takes of a machine: a device, its cores, its memory."""
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from stages.base.errors import UserError
+
+VARIABLE = "WEIGHT_DECAY_DEVICE"
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of CPU time, in so many of real time
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
+    wanted = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.empty(0, device=wanted).device
+        if found.type not in ("cpu", "cuda"):
+            raise RuntimeError("training needs float64 and numbers to read")
+        return found
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
+
+
+def cores() -> int:
+    """OMP_NUM_THREADS where it is set, else as many cores as this process may use: its affinity, within a container's quota."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text(encoding="ascii").split()
+        found = min(found, -(-int(quota) // int(period)))
+    except (OSError, ValueError):  # no such container, or "max": no quota
+        pass
+    return max(found, 1)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """While this lasts, an operation of torch stays on the core of its caller: the others are for other runs.
+
+    An operation of a tenth of a millisecond that is shared out among cores waits for the slowest of them, and on a busy machine
+    that is a long wait. Memory that is given back stays with the process: fresh pages for each temporary cost more than filling
+    them.
+    """
+    keep_freed_memory()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed, up to a gibibyte, also blocks of a megabyte. Other C libraries have no such function."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
+        library.mallopt(TRIM_THRESHOLD, 2**30)
+
+
+@contextlib.contextmanager
+def out_of_memory() -> Iterator[None]:
+    """Raise MemoryError where torch runs out of memory, on a device or on the CPU. torch itself raises a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+            raise MemoryError(f"torch: {str(error).splitlines()[0].rpartition('Allocator: ')[2]}") from error
+        raise
