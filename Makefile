@@ -44,7 +44,7 @@ compare: $(READY) ## all experiments of this commit in one picture, build/compar
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
 
-bench: $(READY) ## models trained per second, against JAX, a course's loop and scikit-learn
+bench: $(READY) ## models trained per second, against JAX, a loop and scikit-learn; LOAD=1: beside busy neighbours
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
 	python -m tools.bench
 

@@ -1,5 +1,9 @@
 """Many runs at once: indifferent to how they are split into chunks, and to neighbours that diverge."""
 
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -91,6 +95,78 @@ def test_out_of_memory_with_one_trial_halves_its_decays(
     assert capsys.readouterr().err.splitlines()[-1] == "out of memory with 3 runs at once: going on with 1"
     for name, value in expected.history.items():
         torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_cores_change_nothing(
+    size: int, settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the last bit: who computes a chunk does not matter."""
+    alone = swept(wide_arrays, settings, [0.0, 1.0, 3.0], runs_at_once=size)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    together = swept(wide_arrays, settings, [0.0, 1.0, 3.0], runs_at_once=size)
+    for name, value in (alone.parameters | alone.history).items():
+        assert torch.equal((together.parameters | together.history)[name], value), name
+
+
+def test_an_error_in_one_chunk_stops_the_others(
+    settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    left, running = [], threading.Event()
+
+    def failing(problem: Problem, *_: Any, stop: Callable[[], bool], **__: Any) -> Fit:
+        if running.is_set():
+            raise ZeroDivisionError
+        running.set()
+        deadline = time.monotonic() + 60
+        while not stop() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        left.append(stop())
+        raise chunks.loop.Stopped
+
+    monkeypatch.setattr(chunks.loop, "fit", failing)
+    with pytest.raises(ZeroDivisionError):
+        swept(wide_arrays, settings, [0.0, 3.0], runs_at_once=4)
+    assert left == [True]
+
+
+def test_a_fit_that_nobody_waits_for_ends_at_its_next_step(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
+    steps = iter([False, False, True])
+    schedule = wide.by_epochs(wide_arrays, None, CPU)
+    with pytest.raises(chunks.loop.Stopped):
+        fit(
+            wide.problem(wide_arrays, CPU),
+            schedule.batches,
+            optimizer="sgd",
+            settings={"lr": settings.wide.lr},
+            weight_decay=0.0,
+            evaluate_every=4,
+            stop=lambda: next(steps),
+        )
+    assert next(steps, None) is None
+
+
+def test_progress_is_the_mean_step_of_all_runs(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
+    told: list[tuple[str, int] | int] = []
+
+    @contextlib.contextmanager
+    def progress(label: str, total: int) -> Iterator[Callable[[int, Any], None]]:
+        told.append((label, total))
+        yield lambda step, _: told.append(step)
+
+    chunks.fit_in_chunks(
+        wide.problem(wide_arrays, CPU),
+        wide.by_epochs(wide_arrays, None, CPU).batches,
+        runs_at_once=8,
+        optimizer="sgd",
+        settings={"lr": settings.wide.lr},
+        weight_decay=0.0,
+        evaluate_every=20,
+        label="wide",
+        progress=progress,
+    )
+    assert told == [("wide", 40), 0, 10, 20, 20, 30, 40]
 
 
 def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:

@@ -171,6 +171,50 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
             torch.testing.assert_close(together.parameters[name][trial], value.detach()[0], atol=TOLERANCE * size, rtol=0)
 
 
+@every_run
+def test_a_gradient_by_hand_is_autograds(study: str, run: Run, settings: Settings, rng: np.random.Generator) -> None:
+    """For several λ at once, and any error signal; the same arithmetic in another order."""
+    problem = run.problem(data(small(settings, study), study), CPU)
+    if problem.model.by_hand is None:
+        pytest.skip("this model has none")
+    inputs = problem.train[0]
+    parameters = {
+        name: torch.from_numpy(rng.standard_normal((len(value), 3, *value.shape[1:]))) for name, value in problem.start.items()
+    }
+    (found, by_hand), (expected, by_autograd) = (
+        each(parameters, inputs) for each in (problem.model.by_hand, problem.model.by_autograd)
+    )
+    torch.testing.assert_close(found, expected, atol=0, rtol=1e-13)
+    signal = torch.from_numpy(rng.standard_normal(tuple(found.shape)))
+    gradients, whole = by_hand(signal), by_autograd(signal)
+    assert gradients.keys() == whole.keys() == problem.start.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(gradients[name], value, atol=1e-13 * float(value.abs().max()), rtol=0)
+
+
+@every_run
+@pytest.mark.parametrize("penalty", [False, True], ids=["weight_decay", "penalty"])
+@pytest.mark.parametrize("decays", [1, 2])
+def test_no_tensor_is_on_another_device_than_its_neighbours(
+    decays: int, penalty: bool, study: str, run: Run, settings: Settings
+) -> None:
+    """On torch's `meta` device, which computes shapes alone and refuses tensors of the CPU, as a GPU would."""
+    now, meta = small(settings, study), torch.device("meta")
+    arrays, section = data(now, study), at(now, run.optimizer)
+    batches = [batch if batch is None else batch.to(meta) for batch in run.schedule(arrays, section, CPU).batches[:2]]
+    found = fit(
+        run.problem(arrays, meta),
+        batches,
+        optimizer=section.kind,
+        settings={"lr": at(now, run.lr)} | section.arguments(),
+        weight_decay=torch.ones(decays, dtype=torch.float64),
+        penalty=penalty,
+        evaluate_every=1,
+    )
+    assert {value.device for value in (found.parameters | found.history).values()} == {meta}
+    assert found.history["val_loss"].shape == (2, decays, 3)
+
+
 @every_study
 def test_the_sweep_at_an_arms_decay_is_the_arm(study: str, settings: Settings) -> None:
     """Twenty steps; both are written on a grid, so they may be neighbours on it."""

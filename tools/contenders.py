@@ -5,7 +5,7 @@ itself, as it runs in a process of its own.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ def grid(count: int) -> np.ndarray:
     return np.concatenate([[0.0], np.logspace(-3, 1.5, count - 1)])
 
 
+def silent(label: str, total: int) -> AbstractContextManager:
+    """Progress that shows nothing."""
+    return nullcontext(lambda step, measured: None)
+
+
 def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -> Callable[[], object]:
     """This project's engine; `modular` also one run at a time."""
     import torch
@@ -55,7 +60,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
                 schedule.batches,
                 runs_at_once=wide_training.BASELINE.runs_at_once,
                 label="wide",
-                progress=lambda label, total: nullcontext(lambda step, measured: None),
+                progress=silent,
                 optimizer="sgd",
                 settings={"lr": 0.01},
                 weight_decay=decays,
@@ -70,12 +75,16 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
         "settings": {"lr": 0.004, "betas": (0.9, 0.98), "eps": 6e-6},
         "evaluate_every": MODULAR_STEPS,
     }
-    parts = [(problem, decays)]
-    if one_by_one:
-        parts = [(problem.trials(slice(trial, trial + 1)), decay[None]) for trial in range(trials) for decay in decays]
+    batches = [None] * MODULAR_STEPS
 
     def modular() -> object:
-        fits = [fit.fit(part, [None] * MODULAR_STEPS, weight_decay=each, **options) for part, each in parts]
+        if one_by_one:
+            alone = [problem.trials(slice(trial, trial + 1)) for trial in range(trials)]
+            fits = [fit.fit(part, batches, weight_decay=decay[None], **options) for part in alone for decay in decays]
+        else:
+            at_once = modular_training.BASELINE.runs_at_once
+            options.update(label="modular", progress=silent, runs_at_once=at_once, weight_decay=decays)
+            fits = [chunks.fit_in_chunks(problem, batches, **options)]
         return sum(fitted.history["val_loss"].sum().item() for fitted in fits)
 
     return modular

@@ -1,0 +1,58 @@
+"""What the engine takes of a machine: cores, a device, memory that it keeps."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+from stages.engine import machine
+
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+
+
+@pytest.mark.parametrize(("asked", "given"), [("3", 3), ("16", 16), ("4,2", 4), (" 2 ", 2)])
+def test_omp_num_threads_is_taken_at_its_word(asked: str, given: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert machine.cores() == given
+
+
+@pytest.mark.parametrize("asked", ["", "0", "-1", "many"])
+@pytest.mark.parametrize(
+    ("quota", "given"),
+    [(None, CORES), ("max 100000", CORES), ("100000 100000", 1), ("5000 100000", 1), ("9900000 100000", CORES)],
+)
+def test_else_cores_are_those_of_the_process_within_its_quota(
+    asked: str, quota: str | None, given: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr(machine, "QUOTA", tmp_path / "cpu.max")
+    if quota:
+        machine.QUOTA.write_text(f"{quota}\n", encoding="ascii")
+    assert machine.cores() == given
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
+def test_a_process_tied_to_one_core_uses_one() -> None:
+    tied = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    words = [sys.executable, "-c", f"import os; {tied}; from stages.engine.machine import cores; print(cores())"]
+    free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert subprocess.run(words, cwd=ROOT, env=free, capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_operations_get_their_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    with contextlib.suppress(KeyError), machine.one_core():
+        raise KeyError
+    assert given == [1, 7]
+
+
+def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: object())
+    machine.keep_freed_memory()
