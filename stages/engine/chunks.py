@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stages.engine import fit as loop
 from stages.engine.fit import Fit
-from stages.engine.machine import cores, one_core
+from stages.engine.machine import cores
 from stages.engine.problem import Problem
 
 Report = Callable[[int, Any], None]  # a step, and what was measured then
@@ -42,7 +42,7 @@ def fit_in_chunks(
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)
     trials, workers = len(problem.train[1]), cores() if problem.train[1].device.type == "cpu" else 1
     of_trials, of_decays = _ranges(trials, runs_at_once // len(decays)), _ranges(len(decays), runs_at_once)
-    with one_core(), progress(label, len(batches)) as report:
+    with progress(label, len(batches)) as report:
         work = Work(report, trials * len(decays), runs_at_once, options)
         tasks = [
             functools.partial(work.fit, *_of_trials(problem, batches, some), decays[each])

@@ -43,25 +43,20 @@ def cores() -> int:
     return max(found, 1)
 
 
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """While this lasts, an operation of torch stays on the core of its caller: the others are for other runs.
+def one_core_an_operation() -> None:
+    """Keep each operation of torch on the core of its caller, in this process: the others are for other runs.
 
     An operation of a tenth of a millisecond that is shared out among cores waits for the slowest of them, and on a busy machine
-    that is a long wait. Memory that is given back stays with the process: fresh pages for each temporary cost more than filling
-    them.
+    that is a long wait.
     """
-    keep_freed_memory()
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed, up to a gibibyte, also blocks of a megabyte. Other C libraries have no such function."""
+    """Tell glibc to keep what is freed, up to a gibibyte, also blocks of a megabyte. Other C libraries have no such function.
+
+    Fresh pages for each temporary cost more than to fill them.
+    """
     with contextlib.suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
         library.mallopt(MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
