@@ -147,6 +147,39 @@ def test_a_fit_that_nobody_waits_for_ends_at_its_next_step(settings: Settings, w
     assert next(steps, None) is None
 
 
+def test_progress_tells_of_every_run_and_forgets_what_ran_out_of_memory(
+    settings: Settings, wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk of 16 fails after it has reported its 20 steps; the halves begin anew."""
+    told: list[tuple[int, dict[str, torch.Tensor]]] = []
+    whole = chunks.loop.fit
+
+    def failing(problem: Problem, *arguments: Any, **options: Any) -> Fit:
+        found = whole(problem, *arguments, **options)
+        if len(problem.train[1]) == 16:
+            raise MemoryError
+        return found
+
+    @contextlib.contextmanager
+    def progress(_: str, __: int) -> Iterator[Callable[[int, Any], None]]:
+        yield lambda step, measured: told.append((step, measured))
+
+    monkeypatch.setattr(chunks.loop, "fit", failing)
+    found = chunks.fit_in_chunks(
+        wide.problem(wide_arrays, CPU),
+        wide.by_epochs(wide_arrays, None, CPU).batches[:20],
+        runs_at_once=16,
+        optimizer="sgd",
+        settings={"lr": settings.wide.lr},
+        weight_decay=0.0,
+        evaluate_every=20,
+        label="wide",
+        progress=progress,
+    )
+    assert [step for step, _ in told] == [0, 20, 0, 10, 10, 20]
+    assert torch.equal(told[-1][1]["val_loss"], found.history["val_loss"][:, 0, -1])
+
+
 def test_progress_is_the_mean_step_of_all_runs(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
     told: list[tuple[str, int] | int] = []
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 
 from stages.base import storage
 from stages.base.params import Settings
+from stages.engine.fit import fit
 from stages.engine.stability import remaining
 from stages.studies.descent import system, training
 from stages.theory.ridge import solve
@@ -59,6 +60,24 @@ def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, s
             solution = np.linalg.pinv(x.T @ x / rows + decay * np.eye(8), rcond=1e-10) @ x.T @ y / rows
             left = remaining(curvatures + decay, 25, lr=0.05, momentum=momentum)
             np.testing.assert_allclose(found[trial, index], right.T @ ((1 - left) * (right @ solution)), atol=1e-11)
+
+
+@pytest.mark.parametrize("rows", [5, 8, 30])
+def test_separated_coordinates_train_to_the_same_weights(rows: int, settings: Settings) -> None:
+    """As the plain problem in its d inputs, and their gradient by hand is autograd's."""
+    known = arrays(settings, trials=3, rows=(rows,), inputs=8, steps=25)
+    plain = training.problem(known, torch.device("cpu"))
+    apart, rotation = training.separated(plain)
+    options: dict[str, Any] = {"optimizer": "sgd", "settings": {"lr": 0.05, "momentum": 0.9}, "evaluate_every": 25}
+    decays = torch.tensor([0.0, 0.3], dtype=torch.float64)
+    found, expected = (fit(each, [None] * 25, weight_decay=decays, **options) for each in (apart, plain))
+    back = torch.bmm(found.parameters["weight"], rotation)
+    torch.testing.assert_close(back, expected.parameters["weight"], atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(found.history["val_loss"], expected.history["val_loss"], atol=TOLERANCE, rtol=0)
+    _, by_hand = apart.model.with_gradient(found.parameters, apart.train[0])
+    predictions, by_autograd = apart.model.by_autograd(found.parameters, apart.train[0])
+    signal = torch.randn(predictions.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(by_hand(signal), by_autograd(signal), atol=0, rtol=1e-13)
 
 
 def test_what_is_called_trained_has_arrived(settings: Settings) -> None:

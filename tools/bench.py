@@ -35,7 +35,7 @@ TARGETS: dict[str, dict[str, dict[str, tuple[float, float]]]] = {  # times a con
     "wide": {"float32": {"jax": (2, 1.5)}, "float64": {"jax": (2, 1.5), "jax_projected": (1, 0)}},
     "modular": {"float32": {"jax": (1.5, 0)}, "float64": {"jax": (1.5, 0)}},
 }
-LOAD = bool(os.environ.get("LOAD"))
+LOAD = os.environ.get("LOAD", "0") not in ("", "0")
 CONTENDERS = {function.__name__: function for function in (project, jax, jax_projected, loop, ridge)}
 WORK = {"wide": ("project", "jax", "jax_projected", "loop", "ridge"), "modular": ("project", "jax", "loop")}
 
@@ -56,8 +56,9 @@ def matmul_rate(precision: str) -> float:
     """Floating-point operations per second of a large matrix product on all cores."""
     import torch
 
-    from stages.engine.machine import device
+    from stages.engine.machine import cores, device
 
+    torch.set_num_threads(cores())
     a = torch.randn(2048, 2048, dtype=getattr(torch, precision), device=device())
     seconds = []
     for _ in range(5):

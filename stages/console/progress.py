@@ -11,7 +11,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Reports the mean losses over the runs of a batch; call it with each evaluation."""
+    """Reports the mean losses over the runs that have begun; call it with each evaluation."""
 
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total = label, total

@@ -54,47 +54,44 @@ def fit_in_chunks(
 
 
 class Work:
-    """What the chunks of one training share: the largest size that fits in memory, the steps done, whether to go on."""
+    """What the chunks of one training share: the largest size that fits in memory, how far each is, whether to go on."""
 
     def __init__(self, report: Report, runs: int, size: int, options: dict[str, Any]) -> None:
         self.report, self.runs, self.largest, self.options = report, runs, size, options
-        self.lock, self.stopped, self.done = threading.Lock(), threading.Event(), 0
+        self.lock, self.stopped = threading.Lock(), threading.Event()
+        self.reached: dict[object, tuple[int, dict[str, Tensor]]] = {}  # chunk → steps of all its runs, what was measured last
 
     def fit(self, problem: Problem, batches: Batches, decays: Tensor) -> Fit:
         """`fit`, in halves where a chunk is too large for the memory."""
         trials = len(problem.train[1])
         runs = trials * len(decays)
         if runs <= max(self.largest, 1):
+            chunk = object()
+            report = functools.partial(self.tell, chunk, runs)
             try:
-                report = self.reporter(runs)
                 return loop.fit(problem, batches, weight_decay=decays, report=report, stop=self.stopped.is_set, **self.options)
             except MemoryError:
                 if runs == 1:
                     raise
-                self.halve(runs)
+                self.halve(chunk, runs)
         if trials > 1:
             halves = (_of_trials(problem, batches, some) for some in _ranges(trials, -(-trials // 2)))
             return _joined([self.fit(*half, decays) for half in halves], dim=0)
         return _joined([self.fit(problem, batches, some) for some in decays.tensor_split(2)], dim=1)
 
-    def halve(self, runs: int) -> None:
+    def halve(self, chunk: object, runs: int) -> None:
         with self.lock:
+            self.reached.pop(chunk, None)
             if runs // 2 < self.largest:
                 self.largest = runs // 2
                 print(f"out of memory with {runs} runs at once: going on with {self.largest}", file=sys.stderr)
 
-    def reporter(self, runs: int) -> Report:
-        """The report of one chunk, which adds its steps to those of the others."""
-        before = 0
-
-        def report(step: int, measured: Any) -> None:
-            nonlocal before
-            with self.lock:
-                self.done += (step - before) * runs
-                before = step
-                self.report(self.done // self.runs, measured)
-
-        return report
+    def tell(self, chunk: object, runs: int, step: int, measured: dict[str, Tensor]) -> None:
+        """Report the mean step of all runs, and what was last measured of each run that has begun."""
+        with self.lock:
+            self.reached[chunk] = (step * runs, measured)
+            steps, each = zip(*self.reached.values(), strict=True)
+            self.report(sum(steps) // self.runs, {name: torch.cat([one[name].flatten() for one in each]) for name in measured})
 
     def side_by_side(self, tasks: Sequence[Callable[[], Fit]], workers: int) -> list[Fit]:
         """What the tasks return, in their order. An error in one of them, or Ctrl-C, stops the others at their next step."""

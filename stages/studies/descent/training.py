@@ -82,7 +82,8 @@ def separated(whole: Problem) -> tuple[Problem, Tensor]:
     """The same descent in coordinates that know nothing of each other, and the rotation to them, Vᵀ (T, d, d).
 
     X = USVᵀ and z = Vᵀw turn ‖Xw − y‖² into ‖Sz − Uᵀy‖² and a constant. Gradient descent, with momentum or without, is the same
-    in rotated coordinates. So the d numbers Sz are d outputs of one row.
+    in rotated coordinates. So the d numbers Sz are d outputs of one row. The validation rows are √d times the unit vectors in any
+    rotation.
     """
     (inputs, targets), (val_inputs, val_targets) = whole.train, whole.val
     rows, size = inputs.shape[1:]
