@@ -1,4 +1,4 @@
-"""data/<study>.npz and data/<study>/<arm>.npz → metrics/<study>.json and metrics/<study>_curves.csv.
+"""data/<study>.npz and data/<study>/<arm>.npz → metrics/<study>.json, its details and metrics/<study>_curves.csv.
 
 Means over trials with their standard errors; beside the arms, references that need no training. Losses carry no penalty.
 `weight_norm` is ‖w‖₂ and `half_squared_norm` ½‖w‖², over all weights and no bias.
@@ -11,7 +11,20 @@ from stages.base import params, storage
 from stages.base.errors import UserError
 from stages.base.system import System, read_arms, read_data
 from stages.console import command
-from stages.theory.results import Results
+from stages.theory.results import Metrics, Results
+
+ROWS = ("baseline", "wd", "null")
+HEADLINE = (
+    "train_loss",
+    "val_loss",
+    "val_r2",
+    "val_accuracy",
+    "weight_norm",
+    "half_squared_norm",
+    "steps_to_memorise",
+    "steps_to_generalise",
+    "diverged",
+)
 
 
 def main(study: str) -> None:
@@ -23,7 +36,13 @@ def main(study: str) -> None:
     trained = {row: storage.in_float64(run) for row, run in read_arms(study, system, arrays).items()}
     metrics, curves = results.evaluate(section, arrays, trained)
     storage.save_table(Path("metrics", f"{study}_curves.csv"), curves)
-    storage.save_metrics(Path("metrics", f"{study}.json"), metrics)
+    storage.save_metrics(Path("metrics", "details", f"{study}.json"), metrics)
+    storage.save_metrics(Path("metrics", f"{study}.json"), headline(metrics))
+
+
+def headline(metrics: Metrics) -> dict[str, dict[str, float]]:
+    """What `dvc metrics diff` is to compare: a few rows and values."""
+    return {row: {name: metrics[row][name] for name in HEADLINE if name in metrics[row]} for row in ROWS if row in metrics}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""data/<study>.npz and data/<study>/sweep.npz → metrics/<study>_sweep.csv and metrics/<study>_sweep.json."""
+"""data/<study>.npz and data/<study>/sweep.npz → metrics/<study>_sweep.csv and metrics/details/<study>_sweep.json."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def main(study: str) -> None:
     arrays, swept = storage.in_float64(read_data(study, system)), read_sweep(study, results.swept)
     table, summary = results.sweep(section, arrays, swept)
     storage.save_table(Path("metrics", f"{study}_sweep.csv"), table)
-    storage.save_metrics(Path("metrics", f"{study}_sweep.json"), summary)
+    storage.save_metrics(Path("metrics", "details", f"{study}_sweep.json"), summary)
 
 
 if __name__ == "__main__":

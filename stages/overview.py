@@ -16,7 +16,7 @@ def main(*names: str) -> None:
         figures, stage = studies.part(study, Figures), f"evaluate@{study}"
         if figures.panel is None:
             raise UserError(f"python -m stages.overview: expected studies with a panel, got {study!r}, which has none")
-        metrics = storage.load_metrics(Path("metrics", f"{study}.json"), figures.panel_rows, stage=stage)
+        metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), figures.panel_rows, stage=stage)
         table = storage.load_table(Path("metrics", f"{study}_curves.csv"), figures.panel_columns, stage=stage)
         figures.panel(axes, table, metrics)
     storage.save_bytes(Path("plots", "overview.png"), png(figure))

@@ -1,4 +1,4 @@
-"""metrics/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png."""
+"""metrics/details/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def main(study: str) -> None:
     if figures.study is None:
         raise UserError(f"python -m stages.plot: expected a study with arms, got {study!r}, which has none")
     rows, stage = [row for arm in system.arms.values() for row in arm], f"evaluate@{study}"
-    metrics = storage.load_metrics(Path("metrics", f"{study}.json"), rows, stage=stage)
+    metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), rows, stage=stage)
     table = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", "val_loss"), stage=stage)
     arrays = read_data(study, system)
     for name, figure in figures.study(arrays, read_arms(study, system, arrays), table, metrics).items():

@@ -1,4 +1,4 @@
-"""metrics/<study>_sweep.json and metrics/<study>_sweep.csv → plots/<study>_sweep.png."""
+"""metrics/details/<study>_sweep.json and metrics/<study>_sweep.csv → plots/<study>_sweep.png."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stages.drawing.style import png
 def main(study: str) -> None:
     figures, stage = studies.part(study, Figures), f"evaluate-sweep@{study}"
     table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), figures.sweep_columns, stage=stage)
-    summary = storage.load_metrics(Path("metrics", f"{study}_sweep.json"), (), stage=stage)
+    summary = storage.load_metrics(Path("metrics", "details", f"{study}_sweep.json"), (), stage=stage)
     storage.save_bytes(Path("plots", f"{study}_sweep.png"), png(figures.sweep(table, summary)))
 
 

@@ -64,18 +64,18 @@ def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 
 def save_metrics(path: Path, tree: Mapping[str, Any]) -> None:
-    """JSON under the file's own name, which DVC's tables show in front of each value: {"wide": {"wd": {"val_loss": …}}}.
+    """JSON, a row's values under its name: {"wd": {"val_loss": …}}.
 
     Sorted keys, six significant digits. Raises ValueError at a number that is not finite.
     """
-    text = json.dumps({path.stem: _rounded(tree)}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_rounded(tree), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     _replace(path, f"{text}\n".encode())
 
 
 def load_metrics(path: Path, rows: Iterable[str], *, stage: str) -> dict[str, Any]:
     """Read a metrics file that must have these rows. Raises UserError where it is missing, damaged or of another stage."""
     try:
-        tree = json.loads(_read(path, stage))[path.stem]
+        tree = json.loads(_read(path, stage))
         missing = [row for row in rows if not isinstance(tree[row], dict)] if isinstance(tree, dict) else ["(any)"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _foreign(path, stage, error) from error
