@@ -7,11 +7,14 @@ from stages.base import storage
 from stages.base.errors import UserError
 from stages.console import command
 from stages.drawing.figures import Figures
-from stages.drawing.style import Figure, png
+from stages.drawing.style import Figure, png, wrapped
+
+SIZE = (10, 5.625)  # inches
+LINE = 24  # characters of a finding in a line
 
 
 def main(*names: str) -> None:
-    figure = Figure(figsize=(11, 3.4))
+    figure = Figure(figsize=SIZE)
     for study, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         figures, stage = studies.part(study, Figures), f"evaluate@{study}"
         if figures.panel is None:
@@ -19,6 +22,7 @@ def main(*names: str) -> None:
         metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), figures.panel_rows, stage=stage)
         table = storage.load_table(Path("metrics", f"{study}_curves.csv"), figures.panel_columns, stage=stage)
         figures.panel(axes, table, metrics)
+        axes.set_title(f"{study}\n{wrapped(metrics['findings']['panel'], LINE)}", fontweight="bold")
     storage.save_bytes(Path("plots", "overview.png"), png(figure))
 
 

@@ -52,8 +52,8 @@ def draw(study: str, section: params.Section, seed: int = 0) -> dict[str, NDArra
 
 
 def metrics(name: str) -> dict[str, Any]:
-    """What metrics/<name>.json holds, as committed."""
-    return json.loads((ROOT / "metrics" / f"{name}.json").read_text(encoding="utf-8"))[name]
+    """What metrics/details/<name>.json holds, as committed."""
+    return json.loads((ROOT / "metrics" / "details" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def table(name: str) -> list[dict[str, Any]]:

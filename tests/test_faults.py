@@ -29,8 +29,8 @@ STAGES = {
     "generate@wide": (0.5, ["data/wide.npz"]),
     "train@wide-wd": (1.6, ["data/wide/wd.npz"]),
     "sweep@wide": (1.6, ["data/wide/sweep.npz"]),
-    "evaluate-sweep@wide": (0.6, ["metrics/wide_sweep.csv", "metrics/wide_sweep.json"]),
-    "evaluate@wide": (1.6, ["metrics/wide.json", "metrics/wide_curves.csv"]),
+    "evaluate-sweep@wide": (0.6, ["metrics/wide_sweep.csv", "metrics/details/wide_sweep.json"]),
+    "evaluate@wide": (1.6, ["metrics/wide.json", "metrics/details/wide.json", "metrics/wide_curves.csv"]),
     "plot@wide": (1.6, ["plots/wide/curves.png", "plots/wide/parts.png", "plots/wide/weights.png"]),
     "overview": (1.2, ["plots/overview.png"]),
 }

@@ -54,7 +54,7 @@ def half_a_unit(value: float) -> float:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))[path.stem]
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_table(path: Path) -> list[dict[str, float | str | None]]:
@@ -75,9 +75,9 @@ def disagreements(study: str, params: dict[str, Any], data: Path, metrics: Path)
     with np.load(data) as arrays:
         exact = independent.results(study, params, dict(arrays))
     found = complaints(f"{study}_sweep.csv", read_table(metrics / f"{study}_sweep.csv"), exact.sweep)
-    found += complaints(f"{study}_sweep", read_metrics(metrics / f"{study}_sweep.json"), exact.summary)
+    found += complaints(f"{study}_sweep", read_metrics(metrics / "details" / f"{study}_sweep.json"), exact.summary)
     if exact.metrics:
-        written = read_metrics(metrics / f"{study}.json")
+        written = read_metrics(metrics / "details" / f"{study}.json")
         if "wd_penalty" in written:  # the rounding noise between two ways to the same number; which power of ten is chance
             below = written["wd_penalty"].pop("difference_below")
             found += [] if below in (1e-15, 1e-14, 1e-13) else [f"{study}.wd_penalty.difference_below: {below}"]

@@ -50,7 +50,7 @@ def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) 
         if every:
             reproduced.stages(f"stages.overview {' '.join(ARMED)}")
         for study in ARMED:
-            rows = json.loads(reproduced.read(f"metrics/{study}.json"))[study]
+            rows = json.loads(reproduced.read(f"metrics/details/{study}.json"))
             assert rows["wd"]["trials"] == 1
             assert rows["wd"]["diverged"] == 0
             assert "val_loss_se" not in rows["wd"]  # one trial has no spread
@@ -145,7 +145,7 @@ def test_numbers_within_them_run_through(size: str, reproduced: Clone) -> None:
             for key in ("wide.system.noise", "wide.system.start_std", "wide.system.intercept"):
                 reproduced.set(key, size)
         reproduced.stages(*commands("line", every=False), *commands("wide", every=False), *commands("descent"))
-        row = json.loads(reproduced.read("metrics/wide.json"))["wide"]["wd"]
+        row = json.loads(reproduced.read("metrics/details/wide.json"))["wd"]
         assert row["val_loss"] > 0  # small, exact and not lost
         assert row["weight_norm"] > 0
     finally:

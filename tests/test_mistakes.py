@@ -76,7 +76,7 @@ def test_a_damaged_file_is_named_in_one_line(words: tuple[str, ...], damage: str
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["metrics/wide.json", "metrics/wide_curves.csv"])
+@pytest.mark.parametrize("name", ["metrics/details/wide.json", "metrics/wide_curves.csv"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"wd": 1}', b"a,b\n1,2,3\n", b"\xff\xfe", None], ids=str)
 @pytest.mark.parametrize("words", [("stages.plot", "wide"), ("stages.overview", "wide")], ids=str)
 def test_a_foreign_result_is_named_in_one_line(

@@ -61,7 +61,8 @@ def test_it_runs_and_no_other_study_runs_again(extended: Clone) -> None:
     assert {stage.partition("@")[0] for stage in done} == {"check", *OWN}
     assert all("@slope" in stage for stage in done - {"check"})
     changed = {line.split()[-1] for line in extended.run("git", "status", "--porcelain").stdout.splitlines()}
-    made = {"metrics/slope.json", "metrics/slope_curves.csv", "metrics/slope_sweep.csv", "metrics/slope_sweep.json"}
+    made = {"metrics/slope.json", "metrics/slope_curves.csv", "metrics/slope_sweep.csv"}
+    made |= {"metrics/details/slope.json", "metrics/details/slope_sweep.json"}
     assert (
         changed
         == {"dvc.lock", "dvc.yaml", "params.yaml", "stages/studies/slope/", "plots/slope/", "plots/slope_sweep.png"} | made

@@ -1,15 +1,21 @@
 """What README, docs and study pages say is so: numbers are the tracked ones, commands run, pictures and files exist."""
 
 import csv
+import functools
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OUTSIDE, ROOT, Clone
+from conftest import OUTSIDE, ROOT, Clone, draw, metrics, table
 
-from tools.readme import MARKED, README, metrics, table
+from stages.base.params import Settings
+from stages.base.storage import save_arrays
+from tools import readme
+from tools.readme import MARKED, README
 
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "stages" / "studies").glob("*/README.md"))]
 TEXT = README.read_text(encoding="utf-8")
@@ -20,7 +26,45 @@ WHOLE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 def test_the_table_is_rendered_from_the_metrics() -> None:
     found = MARKED.search(TEXT)
     assert found
-    assert found.group() == table(), "python -m tools.readme writes the table anew"
+    assert found.group() == readme.table(), "python -m tools.readme writes the table anew"
+
+
+def at(place: str) -> Any:
+    """A value of metrics/details, by its study, row and name; a finding by its study and the figure that it heads."""
+    file, *keys = place.split(".")
+    return functools.reduce(lambda part, key: part[key], keys, metrics(file))
+
+
+def test_each_sentence_with_a_source_is_what_the_rule_said() -> None:
+    quoted = re.findall(r"<!-- finding (\w+)\.(\w+) -->(.*?)<!-- /finding -->", WHOLE, re.DOTALL)
+    assert len(quoted) >= 3
+    for file, name, text in quoted:
+        assert " ".join(text.split()) == at(f"{file}.findings.{name}")
+
+
+@pytest.mark.parametrize("study", [page.parent.name for page in PAGES if page.parent.parent.name == "studies"])
+def test_the_plain_pytorch_of_a_page_gives_the_tracked_numbers(study: str, tmp_path: Path, settings: Settings) -> None:
+    """Each line that prints says in a comment which number it prints; six digits are tracked."""
+    page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(code.splitlines()) <= 30
+    save_arrays(tmp_path / "data" / f"{study}.npz", draw(study, getattr(settings, study), settings.seed))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True)
+    promised = re.findall(r"^ *print\(.*\)  # (\S+?)(?: of trial (\d+))?$", code, re.MULTILINE)
+    assert len(promised) == len(done.stdout.splitlines()) >= 1
+    for (place, trial), text in zip(promised, done.stdout.splitlines(), strict=True):
+        assert float(text) == pytest.approx(of_trial(place, trial) if trial else at(place), rel=1e-5)
+
+
+def of_trial(place: str, trial: str) -> float:
+    """How one trial of an arm ended, `study.row.value`, from the row of the sweep at the λ of the arm."""
+    study, row, value = place.split(".")
+    (found,) = [
+        run[value]
+        for run in table(f"{study}_sweep")
+        if run["weight_decay"] == metrics(study)[row]["weight_decay"] and run["trial"] == int(trial)
+    ]
+    return found
 
 
 def test_each_number_with_a_source_is_the_sources_number() -> None:
@@ -28,9 +72,7 @@ def test_each_number_with_a_source_is_the_sources_number() -> None:
     quoted = re.findall(r"(−?[\d.]+(?:e-\d+)?)( %)?<!-- ([\w.]+) -->", WHOLE)
     assert len(quoted) >= 40
     for text, percent, place in quoted:
-        found: Any = metrics()
-        for key in place.split("."):
-            found = found[key]
+        found = at(place)
         value = found * (100 if percent else 1)
         half_a_digit = 10 ** -len(text.partition(".")[2]) / 2 if "e" not in text else 1e-9 * value
         assert abs(float(text.replace("−", "-")) - value) <= half_a_digit * (1 + 1e-6), f"{place} is {value:g}"
@@ -61,7 +103,7 @@ def test_the_report_shown_is_of_the_results_and_the_sweeps() -> None:
     found = 0
     for study, rows in re.findall(r"^> \*\*(\w+)\*\*\n((?:>.*\n)*?)> ▸", WHOLE, re.MULTILINE):
         for value, base, head in re.findall(r"`wd\.(val_loss|val_accuracy|weight_norm)` \| ([\d.]+).*? \| ([\d.]+)", rows):
-            assert float(base) == pytest.approx(metrics()[study]["wd"][value], rel=1e-3)
+            assert float(base) == pytest.approx(metrics(study)["wd"][value], rel=1e-3)
             assert float(head) == pytest.approx(swept(study, 1, value), rel=1e-3)
             found += 1
     assert found == 5

@@ -135,7 +135,7 @@ def test_a_stage_reads_the_data_of_its_own_study(study: str) -> None:
     for stage, known in STAGES.items():
         if stage.partition("@")[2].partition("-")[0] == study:
             files = {dep for dep in known["deps"] if dep.startswith(("data/", "metrics/"))}
-            assert all(re.match(rf"(?:data|metrics)/{study}\b|metrics/{study}_", name) for name in files), stage
+            assert all(re.match(rf"(?:data|metrics|metrics/details)/{study}(?:\b|_)", name) for name in files), stage
             assert files or stage.startswith("generate"), stage
 
 

@@ -14,7 +14,7 @@ from stages.base.errors import UserError
 def test_metrics_are_sorted_rounded_and_finite(tmp_path: Path) -> None:
     storage.save_metrics(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3}, "a": 2.0000001e-32})
     text = (tmp_path / "m.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"m": {"a": 2e-32, "b": {"n": 3, "x": 0.333333}}}
+    assert json.loads(text) == {"a": 2e-32, "b": {"n": 3, "x": 0.333333}}
     assert text.index('"a"') < text.index('"b"') < text.index('"n"') < text.index('"x"')
     with pytest.raises(ValueError, match="Out of range"):
         storage.save_metrics(tmp_path / "m.json", {"a": float("nan")})
@@ -43,7 +43,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
     monkeypatch.setattr(storage.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         storage.save_metrics(path, {"a": 2})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"x": {"a": 1}}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
 
 

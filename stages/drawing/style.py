@@ -6,7 +6,9 @@ on every day.
 
 import contextlib
 import io
+import itertools
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
@@ -28,6 +30,7 @@ matplotlib.rcParams.update(matplotlib.rc_params_from_file(STYLE, fail_on_error=T
 
 BASELINE, DECAY, START, BLACK = "#767676", "#0072b2", "#e69f00", "#000000"
 RUNS = (("baseline", BASELINE, 3.5), ("wd", DECAY, 2.0))  # the wider line shows where the two coincide
+LINE = 56  # characters of a title in a line
 DIAMOND: dict[str, Any] = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "color": BLACK}
 Table = Sequence[Mapping[str, Any]]
 Metrics = Mapping[str, Any]
@@ -52,9 +55,44 @@ def label(metrics: Metrics, run: str) -> str:
     return f"λ = {metrics[run]['weight_decay']:g}"
 
 
-def change(metrics: Metrics, name: str, suffix: str = "") -> str:
-    """`0.0185 → 0.0105`, a value without and with decay."""
-    return f"{metrics[f'baseline{suffix}'][name]:.3g} → {metrics[f'wd{suffix}'][name]:.3g}"
+def headline(figure: Figure, text: str) -> None:
+    """A figure's message, over the whole width."""
+    figure.suptitle(wrapped(text, LINE), x=0.01, horizontalalignment="left")
+
+
+def wrapped(text: str, width: int) -> str:
+    """In lines of so many characters at most; `λ = 3` stays together."""
+    return "\n".join(textwrap.wrap(text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), width))
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], *, apart: float = 0.085) -> None:
+    """Write what each curve is beside its end: height, text, colour. Texts that would overlap are moved apart.
+
+    Call it when the limits of the axes are final. `apart` is a line's height as a share of the axes'.
+    """
+    to_axes, right = axes.transData + axes.transAxes.inverted(), axes.get_xlim()[1]
+    wanted = [float(np.clip(to_axes.transform((right, height))[1], 0, 1)) for height, _, _ in ends]
+    order = sorted(range(len(ends)), key=wanted.__getitem__)
+    halves = [apart / 2 * (1 + ends[index][1].count("\n")) for index in order]
+    places = [wanted[index] for index in order]
+    for one, other in itertools.pairwise(range(len(places))):
+        places[other] = max(places[other], places[one] + halves[one] + halves[other])
+    ceiling = 1.0 + apart / 2
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], ceiling - halves[index])
+        ceiling = places[index] - halves[index]
+    for place, index in zip(places, order, strict=True):
+        _, text, colour = ends[index]
+        axes.text(1.02, place, text, transform=axes.transAxes, color=colour, verticalalignment="center")
+
+
+def loss_axis(axes: Axes) -> None:
+    """A log axis where losses span more than a decade; else a linear one from 0, whose ticks are easier to read."""
+    low, high = axes.dataLim.intervaly
+    if low > 0 and high > 10 * low:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, None)
 
 
 def log_steps(axes: Axes, steps: NDArray) -> None:

@@ -1,38 +1,41 @@
 """A sweep over λ: points are runs or their means, diamonds what theory expects."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.drawing.style import BLACK, DECAY, DIAMOND, Figure, Table
+from stages.drawing.style import BLACK, DECAY, DIAMOND, Axes, Figure, Table, headline, label_ends, loss_axis
 
 
-def sweep(table: Table, summary: Mapping[str, float]) -> Figure:
-    """Validation and training loss at the end, over λ: each trial a point, the mean a line, theory where it is exact."""
-    figure = Figure(figsize=(9, 4))
-    panels = figure.subplots(1, 2)
+def sweep(table: Table, summary: Mapping[str, Any]) -> Figure:
+    """Validation loss at the end, over λ: each trial a point, the mean a line, theory where it is exact."""
+    figure = Figure()
+    axes = figure.subplots()
     grid, runs = by_decay(table)
-    smallest = grid[1] if len(grid) > 1 else 1.0
-    points = {"color": DECAY, "alpha": 0.25, "markersize": 5}
-    for axes, name in zip(panels, ("val_loss", "train_loss"), strict=True):
-        labels = ("a trial", "mean over trials") if axes is panels[0] else (None, None)
-        axes.plot(column(table, "weight_decay"), column(table, name), ".", label=labels[0], **points)
-        axes.plot(grid, means(runs, name), color=DECAY, marker="o", markersize=4, label=labels[1])
-        axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
-        axes.set(xlim=(-0.2 * smallest, 1.3 * grid[-1]), yscale="log", xlabel="λ")
+    axes.plot(column(table, "weight_decay"), column(table, "val_loss"), ".", color=DECAY, alpha=0.3, label="a trial")
+    axes.plot(grid, means(runs, "val_loss"), color=DECAY, marker="o", markersize=5, label="mean over trials")
     if "theory" in table[0]:
-        panels[0].plot(grid, means(runs, "theory"), "D", label="theory", **DIAMOND)
-    panels[0].axhline(summary["val_loss_of_null"], color=BLACK, linewidth=1, linestyle=":", label="best constant")
-    if "best_lambda" in summary:
-        best = summary["best_lambda"]
-        panels[0].axvline(best, color=DECAY, linewidth=1, linestyle="--", label=f"best λ = {best:g}")
-    names = [f"val_loss_at_{place}" for place in ("zero", "best", "end")]
-    at = " → ".join(f"{summary[name]:.3g}" for name in names) if all(name in summary for name in names) else "some runs diverged"
-    panels[0].set(ylabel="validation loss", title=f"Validation: {at}")
-    panels[1].set(ylabel="training loss", title="Training: too much λ underfits")
-    figure.legend(loc="outside lower center", ncols=5)
+        axes.plot(grid, means(runs, "theory"), "D", label="exact theory", **DIAMOND)
+    decay_axis(axes, grid)
+    loss_axis(axes)
+    axes.axhline(summary["val_loss_of_null"], color=BLACK, linewidth=1, linestyle=":")
+    lost = [decay for decay, rows in zip(grid, runs, strict=True) if any(row["diverged"] for row in rows)]
+    if lost:
+        axes.plot(lost, [1.0] * len(lost), "x", color=BLACK, transform=axes.get_xaxis_transform(), label="some trials diverged")
+    axes.set(ylabel="validation loss")
+    label_ends(axes, [(summary["val_loss_of_null"], "best\nconstant", BLACK)])
+    axes.legend()
+    headline(figure, summary["findings"]["sweep"])
     return figure
+
+
+def decay_axis(axes: Axes, grid: Sequence[float]) -> None:
+    """λ on a log axis, with a place for 0."""
+    smallest = grid[1] if len(grid) > 1 else 1.0
+    axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    axes.set(xlim=(-0.2 * smallest, 1.3 * grid[-1] or 1.0), xlabel="λ")
 
 
 def column(table: Table, name: str) -> NDArray:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
+from stages.theory.findings import by, visible
 from stages.theory.measured import HISTORIES, Table
 from stages.theory.statistics import best_decays, mean_and_error, z_score
 
@@ -26,7 +27,8 @@ def evaluated(
 ) -> tuple[Table, dict[str, Any]]:
     """A sweep's table and summary. `of_zero` is the validation loss of predicting zero, `null` the best constant's.  (T,)"""
     known = (swept["weight_decay"], ended, swept["diverged"])
-    return table(*known), summary(*known, of_zero) | mean_and_error("val_loss_of_null", null)
+    said = {"findings": {"sweep": finding(swept["weight_decay"], ended["val_loss"], swept["diverged"])}}
+    return table(*known), summary(*known, of_zero) | mean_and_error("val_loss_of_null", null) | said
 
 
 def table(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray) -> Table:
@@ -64,6 +66,30 @@ def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of
         known = [abs(score) for score in scores if score is not None]
         found |= {"max_abs_z": max(known)} if known else {}
     return found
+
+
+def finding(decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str:
+    """What the λ of a grid do to the validation loss, each compared with λ = 0 trial by trial.  (L,), (T, L) each"""
+    lost = [f"{diverged.sum()} of {diverged.size} runs diverged"] if diverged.any() else []
+    whole = [index for index in range(len(decays)) if not diverged[:, index].any()]
+    if 0 not in whole:
+        return "; ".join(["λ = 0 has nothing to compare with", *lost])
+    if len(diverged) == 1:
+        return "; ".join(["A single trial has no error to tell an effect by", *lost])
+
+    def seen(of: int, sign: int) -> list[int]:
+        """The λ that are visibly lower, or higher, than another."""
+        gaps = {index: mean_and_error("gap", sign * (val_loss[:, index] - val_loss[:, of])) for index in whole}
+        return [index for index, gap in gaps.items() if gap["gap"] > 0 and visible(gap["gap"], gap["gap_se"])]
+
+    means, lower = val_loss.mean(axis=0), seen(0, -1)
+    best = min(lower, key=means.__getitem__) if lower else 0
+    said = f"λ = {decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
+    higher = [index for index in seen(best, 1) if index > best]
+    parts = [said if lower else "No λ visibly lowers the validation loss"]
+    if higher and higher == whole[-len(higher) :]:
+        parts.append(f"from λ = {decays[higher[0]]:g} on it is higher" + (" again" if lower else ""))
+    return "; ".join([*parts, *lost])
 
 
 def deviation(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:

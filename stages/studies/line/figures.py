@@ -8,48 +8,52 @@ from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
 from stages.base.system import Trained
-from stages.drawing.curves import curves, loss_panel
+from stages.drawing.curves import curves, panel
 from stages.drawing.figures import Figures
-from stages.drawing.style import BLACK, RUNS, Figure, Metrics, Table, label
+from stages.drawing.style import BLACK, RUNS, Figure, Metrics, Table, headline, label, label_ends
 from stages.drawing.sweeps import sweep
 
 
 def draw(arrays: Arrays, _: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
+    said = metrics["findings"]
     return {
-        "curves": curves(table, metrics, {}, x="epoch"),
-        "adam": curves(table, metrics, {}, x="epoch", suffix="_adam"),
+        "curves": curves(table, metrics, {}, x="epoch", title=said["curves"]),
+        "adam": curves(table, metrics, {}, x="epoch", title=said["adam"], suffix="_adam", norms=False),
         "fit": fit(arrays, metrics),
     }
 
 
 def fit(arrays: Mapping[str, NDArray], metrics: Metrics) -> Figure:
-    """The fitted lines, means over trials, against the data, and what they miss of the truth."""
-    figure = Figure(figsize=(9, 3.8))
-    fits, errors = figure.subplots(1, 2)
-    points = {split: (arrays[f"{split}_inputs"][0, :, 0], arrays[f"{split}_targets"][0]) for split in ("train", "val")}
-    every = np.concatenate([inputs for inputs, _ in points.values()])
-    x = np.linspace(every.min() - 0.5, every.max() + 0.5, 101)
+    """What the fitted lines, means over trials, miss of the truth; and where the rows lie."""
+    figure = Figure()
+    axes = figure.subplots()
+    rows = {split: arrays[f"{split}_inputs"][0, :, 0] for split in ("train", "val")}
+    every = np.concatenate([*rows.values()])
+    x = np.array([every.min() - 0.5, every.max() + 0.5])
     slope, intercept = float(arrays["true_weight"][0, 0]), float(arrays["true_bias"][0])
-    styles = [(run, colour, width, "-", label(metrics, run)) for run, colour, width in RUNS]
-    for row, colour, width, style, said in (*styles, ("ridge", BLACK, 1.5, ":", f"limit at {label(metrics, 'wd')}")):
-        y = metrics[row]["weight"] * x + metrics[row]["bias"]
-        fits.plot(x, y, color=colour, linewidth=width, linestyle=style, label=said)
-        errors.plot(x, y - slope * x - intercept, color=colour, linewidth=width, linestyle=style, label=said)
-    fits.plot(*points["train"], "o", color=BLACK, label="training rows", zorder=3)
-    fits.plot(*points["val"], "o", color="white", markeredgecolor=BLACK, label="validation rows", zorder=3)
-    errors.axhline(0, color=BLACK, linewidth=1)
-    fits.set(xlabel="x", ylabel="y", title="Fitted lines")
-    errors.set(xlabel="x", ylabel=f"prediction − ({slope:g}x + {intercept:g})", title="What they miss")
-    fits.legend()
-    errors.legend()
+    runs = [(run, colour, width, label(metrics, run)) for run, colour, width in RUNS]
+    ends = [(0.0, f"y = {slope:g}x + {intercept:g}", BLACK)]
+    for row, colour, width, said in (*runs, ("ridge", BLACK, 2.0, f"{label(metrics, 'wd')},\ntrained to the end")):
+        missed = (metrics[row]["weight"] - slope) * x + metrics[row]["bias"] - intercept
+        axes.plot(x, missed, color=colour, linewidth=width, linestyle="--" if row == "ridge" else "-")
+        ends.append((missed[-1], said, colour))
+    axes.axhline(0, color=BLACK, linewidth=1)
+    axes.plot(rows["train"], np.zeros_like(rows["train"]), "o", color=BLACK, label="x of a training row", zorder=3)
+    axes.plot(
+        rows["val"], np.zeros_like(rows["val"]), "o", color="white", markeredgecolor=BLACK, label="of a validation row", zorder=3
+    )
+    axes.set(xlabel="x", ylabel="predicted y − true y", xlim=tuple(x))
+    axes.legend(loc="upper left")
+    label_ends(axes, ends)
+    headline(figure, metrics["findings"]["fit"])
     return figure
 
 
 FIGURES = Figures(
     sweep=sweep,
-    sweep_columns=("weight_decay", "val_loss"),
+    sweep_columns=("weight_decay", "diverged", "val_loss"),
     study=draw,
-    panel=partial(loss_panel, x="epoch", name="line"),
+    panel=partial(panel, x="epoch", y="val_loss"),
     panel_columns=("run", "epoch", "val_loss"),
-    panel_rows=("baseline", "wd", "null"),
+    panel_rows=("baseline", "wd", "null", "findings"),
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.line.system import CURVATURE, Line
 from stages.theory import linear, sweep
+from stages.theory.findings import effect
 from stages.theory.measured import Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
 
@@ -21,7 +22,7 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
     return linear.ridges(arrays, weight_decay, curvature=CURVATURE, decays_bias=True)
 
 
-def evaluate(_: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
+def evaluate(section: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
     rows = linear.rows(arrays, runs, limits, CURVATURE)
     theory = {
@@ -29,7 +30,28 @@ def evaluate(_: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
         for name, run in runs.items()
         if name in IN_CLOSED_FORM and run["steps_per_epoch"] == 1 and run["momentum"] == 0
     }
-    return metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE)), curves(runs, "epoch", theory)
+    found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
+    return found | {"findings": findings(found, section, arrays)}, curves(runs, "epoch", theory)
+
+
+def findings(rows: Metrics, section: Line, arrays: Arrays) -> dict[str, str]:
+    """A sentence for each figure."""
+    epochs, adam = section.epochs, section.optimizers.adam.epochs
+    missed = {row: largest_miss(rows[row], arrays) for row in ("wd", "ridge")}
+    return {
+        "panel": effect(rows),
+        "curves": effect(rows, when=f" after {epochs:,} epochs"),
+        "adam": effect(rows, "wd_adam", "baseline_adam", when=f" after {adam:,} epochs of Adam"),
+        "fit": f"Trained to the end, λ = {section.wd:g} misses the line by {missed['ridge']:.2g}; "
+        f"{epochs:,} epochs miss it by {missed['wd']:.2g}",
+    }
+
+
+def largest_miss(row: Mapping[str, float], arrays: Arrays) -> float:
+    """Between the line of a row and the true one, at any training or validation row."""
+    x = np.concatenate([arrays[f"{split}_inputs"][0, :, 0] for split in ("train", "val")])
+    slope, intercept = row["weight"] - arrays["true_weight"][0, 0], row["bias"] - arrays["true_bias"][0]
+    return float(np.abs(slope * x + intercept).max())
 
 
 def numbers(run: Mapping[str, NDArray]) -> dict[str, float]:

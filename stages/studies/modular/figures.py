@@ -14,7 +14,7 @@ from stages.drawing.sweeps import by_decay
 
 def draw(_: Arrays, __: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
     return {
-        "curves": curves.curves(table, metrics, {"null": "chance"}, x="step", log_x=True),
+        "curves": curves.curves(table, metrics, {"null": "chance"}, x="step", log_x=True, title=metrics["findings"]["curves"]),
         "accuracy": accuracy(table, metrics),
     }
 
@@ -114,9 +114,8 @@ def _fate(rows: Table, threshold: float) -> str:
 
 
 def panel(axes: Axes, table: Table, metrics: Metrics) -> None:
-    curves.panel(axes, table, metrics, x="step", y="val_accuracy", name="modular")
+    curves.panel(axes, table, metrics, x="step", y="val_accuracy")
     log_steps(axes, curve(table, "wd")["step"])
-    axes.legend()
 
 
 FIGURES = Figures(
@@ -125,5 +124,5 @@ FIGURES = Figures(
     study=draw,
     panel=panel,
     panel_columns=("run", "step", "val_accuracy"),
-    panel_rows=("baseline", "wd", "null"),
+    panel_rows=("baseline", "wd", "null", "findings"),
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.modular.system import CURVATURE, Modular
 from stages.theory import sweep
+from stages.theory.findings import effect
 from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.statistics import mean_and_error
@@ -53,7 +54,8 @@ def evaluate(section: Modular, arrays: Arrays, runs: Runs) -> tuple[Metrics, Tab
     found = metrics(rows, runs, PAIRS, losses_of_zero(arrays))
     for name, run in runs.items():
         found[name] |= arrival(run, section.threshold)
-    return found, curves(runs, "step")
+    said = effect(found)
+    return found | {"findings": {"panel": said, "curves": said}}, curves(runs, "step")
 
 
 def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:

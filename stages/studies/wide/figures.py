@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
 from stages.base.system import Trained
-from stages.drawing.curves import curves, loss_panel
+from stages.drawing.curves import curves, panel
 from stages.drawing.figures import Figures
 from stages.drawing.style import BLACK, RUNS, START, Figure, Metrics, Table, label
 from stages.drawing.sweeps import sweep
@@ -18,7 +18,9 @@ def draw(arrays: Arrays, trained: Trained, table: Table, metrics: Metrics) -> di
     final = {run: trained[run]["weight"][~trained[run]["diverged"]] for run, *_ in RUNS}  # (≤ R, d)
     truth = float(arrays["true_weight"][0, 0])
     return {
-        "curves": curves(table, metrics, {"null": "best constant", "ridge": "ridge at the same λ"}, x="epoch"),
+        "curves": curves(
+            table, metrics, {"null": "best constant", "ridge": "ridge"}, x="epoch", title=metrics["findings"]["curves"]
+        ),
         "weights": weights(arrays["start_weight"], final, truth, metrics),
         "parts": parts(metrics),
     }
@@ -81,7 +83,7 @@ FIGURES = Figures(
     sweep=sweep,
     sweep_columns=("weight_decay", "val_loss"),
     study=draw,
-    panel=partial(loss_panel, x="epoch", name="wide"),
+    panel=partial(panel, x="epoch", y="val_loss"),
     panel_columns=("run", "epoch", "val_loss"),
-    panel_rows=("baseline", "wd", "null"),
+    panel_rows=("baseline", "wd", "null", "findings"),
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.wide.system import CURVATURE, Wide
 from stages.theory import linear, sweep
+from stages.theory.findings import effect
 from stages.theory.measured import Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.statistics import alive
@@ -27,7 +28,7 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
     return linear.ridges(arrays, weight_decay, curvature=CURVATURE, decays_bias=False)
 
 
-def evaluate(_: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
+def evaluate(section: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
     rows = linear.rows(
         arrays, runs, limits, CURVATURE, lambda *found: {"population_loss": linear.population_loss(arrays, *found)}
@@ -36,7 +37,9 @@ def evaluate(_: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
         numbers = {key: float(runs[name][key]) for key in ("weight_decay", "lr", "momentum")}
         parts = linear.excess_parts(arrays, **numbers)
         rows[name] |= {part: each * alive(runs[name]) for part, each in parts.items()}
-    return metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE)), curves(runs, "epoch")
+    found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
+    said = {"panel": effect(found), "curves": effect(found, when=f" after {section.epochs:,} epochs")}
+    return found | {"findings": said}, curves(runs, "epoch")
 
 
 def on_unseen_rows(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
