@@ -1,4 +1,4 @@
-"""metrics/details/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png."""
+"""metrics/details/<study>.json, metrics/<study>_curves.csv and data/ → plots/<study>/*.png and *.gif."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from stages.base.errors import UserError
 from stages.base.system import System, read_arms, read_data
 from stages.console import command
 from stages.drawing.figures import Figures
-from stages.drawing.style import png
+from stages.drawing.style import Figure, gif, png
 
 
 def main(study: str) -> None:
@@ -19,8 +19,9 @@ def main(study: str) -> None:
     metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), rows, stage=stage)
     table = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", "val_loss"), stage=stage)
     arrays = read_data(study, system)
-    for name, figure in figures.study(arrays, read_arms(study, system, arrays), table, metrics).items():
-        storage.save_bytes(Path("plots", study, f"{name}.png"), png(figure))
+    for name, drawn in figures.study(arrays, read_arms(study, system, arrays), table, metrics).items():
+        suffix, content = ("png", png(drawn)) if isinstance(drawn, Figure) else ("gif", gif(drawn))
+        storage.save_bytes(Path("plots", study, f"{name}.{suffix}"), content)
 
 
 if __name__ == "__main__":

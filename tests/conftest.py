@@ -198,6 +198,8 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "modular.p": 7,
     "modular.steps": 20,
     "modular.sweep": [0, 1, 3],
+    "modular.shares.trials": 1,
+    "modular.shares.train_fraction": [0.5],
     "modular.system.hidden": 16,
     "descent.trials": 3,
     "descent.steps": 100,

@@ -1,12 +1,24 @@
 """Sentences that state a finding: chosen from the numbers, so other numbers give another one, as true as the first."""
 
+import functools
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
+from conftest import ROOT, SECTIONS, draw, silent
 
+from stages import studies
+from stages.base import params
+from stages.base.storage import in_float64
+from stages.engine import arms
+from stages.engine.sweep import over_decays
+from stages.engine.training import Training
 from stages.theory import sweep
 from stages.theory.findings import by, effect
+from stages.theory.results import Results
 
 NAN = float("nan")
 
@@ -72,3 +84,79 @@ def test_a_sweep_of_one_trial_says_that_it_tells_nothing() -> None:
     assert sweep.finding(np.arange(2.0), np.array([[2.0, 1.0]]), np.zeros((1, 2), dtype=bool)) == (
         "A single trial has no error to tell an effect by"
     )
+
+
+SETTINGS: dict[str, dict[str, float]] = {
+    "as shipped": {},
+    "wd = 0": {"wd": 0},
+    "wd = 1": {"wd": 1, "line.wd": 1},
+    "wd = 30": {"wd": 30, "line.wd": 30, "line.lr": 0.03},
+    "wide.lr = 0.05": {"wide.lr": 0.05},
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=str)
+def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """`line` and `wide` trained whole at other settings: their runs, what was found of these, the sweep, what was found of it."""
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in SETTINGS[request.param].items():
+        *path, last = key.split(".")
+        functools.reduce(dict.__getitem__, path, tree)[last] = value
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    settings, found = params.load(SECTIONS, path=path), {}
+    for study in ("line", "wide"):
+        section, arrays = getattr(settings, study), draw(study, getattr(settings, study))
+        training, results = studies.part(study, Training), studies.part(study, Results)
+        options: dict[str, Any] = {"device": torch.device("cpu"), "progress": silent}
+        written = arms.train(study, training.runs, settings, arrays, **options)
+        runs = {
+            row: {key.removeprefix(f"{row}."): value for key, value in written.items() if key.startswith(f"{row}.")}
+            for row in training.runs
+        }
+        if training.sweep:
+            swept = training.sweep(settings, arrays, options["device"], silent)
+        else:
+            swept = over_decays(study, training.swept, section.sweep, settings, arrays, **options)
+        exact = in_float64(arrays)
+        assert results.evaluate is not None
+        said = results.evaluate(section, exact, runs)[0]["findings"] | results.sweep(section, exact, swept)[1]["findings"]
+        found[study] = (runs, swept, said)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("study", "figure", "one", "other"),
+    [("line", "panel", "wd", "baseline"), ("line", "adam", "wd_adam", "baseline_adam"), ("wide", "curves", "wd", "baseline")],
+)
+def test_effects_are_those_of_the_trials(measured: dict[str, Any], study: str, figure: str, one: str, other: str) -> None:
+    """Read off the sentence, and compared with the trials' own losses."""
+    runs, _, findings = measured[study]
+    ends = {row: np.where(runs[row]["diverged"], np.nan, runs[row]["val_loss"][:, -1]) for row in (one, other)}
+    holds(findings[figure], ends[one], ends[other], same=runs[one]["weight_decay"] == runs[other]["weight_decay"])
+
+
+def holds(said: str, one: np.ndarray, other: np.ndarray, *, same: bool) -> None:
+    """Whether a sentence on the effect of λ is true of these losses, NaN where a trial diverged."""
+    gaps = (one - other)[np.isfinite(one - other)]
+    error = gaps.std(ddof=1) / len(gaps) ** 0.5
+    lost = np.isnan(one).any() or np.isnan(other).any()
+    assert ("diverged" in said) == lost
+    assert ("Both arms" in said) == same
+    if same:
+        return
+    assert ("no visible effect" in said) == (abs(gaps.mean()) <= 2 * error)
+    assert ("lowers" in said) == (gaps.mean() < -2 * error)
+    assert ("raises" in said) == (gaps.mean() > 2 * error)
+    if size := re.search(r"by (?:more than )?([\d.e-]+)%", said):
+        assert float(size[1]) == pytest.approx(
+            100 * abs(gaps.mean()) / other.mean(), rel=0.1, abs=0.5 if float(size[1]) >= 10 else 0
+        )
+
+
+def test_the_numbers_of_line_are_those_of_its_runs(measured: dict[str, Any]) -> None:
+    """How far the mean line is from y = 2x + 1 on x from 0 to 6, its farthest rows."""
+    runs, _, findings = measured["line"]
+    slope, intercept = (runs["wd"][name].mean() for name in ("weight", "bias"))
+    missed = max(abs((slope - 2) * x + intercept - 1) for x in (0, 6))
+    assert float(findings["fit"].rpartition(" ")[2]) == pytest.approx(missed, rel=0.06)  # two digits

@@ -206,3 +206,22 @@ def test_an_unknown_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(VARIABLE, "abacus")
     with pytest.raises(UserError, match=r"^WEIGHT_DECAY_DEVICE: expected a device .* got 'abacus'"):
         best_device()
+
+
+def test_what_is_enough_ends_training_and_leaves_the_rest_unknown(rng: np.random.Generator) -> None:
+    problem, device = linear_problem(rng, torch.device("cpu")), torch.device("cpu")
+    steps = batches(rng, device)
+    whole = fitted(problem, steps, "sgd", 0.1)
+    seen: list[float] = []
+
+    def enough(measured: dict[str, Tensor]) -> bool:
+        seen.append(float(measured["val_loss"].sum()))
+        return len(seen) == 2
+
+    early = fitted(problem, steps, "sgd", 0.1, enough=enough)
+    assert early.steps == whole.steps == [0, 10, 20, 30, 40, 50, 60]
+    assert not early.diverged.any()
+    for name, history in whole.history.items():
+        assert torch.equal(early.history[name][..., :3], history[..., :3])
+        assert early.history[name][..., 3:].isnan().all()
+    assert difference(early, fitted(problem, steps[:20], "sgd", 0.1)) == 0

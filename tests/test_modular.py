@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from stages.base.params import Settings
 from stages.engine import models
 from stages.engine.fit import Fit, fit
-from stages.studies.modular import figures, results, training
+from stages.studies.modular import figures, results, system, training
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 NEVER = -1.0
@@ -27,7 +27,7 @@ def test_modular_labels_are_sums_and_splits_share_no_pair(settings: Settings) ->
                 assert 0 <= label < p
                 seen.append((int(a), int(b)))
         assert sorted(seen) == [(a, b) for a in range(p) for b in range(p)]
-    assert arrays["train_pairs"].shape[1] == round(0.3 * 53**2)
+    assert arrays["train_pairs"].shape[1] == round(settings.modular.system.train_fraction * p**2)
 
 
 def test_the_quadratic_network_is_the_one_with_one_hot_inputs(rng: np.random.Generator, device: torch.device) -> None:
@@ -68,14 +68,52 @@ def test_modular_groks_with_decay_and_only_with_it() -> None:
     assert rows["wd"]["steps_to_generalise"] > 2 * rows["wd"]["steps_to_memorise"]
 
 
-def test_modular_generalises_between_too_little_and_too_much(settings: Settings) -> None:
-    steps: dict[float, list[float]] = {decay: [] for decay in settings.modular.sweep}
+def test_another_share_of_the_pairs_is_what_would_have_been_drawn(settings: Settings) -> None:
+    section = replace(settings.modular, p=7)
+    more = replace(section, system=replace(section.system, train_fraction=0.7))
+    found, expected = system.split_at(draw("modular", section, 3), 0.7, 4), draw("modular", replace(more, trials=4), 3)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def swept() -> dict[float, list[float]]:
+    """The steps to generalise at each λ, of the committed trials on the study's own share of the pairs."""
+    steps: dict[float, list[float]] = {}
     for row in table("modular_sweep"):
-        steps[row["weight_decay"]].append(row["steps_to_generalise"])
+        if row["train_fraction"] == 0.4:
+            steps.setdefault(row["weight_decay"], []).append(row["steps_to_generalise"])
+    return steps
+
+
+def test_modular_generalises_between_too_little_and_too_much(settings: Settings) -> None:
+    steps = swept()
     helped = [decay for decay, each in steps.items() if min(each) > 0]
+    assert tuple(steps) == settings.modular.sweep
     assert settings.wd in helped
     assert 0 < min(helped) <= max(helped) < settings.modular.sweep[-1]
-    assert all(set(each) == {-1} for decay, each in steps.items() if decay < min(helped) or decay > max(helped))
+    assert set(steps[0]) == set(steps[settings.modular.sweep[-1]]) == {NEVER}
+
+
+def test_the_time_to_generalise_is_about_one_over_lr_times_decay(settings: Settings) -> None:
+    """Within a factor of 1.6 from λ = 1 to the quickest, while λ itself changes threefold."""
+    summary = metrics("modular_sweep")
+    paces = [summary[f"pace_at_{decay:g}"] for decay in (1, 2, 3)]
+    assert max(paces) < 1.6 * min(paces)
+    for decay, pace in zip((1, 2, 3), paces, strict=True):
+        assert pace == pytest.approx(np.mean(swept()[decay]) * settings.modular.lr * decay, rel=1e-5)
+
+
+def test_decay_moves_the_share_of_the_pairs_that_it_takes() -> None:
+    arrived = {
+        decay: {
+            row["train_fraction"]
+            for row in table("modular_sweep")
+            if row["weight_decay"] == decay and row["steps_to_generalise"] >= 0
+        }
+        for decay in (0, 3)
+    }
+    assert arrived == {0: {0.6, 0.7}, 3: {0.3, 0.4, 0.5, 0.6, 0.7}}
 
 
 def test_a_threshold_is_met_by_the_accuracy_itself() -> None:
@@ -88,37 +126,71 @@ def test_a_threshold_is_met_by_the_accuracy_itself() -> None:
 
 
 def grokked(arrivals: dict[float, list[float]], memorised: float = 10.0) -> Any:
-    """The axes of a sweep in which the trials generalise at these steps."""
-    table = [
+    """The figure of a sweep in which the trials generalise at these steps, on four and on nine tenths of the pairs."""
+    runs = [
         {"weight_decay": decay, "trial": trial, "diverged": 0, "steps_to_memorise": memorised, "steps_to_generalise": step}
-        | {"train_accuracy": 1.0, "weight_norm": 1.0}
+        | {"train_accuracy": 1.0, "weight_norm": 1.0, "train_fraction": 0.4}
         for decay, steps in arrivals.items()
         for trial, step in enumerate(steps)
     ]
-    (axes,) = figures.grokking(table, {"threshold": 0.95, "steps": 1000}).axes
-    return axes
-
-
-def captions(axes: Any) -> list[str]:
-    return [text.get_text() for text in axes.texts if text.get_text().startswith("decay helps")]
+    others = [run | {"train_fraction": 0.9} for run in runs]
+    summary = {"threshold": 0.95, "steps": 1000, "train_fraction": 0.4} | results.pace(runs, lr=0.01)
+    said = {"sweep": results.pace_said(runs, summary), "shares": results.shares_said(runs + others, tuple(arrivals))}
+    return figures.grokking(runs + others, summary | {"findings": said})
 
 
 @pytest.mark.parametrize(
-    ("helped", "said"),
+    ("arrivals", "said"),
     [
-        ([1, 2, 3], ["decay helps: λ from 1 to 3"]),
-        ([2], ["decay helps: λ = 2"]),
-        ([1, 4, 5], ["decay helps: λ = 1", "decay helps: λ from 4 to 5"]),
-        ([], []),
+        (
+            {0.0: [NEVER, NEVER], 1.0: [300.0, 500.0], 3.0: [100.0, 300.0]},
+            "λ = 3 generalises soonest, at step 200; λ = 0 not within 1,000 steps",
+        ),
+        ({0.0: [NEVER, 800.0], 1.0: [100.0, 300.0]}, "λ = 1 generalises soonest, at step 200; λ = 0 not in every trial"),
+        ({0.0: [800.0, 900.0], 1.0: [100.0, 300.0]}, "λ = 1 generalises soonest, at step 200; λ = 0 at step 850"),
+        ({0.0: [100.0, 100.0], 1.0: [100.0, 300.0]}, "λ = 0 generalises soonest, at step 100"),
+        ({0.0: [NEVER, NEVER], 1.0: [100.0, NEVER]}, "No λ makes every trial generalise within 1,000 steps"),
     ],
 )
-def test_a_range_that_is_said_to_help_has_no_holes(helped: list[int], said: list[str]) -> None:
-    arrivals = {float(decay): [100.0, 200.0] if decay in helped else [100.0, NEVER] for decay in range(6)}
-    assert captions(grokked(arrivals)) == said
+def test_a_title_is_what_the_runs_did(arrivals: dict[float, list[float]], said: str) -> None:
+    assert " ".join(grokked(arrivals).get_suptitle().split()) == said
+
+
+@pytest.mark.parametrize(
+    ("arrived", "said"),
+    [
+        ({0: [0.6, 0.9], 3: [0.3, 0.6, 0.9]}, "λ = 0 needs 60%, λ = 3 needs 30% of the pairs"),
+        ({0: [], 3: [0.9]}, "λ = 0 needs more, λ = 3 needs 90% of the pairs"),
+        ({0: [0.3, 0.9], 3: [0.3, 0.6, 0.9]}, "λ = 0 needs 90%, λ = 3 needs 30% of the pairs"),
+    ],
+)
+def test_a_share_is_needed_where_no_larger_one_fails(arrived: dict[float, list[float]], said: str) -> None:
+    rows = [
+        {"weight_decay": decay, "train_fraction": share, "trial": 0, "steps_to_generalise": 10.0 if share in shares else NEVER}
+        for decay, shares in arrived.items()
+        for share in (0.3, 0.6, 0.9)
+    ]
+    assert results.shares_said(rows, tuple(arrived)) == said
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"steps_to_generalise": 333.3}, "generalises at step 333"),
+        ({"steps_to_generalise": 1480.0}, "generalises at step 1,480"),
+        ({"generalised": 0.5}, "generalises in 50% of trials"),
+        ({}, "does not generalise within 2,000 steps"),
+        ({"memorised": 0.5}, "does not even memorise within 2,000 steps"),
+        ({"diverged": 1, "steps_to_generalise": 10}, "generalises at step 10, 1 of 6 trials diverged"),
+    ],
+)
+def test_a_fate_says_nothing_beyond_the_last_step(row: dict[str, float], said: str) -> None:
+    usual = {"diverged": 0, "trials": 6, "steps_to_generalise": NEVER, "generalised": 0, "memorised": 1}
+    assert results.fate(usual | row, 2000) == said
 
 
 def test_what_arrives_at_once_is_drawn_on_a_log_axis() -> None:
-    axes = grokked({0.0: [NEVER], 1.0: [0.0], 2.0: [50.0]}, memorised=0.0)
+    axes = grokked({0.0: [NEVER], 1.0: [0.0], 2.0: [50.0]}, memorised=0.0).axes[0]
     heights = [float(point.get_ydata()[0]) for point in axes.lines if len(point.get_ydata()) == 1]
     assert len(heights) == 6
     assert min(heights) > axes.get_ylim()[0] > 0

@@ -30,7 +30,7 @@ LIBRARIES = {  # beside Python's own
     "console": {"tqdm"},
     "engine": {"numpy", "torch"},
     "theory": {"numpy", "scipy"},
-    "drawing": {"numpy", "matplotlib"},
+    "drawing": {"numpy", "matplotlib", "PIL"},
     "studies/system": {"msgspec", "numpy"},
     "studies/training": {"numpy", "torch"},
     "studies/results": {"numpy", "scipy"},
@@ -94,7 +94,7 @@ def asked(verb: Path) -> set[str]:
     return {str(getattr(call.args[1], "id", "")).lower() for call in calls}
 
 
-ABSENT = {"generate": {"torch", "matplotlib", "scipy"}, "train": {"matplotlib"}, "evaluate": {"torch", "matplotlib"}}
+ABSENT = {"generate": {"torch", "matplotlib", "scipy"}, "train": {"matplotlib", "PIL"}, "evaluate": {"torch", "matplotlib"}}
 
 
 @pytest.mark.parametrize("verb", ABSENT)

@@ -32,6 +32,7 @@ Seed = Annotated[int, Meta(ge=0, description="an integer ≥ 0")]
 Count = Annotated[int, Meta(ge=1, le=10**7, description="an integer from 1 to 10⁷")]
 Numbers = Annotated[tuple[Number, ...], Meta(min_length=1, description="a list of at least one number")]
 Grid = Annotated[tuple[NonNegative, ...], Meta(min_length=1, description="a list of at least one number")]
+Fractions = Annotated[tuple[Fraction, ...], Meta(min_length=1, description="a list of at least one number")]
 Counts = Annotated[tuple[Count, ...], Meta(min_length=1, description="a list of at least one number")]
 
 
@@ -94,7 +95,7 @@ def at(settings: Settings, key: str) -> Any:
 def ascending(key: str, values: Sequence[float], *, zero_first: bool = False) -> None:
     """Raise ValueError unless a section's list ascends, from 0 if `zero_first`. For `__post_init__` of a section."""
     if not all(a < b for a, b in itertools.pairwise(values)) or (zero_first and values[0] != 0):
-        rule = "0 and then ascending λ" if zero_first else "ascending integers"
+        rule = "0 and then ascending λ" if zero_first else "ascending numbers"
         raise ValueError(f"{key}: expected {rule}")
 
 

@@ -9,7 +9,7 @@ import io
 import itertools
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ os.environ["MPLBACKEND"] = "agg"
 with contextlib.chdir(str(distribution("matplotlib").locate_file("matplotlib/mpl-data"))):
     import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 matplotlib.rcParams.update(matplotlib.rc_params_from_file(STYLE, fail_on_error=True))  # on top of matplotlib's defaults
@@ -41,6 +43,20 @@ __all__ = ["BASELINE", "BLACK", "DECAY", "DIAMOND", "RUNS", "START", "Axes", "Cu
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def gif(frames: Iterator[Figure]) -> bytes:
+    """An animation without end, which stays a second on its last frame. The layout is that of the first frame."""
+    images = []
+    for figure in frames:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        figure.set_layout_engine("none")
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64, dither=Image.Dither.NONE))
+    buffer = io.BytesIO()
+    durations = [120] * (len(images) - 1) + [1500]
+    images[0].save(buffer, format="gif", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()
 
 

@@ -53,6 +53,7 @@ def train(
             weight_decay=weight_decay,
             penalty=bool(run.penalty_twin),
             evaluate_every=schedule.evaluate_every,
+            watch=run.watch,
         )
         if fits[row].diverged.all():
             bound = f"decay alone needs lr·λ < 2, here {lr * weight_decay:g}"

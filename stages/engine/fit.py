@@ -12,12 +12,14 @@ Parameters that the problem spares are in a parameter group of their own, with w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from stages.base.rounding import END, PATH, losses_on_grid, on_grid
 from stages.engine.machine import out_of_memory
@@ -52,13 +54,16 @@ def fit(
     penalty: bool = False,
     evaluate_every: int,
     report: Callable[[int, dict[str, Tensor]], None] = lambda step, measured: None,
+    watch: Callable[[Parameters], dict[str, Tensor]] = lambda parameters: {},
+    enough: Callable[[dict[str, Tensor]], bool] = lambda measured: False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
     """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
 
     `optimizer` is a key of OPTIMIZERS, `settings` are its arguments, lr among them. `weight_decay` is a number, or a tensor
-    (L,). `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. Raises
-    MemoryError, and Stopped at the next step once `stop` says so.
+    (L,). `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. What `watch`
+    returns joins the history. Training ends early after an evaluation that is `enough`; those that would have followed are NaN.
+    Raises MemoryError, and Stopped at the next step once `stop` says so.
     """
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
     several = len(decays) > 1
@@ -72,7 +77,7 @@ def fit(
     shapes = {name: (-1,) if _is_vector(problem.start[name]) else (-1, *[1] * (stored[name].ndim - 2)) for name in stored}
     decayed = [(stored[name], decays.to(stored[name]).view(shapes[name])) for name in problem.decayed]  # with the λ of each run
 
-    evaluations, steps = [measure(problem, parameters)], [0]
+    evaluations, steps = [measure(problem, parameters) | watch(parameters)], [0]
     report(0, evaluations[0])
     for first in range(0, len(batches), evaluate_every):
         for inputs, targets in _gathered(problem.train, batches[first : first + evaluate_every]):
@@ -87,11 +92,17 @@ def fit(
             elif several:
                 _decay(decayed, decoupled=OPTIMIZERS[optimizer].decoupled, lr=settings["lr"])
             step()
-        evaluations.append(measure(problem, parameters))
+        evaluations.append(measure(problem, parameters) | watch(parameters))
         steps.append(min(first + evaluate_every, len(batches)))
         report(steps[-1], evaluations[-1])
+        if enough(evaluations[-1]):
+            break
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
-    return Fit(parameters, history, steps, _diverged(problem, history["train_loss"]))
+    diverged = _diverged(problem, history["train_loss"])
+    planned = [0, *range(evaluate_every, len(batches), evaluate_every), len(batches)] if batches else [0]
+    if missing := len(planned) - len(steps):
+        history = {name: pad(each, (0, missing), value=nan) for name, each in history.items()}
+    return Fit(parameters, history, planned, diverged)
 
 
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:

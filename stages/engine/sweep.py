@@ -4,6 +4,7 @@ Shapes: T trials, L decays, K evaluations.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ def over_decays(
     *,
     device: torch.device,
     progress: Progress,
+    **options: Any,
 ) -> Arrays:
     """Train a run at every λ: the histories (T, L, K), what diverged (T, L), the λ (L,), the steps (K,).
 
@@ -36,7 +38,7 @@ def over_decays(
     problem, lr, section = run.problem(arrays, device), at(settings, run.lr), at(settings, run.optimizer)
     if problem.least_squares and OPTIMIZERS[section.kind].rotation_equivariant:
         problem = project(problem)
-    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, progress=progress)
+    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, progress=progress, **options)
     if fitted.diverged.all():
         raise UserError(f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {lr:g}, got none: every run diverged")
     numbers = {"lr": lr, "momentum": section.arguments().get("momentum", 0.0), "steps": fitted.steps, "weight_decay": decays}
@@ -53,8 +55,9 @@ def fit_decays(
     arrays: Arrays,
     *,
     progress: Progress,
+    **options: Any,
 ) -> Fit:
-    """Train a problem with the optimiser and the schedule of a run, at every λ."""
+    """Train a problem with the optimiser and the schedule of a run, at every λ; options are those of `fit`."""
     section, device = at(settings, run.optimizer), problem.train[1].device
     schedule = run.schedule(arrays, section, device)
     return fit_in_chunks(
@@ -67,4 +70,5 @@ def fit_decays(
         settings={"lr": at(settings, run.lr)} | section.arguments(),
         weight_decay=torch.tensor(decays, dtype=torch.float64, device=device),
         evaluate_every=schedule.evaluate_every,
+        **options,
     )

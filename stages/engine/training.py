@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stages.base.params import Settings
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress
+from stages.engine.models import Parameters
 from stages.engine.problem import Problem, Schedule
+
+
+def nothing(_: Parameters) -> dict[str, Tensor]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Run:
     schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
     penalty_twin: str = ""  # If set, λ is a penalty in the loss; the result must match this run to rounding.
     runs_at_once: int = 12_500  # in one batch; a larger one is no faster
+    watch: Callable[[Parameters], dict[str, Tensor]] = nothing  # What else an arm records at each evaluation, (T, L, …) each.
 
 
 @dataclass(frozen=True)

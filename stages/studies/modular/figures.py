@@ -1,116 +1,180 @@
 """modular, drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
 from stages.base.system import Trained
 from stages.drawing import curves
-from stages.drawing.figures import Figures
-from stages.drawing.style import BLACK, DECAY, RUNS, START, Axes, Figure, Metrics, Table, band, curve, label, log_steps
+from stages.drawing.figures import Drawn, Figures
+from stages.drawing.style import (
+    BASELINE,
+    BLACK,
+    DECAY,
+    RUNS,
+    START,
+    Axes,
+    Figure,
+    Metrics,
+    Table,
+    band,
+    curve,
+    headline,
+    label,
+    label_ends,
+    log_steps,
+    wrapped,
+)
 from stages.drawing.sweeps import by_decay
 
+FRAMES = 40  # of the animation
 
-def draw(_: Arrays, __: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
+
+def draw(_: Arrays, trained: Trained, table: Table, metrics: Metrics) -> dict[str, Drawn]:
+    said = metrics["findings"]
     return {
-        "curves": curves.curves(table, metrics, {"null": "chance"}, x="step", log_x=True, title=metrics["findings"]["curves"]),
         "accuracy": accuracy(table, metrics),
+        "curves": curves.curves(table, metrics, {"null": "chance"}, x="step", title=said["curves"], log_x=True),
+        "frequencies": frequencies(trained, table, metrics),
     }
 
 
 def accuracy(table: Table, metrics: Metrics) -> Figure:
-    """Training and validation accuracy over steps: memorised early, generalised late or never."""
-    figure = Figure(figsize=(9, 3.8))
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, (run, colour, _) in zip(panels, RUNS, strict=True):
-        path = curve(table, run)
-        band(axes, path, "step", "train_accuracy", color=colour, linestyle="--", label="training")
-        band(axes, path, "step", "val_accuracy", color=colour, label="validation")
-        steps, generalised = metrics[run]["steps_to_generalise"], metrics[run]["generalised"]
-        late = f"generalises at step {steps:.0f}" if steps >= 0 else f"generalises in {generalised:.0%} of trials"
-        early = "memorises" if metrics[run]["memorised"] == 1 else "does not memorise"
-        ending = late if generalised else f"{early}, never generalises"
-        axes.set(xlabel="step", title=f"{label(metrics, run)}: {ending}")
-        log_steps(axes, path["step"])
-        axes.legend(loc="upper left" if generalised else "center right")
-    panels[0].set(ylabel="accuracy", ylim=(-0.03, 1.05))
-    return figure
-
-
-def grokking(table: Table, summary: Mapping[str, float]) -> Figure:
-    """When each trial generalises, over λ: never, late, quick; and where it no longer learns the training pairs at all."""
-    figure = Figure(figsize=(9, 4.2))
+    """Training and validation accuracy over steps: memorised early, generalised late or not at all."""
+    figure = Figure()
     axes = figure.subplots()
-    threshold, last_step = summary["threshold"], int(summary["steps"])
-    grid, runs = by_decay(table)
-    position = dict(zip(grid, range(len(grid)), strict=True))
-    arrivals = [_arrival(rows) for rows in runs]
-    helped = [place for place, arrival in enumerate(arrivals) if arrival < arrivals[0]]
-    for first, last in _stretches(helped):
-        axes.axvspan(first - 0.5, last + 0.5, color=DECAY, alpha=0.12, linewidth=0)
-        said = f"λ from {grid[first]:g} to {grid[last]:g}" if first < last else f"λ = {grid[first]:g}"
-        axes.annotate(
-            f"decay helps: {said}", ((first + last) / 2, 0.03), xycoords=("data", "axes fraction"), ha="center", wrap=True
-        )
-    never, first_drawn = 1.25 * last_step, 0.5 * min((step for step in _steps(table) if step > 0), default=last_step)
-    for row in table:
-        x = position[row["weight_decay"]] + 0.12 * (row["trial"] - (max(r["trial"] for r in table)) / 2)
-        for name, colour, marker in (("steps_to_memorise", START, "s"), ("steps_to_generalise", DECAY, "o")):
-            reached = row[name] is not None and row[name] >= 0
-            axes.plot(
-                x,
-                max(row[name], first_drawn) if reached else never,
-                marker,
-                color=colour,
-                markerfacecolor=colour if reached else "none",
-                markersize=7,
-            )
-    for decay, rows, arrival in zip(grid, runs, arrivals, strict=True):
-        fate = _fate(rows, threshold) if arrival == np.inf else "quickest" if arrival == min(arrivals) else "late"
-        axes.annotate(fate, (position[decay], 1.42 * last_step), ha="center", va="bottom", fontsize=10)
-    axes.plot([], [], "s", color=START, label=f"memorises: {threshold:.0%} of the training pairs")
-    axes.plot([], [], "o", color=DECAY, label=f"generalises: {threshold:.0%} of the other pairs")
-    axes.plot([], [], "o", color=BLACK, markerfacecolor="none", label=f"not within {last_step} steps")
-    axes.set(
-        yscale="log",
-        xlabel="λ",
-        ylabel="step",
-        ylim=(None, 2.1 * last_step),
-        title="Too little decay never generalises, too much never learns",
-    )
-    axes.set_xticks(range(len(grid)), [f"{decay:g}" for decay in grid])
-    axes.grid(visible=False, axis="x")
-    figure.legend(loc="outside lower center", ncols=3)
+    accuracies(axes, table, metrics)
+    axes.plot([], [], color=BLACK, label="pairs not trained on")
+    axes.plot([], [], color=BLACK, linestyle="--", label="pairs trained on")
+    axes.legend(loc="center left")
+    axes.set(ylabel="right answers", xlabel="step")
+    headline(figure, metrics["findings"]["accuracy"])
     return figure
 
 
-def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
-    """The runs of neighbours among ascending places, first and last of each."""
-    starts = [place for place in places if place - 1 not in places]
-    ends = [place for place in places if place + 1 not in places]
-    return list(zip(starts, ends, strict=True))
+def accuracies(axes: Axes, table: Table, metrics: Metrics) -> None:
+    ends = []
+    for run, colour, width in RUNS:
+        path = curve(table, run)
+        band(axes, path, "step", "train_accuracy", color=colour, linewidth=width, linestyle="--")
+        band(axes, path, "step", "val_accuracy", color=colour, linewidth=width)
+        ends.append((path["val_accuracy"][-1], label(metrics, run), colour))
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    log_steps(axes, path["step"])
+    label_ends(axes, ends)
 
 
-def _steps(table: Table) -> list[float]:
-    """Every step at which a trial memorised or generalised."""
-    steps = [row[name] for row in table for name in ("steps_to_memorise", "steps_to_generalise")]
-    return [step for step in steps if step is not None and step >= 0]
+def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Figure]:
+    """The first trial with decay: how the weights of each unit divide among frequencies, while accuracies change.
+
+    Units stand in the order of the frequency that is strongest in the end.
+    """
+    run = trained["wd"]
+    shares, steps = run["spectrum"][0] / 255, run["steps"]  # (h, F, K), (K,)
+    order = np.argsort(shares[..., -1].argmax(axis=1), kind="stable")
+    figure = Figure()
+    course, picture = figure.subplots(1, 2, width_ratios=(1, 1))
+    accuracies(course, table, metrics)
+    now = course.axvline(max(int(steps[0]), 1), color=START, linewidth=2)
+    course.set(xlabel="step", title="right answers")
+    shape = shares.shape[1]
+    image = picture.imshow(
+        shares[order, :, 0], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0.5, shape + 0.5, 1, 0), interpolation="nearest"
+    )
+    picture.set(xlabel="frequency", yticks=[], ylabel="units", title=f"{label(metrics, 'wd')}: power of a unit's weights")
+    picture.grid(visible=False)
+    headline(figure, metrics["findings"]["frequencies"])
+    for place in frames(steps):
+        now.set_xdata([max(int(steps[place]), int(steps[min(1, len(steps) - 1)]))] * 2)
+        image.set_data(shares[order, :, place])
+        yield figure
 
 
-def _arrival(rows: Table) -> float:
-    """The mean step at which the trials at one λ generalise, infinite unless all of them do."""
-    steps = [row["steps_to_generalise"] for row in rows]
-    return float(np.mean(steps)) if all(step is not None and step >= 0 for step in steps) else np.inf
+def frames(steps: NDArray) -> list[int]:
+    """Which evaluations to show: the first, and others whose steps grow by a constant factor."""
+    if len(steps) < 3:
+        return list(range(len(steps)))
+    wanted = np.geomspace(steps[1], steps[-1], FRAMES)
+    return [0, *dict.fromkeys(int(np.abs(steps - step).argmin()) for step in wanted)]
 
 
-def _fate(rows: Table, threshold: float) -> str:
-    """What becomes of trials that do not generalise, in a word."""
-    if any(row["diverged"] for row in rows):
-        return "diverges"
-    if all(row["train_accuracy"] >= threshold for row in rows):
-        return "never"
-    return "collapses" if all(row["weight_norm"] < 1e-3 for row in rows) else "underfits"
+def grokking(table: Table, summary: Metrics) -> Figure:
+    """When each trial memorises and generalises: over λ, and over the share of the pairs that it trains on."""
+    figure = Figure()
+    over_decay, over_share = figure.subplots(1, 2, width_ratios=(6, 5), sharey=True)
+    last_step = int(summary["steps"])
+    own = [row for row in table if row["train_fraction"] == summary["train_fraction"]]
+    over_decay.set(yscale="log", ylim=(0.6 * lowest(table, last_step), 2.6 * last_step))
+    decays(over_decay, own, summary)
+    shares(over_share, table, last_step)
+    over_decay.set(ylabel="step", title=f"with {summary['train_fraction']:.0%} of the pairs")
+    over_share.set_title(wrapped(summary["findings"]["shares"], 30))
+    over_decay.plot([], [], "s", color=START, label="memorises")
+    over_decay.plot([], [], "o", color=DECAY, label="generalises")
+    over_decay.plot([], [], "o", color=BLACK, markerfacecolor="none", label=f"not within {last_step:,}")
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=1)
+    headline(figure, summary["findings"]["sweep"])
+    return figure
+
+
+def decays(axes: Axes, table: Table, summary: Metrics) -> None:
+    """Each run a point above its λ; and the law of the time, 1/(lr·λ), through those where it was measured."""
+    grid, runs = by_decay(table)
+    last_step = int(summary["steps"])
+    for place, rows in enumerate(runs):
+        spread(axes, place, rows, "steps_to_memorise", last_step, "s", START)
+        spread(axes, place, rows, "steps_to_generalise", last_step, "o", DECAY)
+        if any(row["diverged"] for row in rows):
+            axes.annotate("diverges", (place, 1.7 * last_step), ha="center", fontsize=11)
+    on_law = [place for place, decay in enumerate(grid) if f"pace_at_{decay:g}" in summary]
+    if len(on_law) > 1:
+        expected = [summary["law"] / (summary["lr"] * grid[place]) for place in on_law]
+        axes.plot(on_law, expected, color=BLACK, linewidth=1, linestyle="--")
+        axes.annotate("∝ 1/(lr·λ)", (on_law[1], expected[1]), xytext=(2, 10), textcoords="offset points")
+    axes.set_xticks(range(len(grid)), [f"{decay:g}" for decay in grid])
+    axes.set(xlabel="λ")
+    axes.grid(visible=False, axis="x")
+
+
+def shares(axes: Axes, table: Table, last_step: int) -> None:
+    """λ = 0 in grey, the others of those that were trained on several shares in blue."""
+    places = sorted({row["train_fraction"] for row in table})
+    several = [decay for decay, rows in zip(*by_decay(table), strict=True) if len({row["train_fraction"] for row in rows}) > 1]
+    ends = []
+    for decay in several:
+        colour = DECAY if decay else BASELINE
+        means = []
+        for place, share in enumerate(places):
+            rows = [row for row in table if (row["weight_decay"], row["train_fraction"]) == (decay, share)]
+            spread(axes, place, rows, "steps_to_generalise", last_step, "o", colour)
+            means.append(np.mean([height(row["steps_to_generalise"], last_step) for row in rows]))
+        axes.plot(range(len(places)), means, color=colour, linewidth=1)
+        ends.append((float(means[-1]), f"λ = {decay:g}", colour))
+    axes.set_xticks(range(len(places)), [f"{100 * place:.0f}" for place in places])
+    axes.set(xlabel="% of the pairs trained on")
+    axes.grid(visible=False, axis="x")
+    label_ends(axes, ends)
+
+
+def spread(axes: Axes, place: float, rows: Table, name: str, last_step: int, marker: str, colour: str) -> None:
+    """A point a trial, side by side; hollow and above the last step where it does not get there."""
+    for index, row in enumerate(rows):
+        x = place + 0.09 * (index - (len(rows) - 1) / 2)
+        reached = row[name] is not None and row[name] >= 0
+        fill = colour if reached else "none"
+        axes.plot(x, height(row[name], last_step), marker, color=colour, markerfacecolor=fill, markersize=4.5)
+
+
+def height(step: float | None, last_step: int) -> float:
+    return max(step, 1.0) if step is not None and step >= 0 else 1.4 * last_step
+
+
+def lowest(table: Table, last_step: int) -> float:
+    """The lowest point that is drawn."""
+    return min(height(row[name], last_step) for row in table for name in ("steps_to_memorise", "steps_to_generalise"))
 
 
 def panel(axes: Axes, table: Table, metrics: Metrics) -> None:
@@ -120,9 +184,9 @@ def panel(axes: Axes, table: Table, metrics: Metrics) -> None:
 
 FIGURES = Figures(
     sweep=grokking,
-    sweep_columns=("weight_decay", "val_loss"),
+    sweep_columns=("weight_decay", "train_fraction", "diverged", "steps_to_memorise", "steps_to_generalise"),
     study=draw,
     panel=panel,
     panel_columns=("run", "step", "val_accuracy"),
-    panel_rows=("baseline", "wd", "null", "findings"),
+    panel_rows=("baseline", "wd", "findings"),
 )

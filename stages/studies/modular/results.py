@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.modular.system import CURVATURE, Modular
 from stages.theory import sweep
-from stages.theory.findings import effect
+from stages.theory.findings import effect, per_cent
 from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
 from stages.theory.results import Metrics, Results
-from stages.theory.statistics import mean_and_error
+from stages.theory.statistics import alive, mean_and_error
 
 PAIRS = (("wd", "baseline"),)  # compared trial by trial
 VERBS = {"train": "memorise", "val": "generalise"}  # what a run does when its accuracy on a split reaches the threshold
@@ -33,7 +33,7 @@ def chance(arrays: Arrays) -> Row:
 
 
 def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:
-    """The first evaluated step at which a run reaches the threshold, −1 for never.  (…, K), (K,) → (…)"""
+    """The first evaluated step at which a run reaches the threshold, −1 if it does not.  (…, K), (K,) → (…)"""
     reached = accuracy >= threshold
     return np.where(reached.any(axis=-1), steps[reached.argmax(axis=-1)], -1)
 
@@ -43,27 +43,132 @@ def arrival(run: Mapping[str, NDArray], threshold: float) -> dict[str, float]:
     summary: dict[str, float] = {}
     for split, verb in VERBS.items():
         steps = first_step(run[f"{split}_accuracy"], run["steps"], threshold)[~run["diverged"]]
-        never = (steps < 0).any()
-        summary |= {f"steps_to_{verb}": -1} if never else mean_and_error(f"steps_to_{verb}", steps)
+        missing = (steps < 0).any()
+        summary |= {f"steps_to_{verb}": -1} if missing else mean_and_error(f"steps_to_{verb}", steps)
         summary[f"{verb}d"] = float((steps >= 0).mean())
     return summary
 
 
+def purity(run: Mapping[str, NDArray]) -> NDArray[np.float64]:
+    """The share of a unit's power at its strongest frequency at the end, on average over units.  (R, h, F, K) → (R,)"""
+    return run["spectrum"][..., -1].max(axis=2).mean(axis=1) / 255 * alive(run)
+
+
 def evaluate(section: Modular, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
-    rows = {name: ended(run) for name, run in runs.items()} | {"null": chance(arrays)}
+    rows = {name: ended(run) | {"purity": purity(run)} for name, run in runs.items()} | {"null": chance(arrays)}
     found = metrics(rows, runs, PAIRS, losses_of_zero(arrays))
     for name, run in runs.items():
         found[name] |= arrival(run, section.threshold)
-    said = effect(found)
-    return found | {"findings": {"panel": said, "curves": said}}, curves(runs, "step")
+    return found | {"findings": findings(found, section.steps)}, curves(runs, "step")
+
+
+def findings(rows: Metrics, steps: int) -> dict[str, str]:
+    """A sentence for each figure."""
+    parts = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ("wd", "baseline")]
+    said = "; ".join(parts) if parts[0] != parts[1] else f"In both arms {parts[0]}"
+    with_decay, without = ((per_cent(rows[row]["purity"]), f"at λ = {rows[row]['weight_decay']:g}") for row in ("wd", "baseline"))
+    return {
+        "panel": said,
+        "accuracy": said,
+        "curves": effect(rows, when=f" after {steps:,} steps"),
+        "frequencies": f"One frequency has {with_decay[0]} of a unit's power {with_decay[1]}, {' '.join(without)}",
+    }
+
+
+def fate(row: Mapping[str, float], steps: int) -> str:
+    """What becomes of an arm within its steps: `generalises at step 333`."""
+    lost = f", {row['diverged']} of {row['trials']} trials diverged" if row["diverged"] else ""
+    if row["steps_to_generalise"] >= 0:
+        return f"generalises at step {row['steps_to_generalise']:,.0f}{lost}"
+    if row["generalised"]:
+        return f"generalises in {per_cent(row['generalised'])} of trials{lost}"
+    return f"does not {'generalise' if row['memorised'] == 1 else 'even memorise'} within {steps:,} steps{lost}"
 
 
 def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    """A row a run; of the runs on other shares of the pairs, when each memorises and generalises, and no more."""
     ends = sweep.ends(swept)
     for split, verb in VERBS.items():
         ends[f"steps_to_{verb}"] = first_step(swept[f"{split}_accuracy"], swept["steps"], section.threshold)
     table, found = sweep.evaluated(swept, ends, losses_of_zero(arrays)["val"], chance(arrays)["val_loss"])
-    return table, found | {"threshold": section.threshold, "steps": int(swept["steps"][-1])}
+    share = section.system.train_fraction
+    table = [{"weight_decay": row["weight_decay"], "train_fraction": share} | row for row in table]
+    others = on_other_shares(section, swept, empty=dict.fromkeys(table[0]))
+    summary = {"threshold": section.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
+    summary |= pace(table, lr=float(swept["lr"]))
+    said = {"sweep": pace_said(table, summary), "shares": shares_said([*table, *others], section.shares.weight_decay)}
+    return [*table, *others], found | summary | {"findings": said}
 
 
-RESULTS = Results(swept=sweep.READ | {"train_accuracy": 3, "val_accuracy": 3}, sweep=evaluate_sweep, evaluate=evaluate)
+def on_other_shares(section: Modular, swept: Mapping[str, NDArray], *, empty: Mapping[str, Any]) -> Table:
+    steps = {
+        f"steps_to_{verb}": first_step(swept[f"shares_{split}_accuracy"], swept["steps"], section.threshold)
+        for split, verb in VERBS.items()
+    }
+    return [
+        {**empty, "weight_decay": decay, "train_fraction": share, "trial": trial}
+        | {"diverged": int(swept["shares_diverged"][place, trial, index])}
+        | {name: values[place, trial, index] for name, values in steps.items()}
+        for place, share in enumerate(swept["shares"].tolist())
+        for index, decay in enumerate(section.shares.weight_decay)
+        for trial in range(swept["shares_diverged"].shape[1])
+    ]
+
+
+def arrives(rows: Table) -> float | None:
+    """The mean step at which these trials generalise; None unless all of them do."""
+    steps = [row["steps_to_generalise"] for row in rows]
+    return float(np.mean(steps)) if rows and all(step is not None and step >= 0 for step in steps) else None
+
+
+def pace(table: Table, *, lr: float) -> dict[str, float]:
+    """The quickest λ, and how many times 1/(lr·λ) the step is at each λ up to it where every trial generalises.
+
+    It is about the same, as weights are forgotten in 1/(lr·λ) steps; `law` is its geometric mean.
+    """
+    steps = {decay: arrives([row for row in table if row["weight_decay"] == decay]) for decay in decays_of(table)}
+    known = {decay: step for decay, step in steps.items() if step is not None}
+    if not known:
+        return {}
+    quickest = min(known, key=known.__getitem__)
+    paces = {decay: step * lr * decay for decay, step in known.items() if 0 < decay <= quickest and step > 0}
+    law = {"law": float(np.exp(np.mean(np.log(list(paces.values())))))} if paces else {}
+    each = {f"pace_at_{decay:g}": value for decay, value in paces.items()}
+    return {"quickest_lambda": quickest, "steps_at_quickest": known[quickest], "lr": lr} | law | each
+
+
+def pace_said(table: Table, summary: Mapping[str, float]) -> str:
+    """What λ does to the step at which all trials generalise."""
+    within = f"within {summary['steps']:,} steps"
+    if "quickest_lambda" not in summary:
+        return f"No λ makes every trial generalise {within}"
+    said = f"λ = {summary['quickest_lambda']:g} generalises soonest, at step {summary['steps_at_quickest']:,.0f}"
+    decays = decays_of(table)
+    if summary["quickest_lambda"] == decays[0]:
+        return said
+    without = [row for row in table if row["weight_decay"] == decays[0]]
+    if (step := arrives(without)) is not None:
+        return f"{said}; λ = {decays[0]:g} at step {step:,.0f}"
+    some = any(row["steps_to_generalise"] is not None and row["steps_to_generalise"] >= 0 for row in without)
+    return f"{said}; λ = {decays[0]:g} not {'in every trial' if some else within}"
+
+
+def shares_said(table: Table, decays: tuple[float, ...]) -> str:
+    """From which share of the pairs on all trials generalise, with the smallest and with the largest λ."""
+    said = []
+    for decay in dict.fromkeys((decays[0], decays[-1])):
+        rows = [row for row in table if row["weight_decay"] == decay]
+        shares = sorted({row["train_fraction"] for row in rows})
+        fails = [share for share in shares if arrives([row for row in rows if row["train_fraction"] == share]) is None]
+        enough = [share for share in shares if not fails or share > fails[-1]]
+        said.append(f"λ = {decay:g} needs {per_cent(enough[0]) if enough else 'more'}")
+    return ", ".join(said) + " of the pairs"
+
+
+def decays_of(table: Table) -> list[float]:
+    return sorted({row["weight_decay"] for row in table})
+
+
+READ = sweep.READ | {"train_accuracy": 3, "val_accuracy": 3}
+READ |= {"shares": 1, "shares_diverged": 3, "shares_train_accuracy": 4, "shares_val_accuracy": 4}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

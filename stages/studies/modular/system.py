@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from stages.base.params import Accuracy, AdamW, Count, Fraction, Grid, Positive, Section, ascending
+from stages.base.params import Accuracy, AdamW, Count, Fraction, Fractions, Grid, Positive, Section, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
@@ -27,6 +27,16 @@ class Data(Section, frozen=True):
     evaluate_every: Count
 
 
+class Shares(Section, frozen=True):
+    trials: Count
+    train_fraction: Fractions
+    weight_decay: Grid
+
+    def __post_init__(self) -> None:
+        ascending("train_fraction", self.train_fraction)
+        ascending("weight_decay", self.weight_decay, zero_first=True)
+
+
 class Modular(Section, frozen=True):
     trials: Count
     p: Modulus
@@ -35,6 +45,7 @@ class Modular(Section, frozen=True):
     threshold: Accuracy
     optimizers: Optimizers
     sweep: Grid
+    shares: Shares
     system: Data
 
     def __post_init__(self) -> None:
@@ -48,7 +59,7 @@ def draw(section: Modular, streams: Streams) -> Arrays:
     """
     system, p = section.system, section.p
     pairs = np.stack(np.divmod(np.arange(p * p), p), axis=1)  # (p², 2)
-    train_rows = min(max(round(system.train_fraction * p * p), 1), p * p - 1)
+    train_rows = rows_of(system.train_fraction, p)
     std = system.start_scale / (2 * system.hidden) ** (1 / 3)
 
     def trial(rng: Purpose) -> Arrays:
@@ -63,6 +74,20 @@ def draw(section: Modular, streams: Streams) -> Arrays:
 
     schedule = {"p": p, "steps": section.steps, "evaluate_every": system.evaluate_every}
     return single(streams.draw(section.trials, trial)) | {name: np.array(value) for name, value in schedule.items()}
+
+
+def rows_of(train_fraction: float, p: int) -> int:
+    """How many of the p² pairs are trained on: at least one, and not all."""
+    return min(max(round(train_fraction * p * p), 1), p * p - 1)
+
+
+def split_at(arrays: Arrays, train_fraction: float, trials: int) -> Arrays:
+    """The data of the first trials with another share of the pairs to train on: the first rows in the order that was drawn."""
+    rows, found = rows_of(train_fraction, int(arrays["p"])), dict(arrays)
+    for name in ("pairs", "labels"):
+        drawn = np.concatenate([arrays[f"train_{name}"], arrays[f"val_{name}"]], axis=1)
+        found |= {f"train_{name}": drawn[:, :rows], f"val_{name}": drawn[:, rows:]}
+    return {name: array[:trials] if array.ndim > 1 else array for name, array in found.items()}
 
 
 def footprint(section: Modular) -> int:
