@@ -13,16 +13,16 @@ SIZE = (10, 5.625)  # inches
 LINE = 24  # characters of a finding in a line
 
 
-def main(*names: str) -> None:
+def main(*study: str) -> None:
     figure = Figure(figsize=SIZE)
-    for study, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
-        figures, stage = studies.part(study, Figures), f"evaluate@{study}"
+    for name, axes in zip(study, figure.subplots(1, len(study), squeeze=False)[0], strict=True):
+        figures, stage = studies.part(name, Figures), f"evaluate@{name}"
         if figures.panel is None:
-            raise UserError(f"python -m stages.overview: expected studies with a panel, got {study!r}, which has none")
-        metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), figures.panel_rows, stage=stage)
-        table = storage.load_table(Path("metrics", f"{study}_curves.csv"), figures.panel_columns, stage=stage)
+            raise UserError(f"python -m stages.overview: expected studies with a panel, got {name!r}, which has none")
+        metrics = storage.load_metrics(Path("metrics", "details", f"{name}.json"), figures.panel_rows, stage=stage)
+        table = storage.load_table(Path("metrics", f"{name}_curves.csv"), figures.panel_columns, stage=stage)
         figures.panel(axes, table, metrics)
-        axes.set_title(f"{study}\n{wrapped(metrics['findings']['panel'], LINE)}", fontweight="bold")
+        axes.set_title(f"{name}\n{wrapped(metrics['findings']['panel'], LINE)}", fontweight="bold")
     storage.save_bytes(Path("plots", "overview.png"), png(figure))
 
 

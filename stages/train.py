@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages import studies
 from stages.base import params, storage
-from stages.base.errors import UserError
+from stages.base.errors import UserError, meant
 from stages.base.system import System, read_data
 from stages.console import command
 from stages.console.progress import Progress, tell_diverged
@@ -21,7 +21,7 @@ def main(study: str, arm: str) -> None:
     system = studies.part(study, System)
     if arm not in system.arms:
         known = ", ".join(system.arms) or "no arm, as the study has none"
-        raise UserError(f"python -m stages.train: expected one of {known}, got {arm!r}")
+        raise UserError(f"python -m stages.train: expected one of {known}, got {meant(arm, system.arms)}")
     training = studies.part(study, Training)
     if missing := [row for row in system.arms[arm] if row not in training.runs]:
         raise UserError(f"stages/studies/{study}/training.py: expected a run for each row of {arm}, got none for {missing}")

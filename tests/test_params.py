@@ -45,7 +45,8 @@ def test_the_shipped_file_is_read_as_it_is_written(settings: params.Settings) ->
         ("wd", -0.5, "params.yaml: wd: expected a number ≥ 0, got -0.5"),
         ("wd", float("nan"), "params.yaml: wd: expected a number ≥ 0, got nan"),
         ("wd", float("inf"), "params.yaml: wd: expected a number ≥ 0, got inf"),
-        ("wd", None, "params.yaml: wd: expected a number ≥ 0, got None"),
+        ("wd", None, "params.yaml: wd: expected a number ≥ 0, got nothing"),
+        ("wd", "3", "params.yaml: wd: expected a number ≥ 0, got '3', a text: write it without quotes"),
         ("wd", True, "params.yaml: wd: expected a number ≥ 0, got True"),
         ("wd", "3; rm -rf .", "params.yaml: wd: expected a number ≥ 0, got '3; rm -rf .'"),
         ("wd", ..., "params.yaml: wd: expected a number ≥ 0, got nothing"),
@@ -74,7 +75,7 @@ def test_a_bad_value_is_named_with_its_rule(
 
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"wide: expected only trials, epochs, .*, got 'lrr'"):
+    with pytest.raises(UserError, match=r"wide: expected only trials, epochs, .*, got 'lrr'; did you mean 'lr'\?"):
         load(tmp_path, with_value("wide.lrr", 1))
 
 

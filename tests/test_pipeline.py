@@ -29,7 +29,7 @@ def test_the_docs_name_the_stages_that_a_key_reruns() -> None:
         .partition("\n\n")[0]
     )
     rows = re.findall(r"^\| `([\w.]+)`.*\| (`.*`) \|$", table, re.MULTILINE)
-    assert len(rows) == 7
+    assert len(rows) == 8
     for key, named in rows:
         tracking = {
             name for name, stage in STAGES.items() for known in stage["params"] if key == known or key.startswith(f"{known}.")
@@ -83,7 +83,7 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "+wide.lrr=1", check=False)
         assert result.returncode != 0
-        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, got 'lrr'"
+        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, got 'lrr'; did you mean 'lr'?"
         assert f"error: params.yaml: wide: {expected}" in result.stderr.splitlines()
     finally:
         reproduced.run("git", "checkout", "-q", ".")

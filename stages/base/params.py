@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from stages.base.errors import UserError
+from stages.base.errors import UserError, meant
 from stages.base.yaml12 import Yaml12Loader
 
 FILE = Path("params.yaml")
@@ -117,8 +117,8 @@ def _told(message: str, tree: Any, schema: type) -> str:
         keys.append(missing[1])
         return f"{_dotted(keys)}expected {_described(schema, keys)}, got nothing"
     if unknown := re.fullmatch(r"Object contains unknown field `(.+)`", said):
-        known = ", ".join(get_type_hints(_kind(schema, keys)))
-        return f"{_dotted(keys)}expected only {known}, got {_short(unknown[1])}"
+        known = get_type_hints(_kind(schema, keys))
+        return f"{_dotted(keys)}expected only {', '.join(known)}, got {meant(unknown[1][:120], known)}"
     own_rule = re.match(r"(\w+): expected (.+)", said)  # from a section's `__post_init__`
     if own_rule:
         keys.append(own_rule[1])
@@ -127,7 +127,15 @@ def _told(message: str, tree: Any, schema: type) -> str:
     too_large = isinstance(value, int | float) and LARGEST < abs(value) < float("inf")
     if too_large and _kind(schema, keys) in (Number, Positive, NonNegative):
         return _out_of_size(_dotted(keys), value, rule)
-    return f"{_dotted(keys)}expected {rule}, got {_short(value)}"
+    return f"{_dotted(keys)}expected {rule}, got {_got(value)}"
+
+
+def _got(value: object) -> str:
+    """What stands there, in words: nothing, or a number that quotes turn into text."""
+    if value is None:
+        return "nothing"
+    quoted = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", value.strip())
+    return f"{_short(value)}, a text: write it without quotes" if quoted else _short(value)
 
 
 def _out_of_size(place: str, value: float, rule: str) -> str:

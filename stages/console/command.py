@@ -3,13 +3,14 @@
 import contextlib
 import errno
 import gc
+import inspect
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from stages.base.errors import UserError
+from stages.base.errors import UserError, meant
 from stages.console import provenance
 
 WRITING = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT)
@@ -30,10 +31,11 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
         if several and words:
             choices = (choices[0],) * len(words)
         if len(words) != len(choices):
-            raise UserError(f"{name}: expected {'at least ' if several else ''}{len(choices)} word(s), got {len(words)}")
+            wanted = " ".join([name, *(each.upper() for each in inspect.signature(main).parameters)]) + " …" * several
+            raise UserError(f"expected {wanted}, got {' '.join([name, *words])}")
         for word, allowed in zip(words, choices, strict=True):
             if allowed is not None and word not in allowed:
-                raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {word!r}")
+                raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {meant(word, allowed)}")
         main(*words)
         provenance.record([name, *words], time.monotonic() - started)
     gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
