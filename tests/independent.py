@@ -25,6 +25,7 @@ class Results:
     summary: dict[str, Any]
     metrics: dict[str, dict[str, Number]] = field(default_factory=dict)
     curves: Table = field(default_factory=list)
+    finding: str = ""  # of `descent`: what heads the figure of its sweep
 
 
 def results(study: str, params: dict[str, Any], data: dict[str, NDArray]) -> Results:
@@ -422,6 +423,7 @@ def descent(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         "theory_penalty": rounded(best),
     }
     zs: list[Number] = []
+    without, with_best = [], []  # the risks at Λ = 0 and at the best, (R,) for each n
     for n in own["rows"]:
         x, y = data["train_inputs"][:, :n], data["train_targets"][:, :n]
         risks = {}
@@ -448,6 +450,8 @@ def descent(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 | {"theory": rounded(expected.mean())}
                 | {"closed_form": closed_form(n, inputs=inputs, signal=signal, noise=noise) if penalty == 0 else None, "z": z}
             )
+        without.append(risks[0].each)
+        with_best.append(risks[best].each)
         lowest = min(risks, key=lambda penalty: risks[penalty].each.mean())
         summary[f"rows_{n}"] = {"best_penalty": rounded(lowest)} | {
             name: means({name: risks[at]})[name]
@@ -455,7 +459,26 @@ def descent(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         }
     arrived = sum(row["trained"].value for row in table)
     summary |= {"trained": Number(arrived), "solved": Number(len(table) - arrived), "max_abs_z": largest(zs)}
-    return Results(table, summary)
+    clauses = [more_rows(np.stack(each), own["rows"], inputs, (1e-6 * signal) ** 2) for each in (without, with_best)]
+    return Results(table, summary, finding="Without decay {}; with the best Λ {}".format(*clauses))
+
+
+def more_rows(risks: Array, rows: list[int], inputs: int, nothing: float) -> str:
+    """In words: is a risk visibly, by two standard errors of the mean log ratio, above another with fewer rows?  (N, R)"""
+    risks = np.maximum(risks, nothing)
+    ratios = np.log(risks[:, None] / risks[None])  # (N, N, R): row over column
+    error = ratios.std(axis=2, ddof=1) / np.sqrt(ratios.shape[2])
+    factors = risks.mean(axis=1)[:, None] / risks.mean(axis=1)[None]
+    above = (ratios.mean(axis=2) > 2 * error) & (factors > 1)
+    rises = np.tril(above)  # with more rows than the other
+    if not rises.any():
+        every_step, some_step = np.diagonal(above, 1).all(), above.any()
+        never = "more rows never visibly hurt" if some_step else "the number of rows makes no visible difference"
+        return "more rows always help" if every_step else never
+    after, before = np.unravel_index(np.where(rises, factors, 0).argmax(), factors.shape)
+    if not above[after, after + 1 :].any():
+        return f"the risk rises from {rows[before]} to {rows[after]} rows"
+    return "the risk peaks where rows = inputs" if rows[after] == inputs else f"the risk peaks at {rows[after]} rows"
 
 
 def descend(x: Array, y: Array, decay: float, steps: int, *, lr: float, momentum: float) -> Array:

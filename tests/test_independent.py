@@ -165,6 +165,7 @@ DESCENT = {
         ),
         pytest.param("modular", MODULAR | {"modular.p": 4, "modular.system.train_fraction": 0.5}, id="modular: p = 4"),
         pytest.param("descent", DESCENT, id="descent"),
+        pytest.param("descent", DESCENT | {"descent.rows": [3, 7, 8], "descent.trials": 20}, id="descent: up to the peak"),
     ],
 )
 def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str, Any]) -> None:
@@ -173,6 +174,9 @@ def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str
     found = disagreements(study, params, bench.path / "data" / f"{study}.npz", bench.path / "metrics")
     assert not found, "\n".join(found[:40])
     if study == "descent":
+        said = json.loads((bench.path / "metrics/details/descent_sweep.json").read_text(encoding="utf-8"))["findings"]["sweep"]
+        with np.load(bench.path / "data/descent.npz") as arrays:
+            assert said == independent.results(study, params, dict(arrays)).finding
         kinds = [row["trained"] for row in read_table(bench.path / "metrics/descent_sweep.csv")]
         assert 0 in kinds, "this run is meant to hold both"
         assert 1 in kinds, "this run is meant to hold both"

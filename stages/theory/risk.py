@@ -23,7 +23,9 @@ def ridge_risk(values: Array, penalty: float, *, inputs: int, signal: float, noi
 
 
 def least_norm_risk(rows: int, *, inputs: int, signal: float, noise: float) -> float:
-    """`ridge_risk` at Λ = 0, expected over the rows too; infinite where |n − d| < 2."""
+    """`ridge_risk` at Λ = 0, expected over the rows too; with noise infinite where |n − d| < 2."""
+    if noise == 0:
+        return signal**2 * max(1 - rows / inputs, 0.0)
     if rows > inputs + 1:
         return noise**2 * inputs / (rows - inputs - 1)
     if rows < inputs - 1:

@@ -3,7 +3,8 @@
 Shapes: T trials, n rows, d inputs, N numbers of rows, L penalties Λ = nλ.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from stages.base.rounding import losses_on_grid
 from stages.base.streams import Arrays
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
+from stages.theory.findings import visible
 from stages.theory.measured import Table
 from stages.theory.results import Results
 from stages.theory.ridge import solve
@@ -32,11 +34,18 @@ def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:
 
 def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each n and Λ, and for each n the best Λ, with the risk there, at Λ = 0 and at theory's best."""
-    penalties, best = swept["penalty"], float(swept["theory_penalty"])
-    inputs, _, _ = sizes(arrays)
+    penalties, best, counts = swept["penalty"], float(swept["theory_penalty"]), arrays["rows"].tolist()
+    inputs, signal, _ = sizes(arrays)
+    measured: NDArray[np.float64] = swept["risk"].copy()
     table: Table = []
-    for index, rows in enumerate(arrays["rows"].tolist()):
-        table += risks(first_rows(arrays, rows), penalties, swept["trained"][index], swept["risk"][:, index])
+    for index, rows in enumerate(counts):
+        first, trained = first_rows(arrays, rows), swept["trained"][index]
+        parts = decomposed(first)
+        for solved in np.flatnonzero(~trained):
+            measured[:, index, solved] = risk(solve(*parts, first["train_targets"], penalties[solved])[:, None], first)[:, 0]
+        table += risks(first, parts[1], penalties, trained, measured[:, index])
+    at_zero, at_best = (measured[:, :, penalties.tolist().index(penalty)] for penalty in (0.0, best))
+    floor = (CONVERGED * signal) ** 2
     found: dict[str, Any] = {
         "inputs": inputs,
         "signal": section.system.weight_norm,
@@ -45,8 +54,9 @@ def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray
         "trained": sum(row["trained"] for row in table),
         "solved": sum(1 - row["trained"] for row in table),
         "max_abs_z": max((abs(row["z"]) for row in table if row["z"] is not None), default=0.0),
+        "findings": {"sweep": finding(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor)},
     }
-    for count in arrays["rows"].tolist():
+    for count in counts:
         own = {row["penalty"]: row["risk"] for row in table if row["rows"] == count}
         lowest = min(own, key=own.__getitem__)
         found[f"rows_{count}"] = {
@@ -58,22 +68,19 @@ def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray
     return table, found
 
 
-def risks(arrays: Arrays, penalties: NDArray, trained: NDArray, measured: NDArray) -> Table:
+def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray, measured: NDArray) -> Table:
     """One row for each Λ: the mean of ‖w − w*‖² over trials, what theory expects, and how far they are apart.
 
     `theory` is exact given each trial's rows, an expectation over the direction of w* and the noise; `closed_form`, at Λ = 0,
     is an expectation over the rows too. `z` is the mean of the trials' own gaps to `theory`, in standard errors; 0 where it
-    is less than what training may have left. measured (T, L), NaN where a Λ is not trained
+    is less than what training may have left. Singular values (T, min(n, d)), measured (T, L)
     """
     inputs, signal, noise = sizes(arrays)
     known: dict[str, Any] = {"inputs": inputs, "signal": signal, "noise": noise}
-    rows, parts = arrays["train_inputs"].shape[1], decomposed(arrays)
+    rows = arrays["train_inputs"].shape[1]
     closed, table = least_norm_risk(rows, **known), []
     for index, penalty in enumerate(penalties.tolist()):
-        own = measured[:, index]
-        if not trained[index]:
-            own = risk(solve(*parts, arrays["train_targets"], penalty)[:, None], arrays)[:, 0]
-        expected = ridge_risk(parts[1], penalty, **known)
+        own, expected = measured[:, index], ridge_risk(values, penalty, **known)
         gap = mean_and_error("gap", own - expected)
         left = CONVERGED * signal * (2 * np.sqrt(expected.mean()) + signal * CONVERGED)
         table.append(
@@ -85,6 +92,48 @@ def risks(arrays: Arrays, penalties: NDArray, trained: NDArray, measured: NDArra
             | {"z": z_score(gap["gap"], gap.get("gap_se"), left)}
         )
     return table
+
+
+def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
+    """What more rows do to the risk, without decay and with theory's best Λ.  (N,), (T, N) each"""
+    if len(at_zero) == 1:
+        return "A single trial has no error to tell an effect by"
+    if len(counts) == 1:
+        return "A single number of rows has nothing to compare with"
+    without, with_best = (effect_of_rows(counts, each, inputs=inputs, floor=floor) for each in (at_zero, at_best))
+    if best == 0:
+        return f"Without noise the best Λ is 0, and {with_best}"
+    if without == with_best:
+        return f"Without decay as with the best Λ, {without}"
+    return f"Without decay {without}; with the best Λ {with_best}"
+
+
+def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: float) -> str:
+    """A part of a sentence. Where the risk rises several times, it is about the rise by the largest factor.
+
+    Risks are compared by their ratios, trial by trial, in the mean of logarithms: around n = d the mean of the risk itself
+    has no expectation, and so no error. Their means must be in the same order. Below `floor`, what training may leave, a risk
+    is none.  (N,), (T, N)
+    """
+    each = np.maximum(each, floor)
+    means, logs = each.mean(axis=0), np.log(each)
+
+    def higher(one: int, other: int) -> bool:
+        gap = mean_and_error("gap", logs[:, one] - logs[:, other])
+        return means[one] > means[other] and gap["gap"] > 0 and visible(gap["gap"], gap["gap_se"])
+
+    pairs = list(itertools.combinations(range(len(counts)), 2))
+    rises = [(low, high) for low, high in pairs if higher(high, low)]
+    if rises:
+        low, high = max(rises, key=lambda pair: means[pair[1]] / means[pair[0]])
+        if any(higher(high, after) for after in range(high + 1, len(counts))):
+            return "the risk peaks " + ("where rows = inputs" if counts[high] == inputs else f"at {counts[high]} rows")
+        return f"the risk rises from {counts[low]} to {counts[high]} rows"
+    if all(higher(one, after) for one, after in itertools.pairwise(range(len(counts)))):
+        return "more rows always help"
+    if any(higher(one, after) for one, after in pairs):
+        return "more rows never visibly hurt"
+    return "the number of rows makes no visible difference"
 
 
 RESULTS = Results(swept={"risk": 3, "trained": 2, "penalty": 1, "theory_penalty": 0}, sweep=evaluate_sweep, optimum=optimum)
