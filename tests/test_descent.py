@@ -14,7 +14,7 @@ from stages.base import storage
 from stages.base.params import Settings
 from stages.engine.fit import fit
 from stages.engine.stability import remaining
-from stages.studies.descent import system, training
+from stages.studies.descent import figures, results, system, training
 from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
 
@@ -123,6 +123,126 @@ def test_around_as_many_rows_as_inputs_the_closed_form_is_infinite() -> None:
     assert finite == [True, True, False, False, False, True, True]
 
 
+@pytest.mark.parametrize("rows", [3, 8, 9, 20])
+def test_without_noise_and_decay_what_no_row_has_seen_is_lost(rows: int, rng: np.random.Generator) -> None:
+    values = np.linalg.svd(rng.standard_normal((2, rows, 8)), compute_uv=False).astype(np.float64)
+    risks = ridge_risk(values, 0.0, inputs=8, signal=1.5, noise=0.0)
+    assert risks == pytest.approx(least_norm_risk(rows, inputs=8, signal=1.5, noise=0.0), abs=TOLERANCE)
+
+
+COUNTS = [4, 8, 16, 32]
+PEAK, FALLING = [1.0, 9.0, 0.7, 0.4], [1.0, 0.8, 0.6, 0.3]
+
+
+def trials(means: list[float], *, spread: float = 0.02, number: int = 12) -> NDArray:
+    """Risks of this size, each trial's larger or smaller as a whole, and a little in each number of rows."""
+    rng = np.random.default_rng(4)
+    whole, little = rng.standard_normal((number, 1)), rng.standard_normal((number, len(means)))
+    return np.array(means) * np.exp(0.8 * whole + spread * little)
+
+
+@pytest.mark.parametrize(
+    ("without", "with_best", "said"),
+    [
+        (PEAK, FALLING, "Without decay the risk peaks where rows = inputs; with the best Λ more rows always help"),
+        ([1, 0.8, 5, 0.4], FALLING, "Without decay the risk peaks at 16 rows; with the best Λ more rows always help"),
+        ([1, 0.2, 0.5, 0.1], FALLING, "Without decay the risk peaks at 16 rows; with the best Λ more rows always help"),
+        ([1, 0.8, 2, 5], FALLING, "Without decay the risk rises from 8 to 32 rows; with the best Λ more rows always help"),
+        (
+            PEAK,
+            [1, 0.8, 0.8, 0.3],
+            "Without decay the risk peaks where rows = inputs; with the best Λ more rows never visibly hurt",
+        ),
+        (PEAK, PEAK, "Without decay as with the best Λ, the risk peaks where rows = inputs"),
+        (FALLING, FALLING, "Without decay as with the best Λ, more rows always help"),
+        (
+            PEAK,
+            [1, 1, 1, 1],
+            "Without decay the risk peaks where rows = inputs; with the best Λ the number of rows makes no visible difference",
+        ),
+    ],
+)
+def test_what_more_rows_do_is_said_as_the_numbers_have_it(without: list[float], with_best: list[float], said: str) -> None:
+    found = results.finding(COUNTS, trials(without), trials(with_best), inputs=8, best=2.0, floor=1e-12)
+    assert found == said
+
+
+def test_a_rise_within_the_errors_is_no_peak() -> None:
+    """The same means as a peak's, but the trials disagree on it."""
+    found = results.effect_of_rows(COUNTS, trials([1, 1.2, 1, 1], spread=1.0), inputs=8, floor=1e-12)
+    assert found == "the number of rows makes no visible difference"
+    assert "peaks" in results.effect_of_rows(COUNTS, trials([1, 1.2, 1, 1], spread=0.01), inputs=8, floor=1e-12)
+
+
+def test_one_trial_with_a_huge_risk_hides_no_peak_and_makes_none() -> None:
+    """Where the expectation is infinite, one trial can be nearly all of the mean, and of its standard error."""
+    peak, falling = trials(PEAK), trials(FALLING)
+    peak[0, 1], falling[0, 1] = 1e6, 1e6
+    assert results.effect_of_rows(COUNTS, peak, inputs=8, floor=1e-12) == "the risk peaks where rows = inputs"
+    assert "peaks" not in results.effect_of_rows(COUNTS, falling, inputs=8, floor=1e-12)
+
+
+def test_what_cannot_be_told_is_said() -> None:
+    def found(risks: NDArray, counts: list[int] = COUNTS, best: float = 2.0) -> str:
+        return results.finding(counts, risks, risks, inputs=8, best=best, floor=1e-12)
+
+    assert found(trials(PEAK)[:1]) == "A single trial has no error to tell an effect by"
+    assert found(trials([1.0]), [8]) == "A single number of rows has nothing to compare with"
+    assert found(trials(FALLING), best=0.0) == "Without noise the best Λ is 0, and more rows always help"
+    # From n = d on nothing is left but what training leaves, which neither falls nor rises.
+    assert found(trials([1, 1e-14, 1e-15, 1e-13]), best=0.0) == "Without noise the best Λ is 0, and more rows never visibly hurt"
+
+
+def drawn(noise: float = 0.5, best: float = 2.0, penalties: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 9.0), **other: float) -> Any:
+    """The panels of a figure for d = 8, n = 4, 8, 16; at Λ = 0 and n = 8 the risk is 500, solved."""
+    risks = {4: 1.0, 8: 500.0, 16: 0.5} | {int(key[1:]): value for key, value in other.items()}
+    table = [
+        {"rows": rows, "penalty": penalty, "risk": risk if penalty == 0 else 0.4, "risk_se": None, "theory": 0.4}
+        | {"trained": int(penalty > 0 or rows != 8)}
+        for rows, risk in risks.items()
+        for penalty in penalties
+    ]
+    summary = {"inputs": 8, "signal": 1.0, "noise": noise, "theory_penalty": best, "findings": {"sweep": "what was found"}}
+    return figures.sweep(table, summary).axes
+
+
+def marks(axes: Any, marker: str, hollow: bool) -> set[float]:
+    lines = [line for line in axes.lines if line.get_marker() == marker and (line.get_markerfacecolor() == "white") == hollow]
+    return {float(x) for line in lines for x in line.get_xdata()}
+
+
+def test_the_figure_clips_measured_and_expected_peak_alike_and_says_so() -> None:
+    axes, over_penalties = drawn()
+    top = axes.get_ylim()[1]
+    assert 1.0 < top < 500  # around what has a finite expectation
+    assert marks(axes, "^", hollow=True) == {8.0}
+    assert "500 at n = 8;\nexpected: infinite" in [text.get_text() for text in axes.texts]
+    theory = {int(x): float(y) for x, y in zip(*axes.lines[0].get_data(), strict=True)}
+    assert [rows for rows, risk in theory.items() if risk > 100 * top] == [7, 8, 9]
+    assert theory[16] == pytest.approx(0.5**2 * 8 / 7)
+    assert over_penalties.get_ylim() == axes.get_ylim()
+    assert marks(over_penalties, "o", hollow=False) == {0.5, 1.0, 2.0, 9.0}
+
+
+def test_the_figure_tells_solved_from_trained_and_labels_each_curve() -> None:
+    axes = drawn(r8=2.0)[0]
+    assert marks(axes, "o", hollow=True) == {8.0}
+    assert marks(axes, "o", hollow=False) == {4.0, 8.0, 16.0}  # 8 of the other Λ
+    assert not marks(axes, "^", hollow=True)
+    assert {text.get_text() for text in axes.texts} > {"Λ = 0", "Λ = 0.5", "Λ = 2,\nthe best"}
+
+
+def test_the_figure_without_noise_has_no_peak_and_one_curve() -> None:
+    axes = drawn(noise=0.0, best=0.0, r8=1e-14, r16=0.0)[0]
+    assert [text.get_text() for text in axes.texts] == ["Λ = 0,\nthe best"]
+    assert marks(axes, "v", hollow=True) | marks(axes, "v", hollow=False) == {8.0, 16.0}
+
+
+def test_a_figure_of_too_few_penalties_has_no_panel_over_them() -> None:
+    assert len(drawn(penalties=(0.0, 2.0))) == 1
+    assert len(drawn(noise=0.0, best=0.0, penalties=(0.0,))) == 1
+
+
 def column(name: str, **where: float) -> list[Any]:
     return [row[name] for row in TABLE if all(row[key] == value for key, value in where.items())]
 
@@ -152,6 +272,8 @@ def test_the_peak_is_there_without_decay_and_not_with_the_best() -> None:
     assert counts[int(np.argmax(without))] == 50
     assert without[0] < without[counts.index(45)] < max(without) > without[counts.index(55)] > without[-1]
     assert np.all(np.diff(column("risk", penalty=SUMMARY["theory_penalty"])) < 0)
+    little = dict(zip(counts, column("risk", penalty=1.0), strict=True))  # the hump of the page
+    assert little[30] < little[50] > little[80]
 
 
 def test_the_best_penalty_is_theorys_for_every_number_of_rows(settings: Settings) -> None:
