@@ -509,7 +509,9 @@ def ridge_risk(singular: Array, penalty: float, *, inputs: int, signal: float, n
 
 
 def closed_form(n: int, *, inputs: int, signal: float, noise: float) -> Number | None:
-    """The risk at λ = 0 expected over the rows too; infinite, and so not written, where |n − d| < 2."""
+    """The risk at λ = 0 expected over the rows too; with noise infinite, and so not written, where |n − d| < 2."""
+    if noise == 0:
+        return rounded(signal**2 * max(1 - n / inputs, 0))
     if n > inputs + 1:
         return rounded(noise**2 * inputs / (n - inputs - 1))
     if n < inputs - 1:
