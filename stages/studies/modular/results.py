@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.modular.system import CURVATURE, Modular
 from stages.theory import sweep
-from stages.theory.findings import effect, per_cent
+from stages.theory.findings import effect, per_cent, visible
 from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.statistics import alive, mean_and_error
@@ -66,13 +66,19 @@ def findings(rows: Metrics, steps: int) -> dict[str, str]:
     """A sentence for each figure."""
     parts = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ("wd", "baseline")]
     said = "; ".join(parts) if parts[0] != parts[1] else f"In both arms {parts[0]}"
-    with_decay, without = ((per_cent(rows[row]["purity"]), f"at λ = {rows[row]['weight_decay']:g}") for row in ("wd", "baseline"))
+    shares = dict.fromkeys(f"{per_cent(rows[row]['purity'])} at λ = {rows[row]['weight_decay']:g}" for row in ("wd", "baseline"))
     return {
         "panel": said,
         "accuracy": said,
-        "curves": effect(rows, when=f" after {steps:,} steps"),
-        "frequencies": f"One frequency has {with_decay[0]} of a unit's power {with_decay[1]}, {' '.join(without)}",
+        "curves": effect(rows, when=f" after {steps:,} steps") + ("" if beats_chance(rows) else "; it is no better than chance"),
+        "frequencies": "A unit's strongest frequency holds " + ", ".join(shares).replace("%", "% of its power", 1),
     }
+
+
+def beats_chance(rows: Metrics) -> bool:
+    """Whether the validation loss with decay is visibly below that of every class equally likely."""
+    gap = rows["wd"]["val_loss"] - rows["null"]["val_loss"]
+    return gap < 0 and visible(gap, rows["wd"].get("val_loss_se"))
 
 
 def fate(row: Mapping[str, float], steps: int) -> str:
