@@ -102,9 +102,9 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for key, value in SETTINGS[request.param].items():
         *path, last = key.split(".")
         functools.reduce(dict.__getitem__, path, tree)[last] = value
-    path = tmp_path_factory.mktemp("params") / "params.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    settings, found = params.load(SECTIONS, path=path), {}
+    changed = tmp_path_factory.mktemp("params") / "params.yaml"
+    changed.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    settings, found = params.load(SECTIONS, path=changed), {}
     for study in ("line", "wide"):
         section, arrays = getattr(settings, study), draw(study, getattr(settings, study))
         training, results = studies.part(study, Training), studies.part(study, Results)

@@ -1,14 +1,18 @@
 """modular: its data, its network by definition, the committed results, and what its figures may say."""
 
+import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, table
+from conftest import ROOT, draw, metrics, table
 from msgspec.structs import replace
+from PIL import Image, ImageSequence
 
 from stages.base.params import Settings
+from stages.drawing import style
 from stages.engine import models
 from stages.engine.fit import Fit, fit
 from stages.studies.modular import figures, results, system, training
@@ -236,3 +240,37 @@ def test_what_is_found_of_the_arms_is_said_of_them() -> None:
     said = results.findings(arms(**same), 2000)
     assert said["panel"] == "In both arms λ = 0 does not generalise within 2,000 steps"
     assert said["frequencies"] == "A unit's strongest frequency holds 28% of its power at λ = 0"
+
+
+def test_the_animation_is_small_and_shows_first_and_last() -> None:
+    path = ROOT / "plots" / "modular" / "frequencies.gif"
+    assert path.stat().st_size <= 2e6
+    with Image.open(path) as animation:
+        assert sum(1 for _ in ImageSequence.Iterator(animation)) == len(figures.frames(np.arange(0, 2001, 20)))
+    for steps in (np.array([0]), np.array([0, 7]), np.arange(0, 2001, 20)):
+        shown = figures.frames(steps)
+        assert (shown[0], shown[-1]) == (0, len(steps) - 1)
+        assert shown == sorted(set(shown))
+        assert len(shown) <= 41
+
+
+def test_an_animation_is_the_same_bytes_twice() -> None:
+    def frames() -> Iterator[style.Figure]:
+        figure = style.Figure(figsize=(2, 1))
+        (line,) = figure.subplots().plot([0, 1], [0, 1])
+        for height in (0.2, 0.5, 1.0):
+            line.set_ydata([0, height])
+            yield figure
+
+    assert style.gif(frames()) == style.gif(frames())
+    with Image.open(io.BytesIO(style.gif(frames()))) as animation:
+        assert sum(1 for _ in ImageSequence.Iterator(animation)) == 3
+
+
+def test_the_spectrum_of_a_wave_is_one_frequency() -> None:
+    p, turns = 7, 2 * np.pi * np.arange(7) / 7
+    waves = np.stack([np.cos(turns), np.cos(3 * turns + 1), 2 * np.cos(turns) + np.cos(2 * turns), np.zeros(p)], axis=1)
+    hidden = torch.from_numpy(np.concatenate([waves, np.ones_like(waves)]))[None, None]
+    shares = training.spectrum({"hidden": hidden})["spectrum"]
+    assert shares.dtype == torch.uint8
+    assert shares[0, 0].tolist() == [[255, 0, 0], [0, 0, 255], [204, 51, 0], [0, 0, 0]]
