@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -19,7 +20,9 @@ from conftest import Clone
 from test_tables import MARKDOWN, inline
 
 from stages.base.errors import UserError
-from tools.report import MARK, differences, doubts, figures, gallery, resolve, unreadable
+from tools.report import doubts, figures, gallery, params_of
+from tools.sides import resolve, unreadable
+from tools.tables import MARK
 
 REPORT = ("-m", "tools.report")
 
@@ -35,28 +38,26 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.run("git", "commit", "-qam", "words")
 
     clone.run("git", "switch", "-q", "-c", "metric", "main")
-    path = clone.path / "metrics" / "wide.json"
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    rows = tree["wide"]
+    rows = details(clone, "wide")
     rows["wd"] |= {"val_loss": 4.5e-6, "val_r2": 0.5}
     rows["added"] = {"val_loss": 1.0}
     del rows["oracle"]
-    path.write_text(json.dumps(tree), encoding="utf-8")
-    path = clone.path / "metrics" / "modular.json"
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    tree["modular"]["wd"]["steps_to_generalise"] = -1
-    path.write_text(json.dumps(tree), encoding="utf-8")
+    write_details(clone, "wide", rows)
+    rows = details(clone, "modular")
+    rows["wd"] |= {"steps_to_generalise": -1, "generalised": 0.0}
+    write_details(clone, "modular", rows)
     (clone.path / "plots/overview.png").write_bytes((clone.path / "plots/line_sweep.png").read_bytes())
     (clone.path / "plots/descent_sweep.png").unlink()
     clone.set("wd", "1")
     clone.run("git", "commit", "-qam", "numbers")
     clone.run("git", "update-ref", "refs/exps/ab/cdef/heavier", "HEAD")
+    clone.run("git", "update-ref", "refs/remotes/origin/pushed", "HEAD")
 
     clone.run("git", "switch", "-q", "-c", "fewer", "main")
     tree = yaml.safe_load(clone.read("dvc.yaml"))
     del tree["stages"]["evaluate"]["foreach"]["line"]
     (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
-    clone.run("git", "rm", "-q", "metrics/line.json")
+    clone.run("git", "rm", "-q", "metrics/details/line.json", "metrics/details/line_sweep.json")
     clone.run("git", "commit", "-qam", "a study less")
 
     clone.run("git", "switch", "-q", "--orphan", "bare")
@@ -66,6 +67,14 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.run("git", "switch", "-q", "main")
     clone.run("touch", ".venv/.ready")  # requirements.txt has gone and come back, and is younger
     return clone
+
+
+def details(clone: Clone, name: str) -> dict[str, Any]:
+    return json.loads(clone.read(f"metrics/details/{name}.json"))
+
+
+def write_details(clone: Clone, name: str, rows: dict[str, Any]) -> None:
+    (clone.path / "metrics" / "details" / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 def report(clone: Clone, base: str) -> str:
@@ -88,15 +97,22 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     assert "| `wd` | 3 | 1 |" in text
     assert "⚠ head has results that are not those of its own code and params, of " in text
     assert "`train@wide-wd`" in text
-    assert "| `wd.val_loss` | 0.01053 ± 0.00031 | 4.5e-06 ± 0.00031 | ÷ 2,340 | better |" in text
-    assert "| `wd.steps_to_generalise` | 455 ± 5 | never ± 5 |  | worse |" in text
+    assert re.search(r"^\| `wd\.val_loss` \| 0\.\d+ ± \S+ \| 4\.5e-06 ± \S+ \| ÷ \d,\d+ \| better \|$", text, re.MULTILINE)
+    steps = details(history, "modular_sweep")["steps"]
+    assert re.search(
+        rf"^\| `wd\.steps_to_generalise` \| \d+ ± \S+ \| not within {steps:,} steps \|  \| worse \|$", text, re.MULTILINE
+    )
+    first, second, empty = text.splitlines()[3:6]
+    assert first == f"- `modular`: no longer generalises with decay within {steps:,} steps."
+    assert re.fullmatch(r"- `wide`: validation loss with decay 0\.\d+ → 4\.5e-06 \(÷ \d,\d+, unpaired\)\.", second)
+    assert empty == ""
     wide = text.partition("**wide**")[2]
     assert wide.index("`wd.val_loss`") < wide.index("<details><summary>") < wide.index("</details>")
     assert "- new row `added`\n- removed row `oracle`" in text
     assert "metrics are unchanged." in text
     before, after = (f"![plots/overview.png](https://github.com/some/where/raw/{sha}/plots/overview.png)" for sha in (base, head))
     assert f"| {before} | {after} |" in text
-    assert "| no `plots/descent_sweep.png` |" in text
+    assert "| removed: `plots/descent_sweep.png` |" in text
     assert text == report(history, "main")  # in the same order
 
 
@@ -115,7 +131,8 @@ def test_a_study_that_came_or_went_is_named(history: Clone) -> None:
         history.run("git", "switch", "-q", head)
         text = report(history, base)
         assert re.search(rf"^\*\*line\*\*: {fate}, \d+ metrics$", text, re.MULTILINE)
-        assert text.count("**") == 2  # the others have not changed
+        assert text.count("**") == 4  # a file of the arms, one of the sweep: the others have not changed
+        assert text.splitlines()[3:5] == [f"- `line`: {fate}.", ""]
 
 
 @pytest.mark.pipeline
@@ -314,6 +331,7 @@ def test_figures_may_have_any_name(tmp_path: Path) -> None:
         for arguments in (["add", "-A"], ["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "some"]):
             subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
         commits.append(subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, check=True).stdout.strip())
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "HEAD"], cwd=tmp_path, check=True)
     found = figures(tmp_path, commits[0].decode())
     assert sorted(map(os.fsencode, found)) == sorted(names)
     page = MARKDOWN.parse("\n".join(gallery(tmp_path, commits[0].decode(), found)))
@@ -324,6 +342,49 @@ def test_figures_may_have_any_name(tmp_path: Path) -> None:
     ]
     assert shown == expected
     assert [token.type for token in page].count("td_open") == 2 * len(names)
+
+
+def test_a_figure_that_cannot_be_shown_has_its_reason(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        words = ["git", "-c", "user.name=test", "-c", "user.email=test@example", *arguments]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    def draw(**pictures: str) -> None:
+        for name, content in pictures.items():
+            (tmp_path / "plots" / f"{name}.png").write_text(content, encoding="utf-8")
+
+    git("init", "-q", "-b", "main")
+    git("remote", "add", "origin", "https://github.com/some/where")
+    (tmp_path / "plots").mkdir()
+    draw(kept="1", gone="1", redrawn="1")
+    git("add", "-A")
+    git("commit", "-qm", "some")
+    base = git("rev-parse", "HEAD")
+    git("update-ref", "refs/remotes/origin/main", base)
+    draw(kept="2", committed="2")
+    git("rm", "-q", "plots/gone.png")
+    git("add", "-A")
+    git("commit", "-qm", "others")
+    head = git("rev-parse", "HEAD")
+    draw(redrawn="2", untracked="2")
+
+    def shown() -> dict[str, list[str]]:
+        cells = [row.strip("| ").split(" | ") for row in gallery(tmp_path, base, figures(tmp_path, base)) if ".png" in row]
+        return {
+            re.findall(r"plots/(\w+)", cell[0])[0]: [re.sub(r": `.*`|\(.*raw/", " ", text) for text in cell] for cell in cells
+        }
+
+    expected = {
+        "committed": ["new ", f"![plots/committed.png] {head}/plots/committed.png)"],
+        "gone": [f"![plots/gone.png] {base}/plots/gone.png)", "removed "],
+        "kept": [f"![plots/kept.png] {sha}/plots/kept.png)" for sha in (base, head)],
+        "redrawn": [f"![plots/redrawn.png] {base}/plots/redrawn.png)", "not in that commit "],
+        "untracked": ["new ", "not in that commit "],
+    }
+    unpushed = {name: ["not pushed " if head in cell else cell for cell in cells] for name, cells in expected.items()}
+    assert shown() == unpushed
+    git("update-ref", "refs/remotes/origin/main", head)
+    assert shown() == expected
 
 
 TEXTS = {
@@ -353,10 +414,10 @@ def test_what_dvc_cannot_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.pipeline
 def test_a_torn_file_is_said_to_be_torn_and_not_to_be_removed(history: Clone) -> None:
     history.run("git", "switch", "-q", "-c", "torn", "main")
-    (history.path / "metrics" / "line.json").write_text('{"line": ', encoding="utf-8")
+    (history.path / "metrics" / "details" / "line.json").write_text('{"line": ', encoding="utf-8")
     history.run("git", "commit", "-qam", "torn")
     history.run("git", "switch", "-q", "main")
-    (history.path / "metrics" / "wide.json").write_text('{"wide": ', encoding="utf-8")
+    (history.path / "metrics" / "details" / "wide.json").write_text('{"wide": ', encoding="utf-8")
     try:
         text = report(history, "torn")
     finally:
@@ -364,7 +425,9 @@ def test_a_torn_file_is_said_to_be_torn_and_not_to_be_removed(history: Clone) ->
         history.run("git", "branch", "-qD", "torn")
     for side, name in (("head", "wide"), ("torn", "line")):
         why = "`Expecting value: line 1 column 10 (char 9)`"
-        assert f"⚠ {side} has a file that cannot be read, `metrics/{name}.json` ({why}): its metrics are left out." in text
+        assert (
+            f"⚠ {side} has a file that cannot be read, `metrics/details/{name}.json` ({why}): its metrics are left out." in text
+        )
         assert f"**{name}**" not in text
     assert not re.search(r"removed|: new", text)
     assert re.search(r"^(\d+) of \1 metrics are unchanged\.$", text, re.MULTILINE)
@@ -379,6 +442,6 @@ def test_where_dvc_reads_nothing_of_a_side_the_file_is_named(name: str, history:
         with pytest.raises(
             UserError, match=rf"^{name} of head: expected a file that DVC can read, got {re.escape(TEXTS[name][1])}"
         ):
-            differences(history.path, "params", history.run("git", "rev-parse", "v1").stdout.strip(), [("head", history.path)])
+            params_of(history.path, history.run("git", "rev-parse", "v1").stdout.strip(), [("head", history.path)])
     finally:
         history.run("git", "checkout", "-q", ".")

@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from tools.tables import code, metrics_tables, number, params_table, relative, verdict, words
+from tools.tables import (
+    Effect,
+    code,
+    compared,
+    effect,
+    metrics_tables,
+    number,
+    paired_table,
+    params_table,
+    relative,
+    verdict,
+    words,
+)
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NAMES = {  # and what is shown of them
@@ -49,11 +61,60 @@ def cells(markdown: str) -> list[str]:
     return [after.content for token, after in itertools.pairwise(tokens) if token.type == "td_open"]
 
 
-def test_what_is_within_the_error_is_said_to_be() -> None:
-    error = {"wide.wd.val_loss_se": (0.2, 0.3)}
-    for new, said in ((0.8, "better, within ±"), (0.5, "better"), (2.0, "worse")):
-        (told,) = [line for line in metrics_tables(error | {"wide.wd.val_loss": (1.0, new)}) if line.startswith("| `")]
-        assert told.endswith(f"| {said} |")
+def row(metrics: dict[str, Any], paired: dict[str, Effect] | None = None) -> str:
+    (told,) = [line for line in metrics_tables(metrics, paired) if line.startswith("| `")]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [(1.9, "within ±"), (0.1, "within ±"), (0.001, "within ±"), (2.0, "within ±"), (2.001, "worse"), (-0.001, "better")],
+)
+def test_what_two_standard_errors_hide_is_said_to_be_hidden(new: float, said: str) -> None:
+    """0.3 and 0.4 are the catheti of 0.5: two means, independent of each other."""
+    error = {"wide.wd.val_loss_se": (0.3, 0.4)}
+    assert row(error | {"wide.wd.val_loss": (1.0, new)}).endswith(f"| {said} |")
+
+
+def test_pairs_of_trials_show_what_two_means_hide() -> None:
+    metrics = {"wide.wd.val_loss_se": (0.3, 0.4), "wide.wd.val_loss": (1.0, 0.9)}
+    assert row(metrics, {"wide.wd.val_loss": Effect(-0.1, 0.01, 16)}).endswith("| -10 % | better |")
+    assert paired_table(metrics, {"wide.wd.val_loss": Effect(-0.1, 0.01, 16)})[-1] == (
+        "| `wide.wd.val_loss` | -0.1 ± 0.01 | -10 % ± 1 % | 16 | better |"
+    )
+    assert paired_table(metrics, {}) == []
+    assert paired_table({"wide.wd.val_loss": (1.0, 1.0)}, {"wide.wd.val_loss": Effect(0.0, 0.0, 16)}) == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "size"),
+    [((0.3, 0.4), 4.0), ((0.0, 0.0), math.inf), ((None, None), 0.0), ((0.3, None), 0.0), ((math.nan, 0.4), 0.0)],
+)
+def test_an_effect_is_measured_in_standard_errors_where_they_are_known(errors: Any, size: float) -> None:
+    moved = effect({"x": (1.0, 3.0), "x_se": errors}, "x", {})
+    assert moved
+    assert (moved.change, moved.size, moved.trials) == (2.0, pytest.approx(size), None)
+    assert moved.seen
+
+
+def test_what_has_no_ratio_has_a_difference() -> None:
+    for place, old, new, said in (
+        ("wide.wd.val_r2", 0.1, 0.25, "+0.15"),
+        ("wide.wd.bias", 0.1, 0.05, "-0.05"),
+        ("wide.wd_minus_baseline.val_loss", 0.1, 0.2, "+0.1"),
+        ("wide.wd.diverged", 0, 3, "+3"),
+        ("modular.wd.steps_to_generalise", -1, 100, ""),
+    ):
+        assert compared({place: (old, new)}, place, {})[2] == said
+
+
+@pytest.mark.parametrize(("steps", "said"), [((1000, 20000), ("not within 1,000 steps", "455")), (None, ("not yet", "455"))])
+def test_a_step_that_is_not_reached_is_told_with_the_steps_there_were(steps: Any, said: tuple[str, str]) -> None:
+    place = "modular.wd.steps_to_generalise"
+    known = {"modular_sweep.steps": steps} if steps else {}
+    assert compared(known | {place: (-1, 455.0)}, place, {}) == (*said, "", "better")
+    before, after, *_ = compared(known | {place: (455.0, -1), f"{place}_se": (5.0, 3.0)}, place, {})
+    assert (before, after) == ("455 ± 5", said[0].replace("1,000", "20,000"))
 
 
 def test_a_change_of_the_error_alone_is_a_change_and_is_not_counted_twice() -> None:
@@ -144,16 +205,19 @@ def test_two_that_are_no_number_are_the_same() -> None:
 
 
 def test_numbers_have_the_digits_that_tell_them_apart() -> None:
-    assert number("x", 4e-6, other=5e-6) == "4e-06"
-    assert number("x", 1.23456, other=1.23461) == "1.23456"
-    assert number("x", 0.0105312, other=0.02) == "0.01053"
-    assert number("x", None, other=1.0) == "–"
+    assert number(4e-6, 5e-6) == "4e-06"
+    assert number(1.23456, 1.23461) == "1.23456"
+    assert number(1.23456, 1.23456, 2.0) == "1.235"
+    assert number(1.23456, 2.0, 1.23461) == "1.23456"
+    assert number(0.0105312, 0.02) == "0.01053"
+    assert number(None, 1.0) == "–"
     assert relative("x", 2.0, 1.0) == "-50 %"
-    assert relative("x", -2.0, -1.0) == "+50 %"
     assert relative("x", 2.0, 23.456) == "× 11.7"
     assert relative("x", 0.01, 4e-6) == "÷ 2,500"
     assert [relative("x", old, 1.0) for old in (0.0, -1.0)] == ["", ""]
-    assert relative("wide.wd.val_r2", 0.1, 0.2) == ""
+    assert [relative("x", old, -1.0) for old in (2.0, -2.0)] == ["", ""]
+    for place in ("wide.wd.val_r2", "wide.wd.bias", "wide.wd_minus_null.val_loss"):
+        assert relative(place, 0.1, 0.2) == ""
 
 
 @pytest.mark.parametrize(
@@ -166,6 +230,10 @@ def test_numbers_have_the_digits_that_tell_them_apart() -> None:
         ("modular.wd.steps_to_generalise", -1, 455, "better"),
         ("modular.wd.weight_norm", 1.0, 2.0, ""),
         ("wide.wd_minus_null.val_loss", 1.0, 2.0, ""),
+        ("wide.wd.train_loss", 1.0, 2.0, ""),
+        ("modular.wd.train_accuracy", 1.0, 2.0, ""),
+        ("modular.wd.steps_to_memorise", 60, -1, ""),
+        ("modular.wd.generalised", 1.0, 0.5, "worse"),
         ("descent_sweep.rows_50.risk_at_zero", 1.0, 2.0, "worse"),
     ],
 )

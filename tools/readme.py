@@ -1,4 +1,4 @@
-"""The README's results table, rendered from metrics/. `python -m tools.readme` writes it into the README."""
+"""The README's results table, rendered from metrics/details/. `python -m tools.readme` writes it into the README."""
 
 import json
 import math
@@ -17,8 +17,9 @@ MARKED = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
 
 def metrics() -> dict[str, dict[str, dict[str, Any]]]:
-    paths = sorted((ROOT / "metrics").glob("*.json"))
-    return {name: rows for path in paths for name, rows in json.loads(path.read_text(encoding="utf-8")).items()}
+    """By the file's name: a place is `study.row.value`."""
+    paths = sorted((ROOT / "metrics" / "details").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def with_error(row: dict[str, Any], name: str) -> str:
@@ -38,7 +39,9 @@ def table() -> str:
         page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
         title = page.partition("\n")[0].partition(": ")[2]
         if study not in rows:
-            raise UserError(f"metrics/{study}.json: expected the results of {study}, got no file: dvc repro evaluate@{study}")
+            raise UserError(
+                f"metrics/details/{study}.json: expected the results of {study}, got no file: dvc repro evaluate@{study}"
+            )
         own, compared = rows[study], ["baseline", "wd"] + ["null"] * ("wd_minus_null" in rows[study])
         for row in compared:
             score = "val_accuracy" if "val_accuracy" in own[row] else "val_r2"

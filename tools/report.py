@@ -1,35 +1,38 @@
 """What a change did to the experiment, in Markdown: `make report BASE=origin/main`.
 
-Compares BASE, a branch, tag, commit or experiment, with the working tree: params, metrics, figures. On standard output and in
-build/report.md.
+Compares BASE, a branch, tag, commit or experiment, with the working tree: a verdict in words, params, metrics, figures. On
+standard output and in build/report.md.
 """
 
-import contextlib
 import json
 import os
 import re
-import shlex
 import sys
-import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
-
-import yaml
 
 from stages.base.errors import UserError
 from stages.base.storage import save_bytes
 from stages.console.command import in_one_line
 from tools.process import output, reason, run
-from tools.tables import MARK, Change, code, metrics_tables, params_table, same, words
+from tools.sides import (
+    Sides,
+    attempt,
+    checked_out,
+    compare,
+    experiments,
+    fetching,
+    refuse_unreadable,
+    resolve,
+    shallow,
+)
+from tools.tables import MARK, Change, code, metrics_tables, paired_table, params_table, same, words
+from tools.verdict import verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("| base | head |", "|---|---|")
-METRICS = "metrics/*.json"
-TEXTS = ("params.yaml", "dvc.yaml", "dvc.lock", METRICS)  # that DVC reads
-DEEPEST = 100  # levels: from about 150 on DVC fails without saying at which file
-Sides = Sequence[tuple[str, Path]]  # head and base: what to call it, the folder with its files
+ON_A_FORGE = ("GITHUB_REPOSITORY", "CI_PROJECT_URL")  # what the runners of GitHub and GitLab say
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,93 +46,35 @@ def main(arguments: Sequence[str]) -> None:
 def report(repo: Path, base: str) -> str:
     commit = resolve(repo, base)
     with checked_out(repo, commit) as place:
-        sides = (("head", repo), (words(base), place))
-        torn = [(side, name, why) for side, folder in sides for name, why in unreadable(folder, METRICS).items()]
-        params = differences(repo, "params", commit, sides)
-        metrics = differences(repo, "metrics", commit, sides, leave_out=[name for _, name, _ in torn])
+        sides = ((words(base), place), ("head", repo))
+        found = compare(place, repo)
+        params = params_of(repo, commit, sides)
         pictures = figures(repo, commit)
         warnings = doubts(repo, commit, base, sides)
-    for side, name, why in torn:
-        warnings.append(f"⚠ {side} has a file that cannot be read, {code(name)} ({words(why)}): its metrics are left out.")
+    for side, name, why in found.torn:
+        warnings.append(
+            f"⚠ {sides[side][0]} has a file that cannot be read, {code(name)} ({words(why)}): its metrics are left out."
+        )
     title = f"{words(base)} ({commit[:7]}) → {head(repo)[:7]}"
-    changed = any(not same(old, new) for old, new in metrics.values())
-    if warnings:
-        warnings.insert(0, "")
-    if not (params or changed or pictures or torn):
-        return "\n".join([MARK, f"**Experiment: no change**, {title}.", *warnings]) + "\n"
+    changed = any(not same(old, new) for old, new in found.metrics.values())
+    if not (params or changed or pictures or found.torn):
+        return "\n".join([MARK, f"**Experiment: no change**, {title}.", *apart(warnings)]) + "\n"
     parts = [
         MARK,
         f"### Experiment: {title}",
-        *warnings,
+        *apart(verdicts(found.metrics, found.paired) or ["No result has changed."]),
+        *apart(warnings),
         *params_table(params),
-        *metrics_tables(metrics),
+        *paired_table(found.metrics, found.paired),
+        *metrics_tables(found.metrics, found.paired),
         *gallery(repo, commit, pictures),
     ]
     return "\n".join(parts) + "\n"
 
 
-def resolve(repo: Path, base: str) -> str:
-    """The commit of a branch, tag, commit or experiment, or of a remote's branch. Raises UserError where there is none."""
-    own = attempt(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
-    found = own or experiments(repo).get(base)
-    remotes = output(repo, "git", "remote").splitlines()
-    for remote in remotes:
-        found = found or attempt(repo, "rev-parse", "--verify", "--quiet", f"refs/remotes/{remote}/{base}^{{commit}}")
-    if found is None:
-        hint = f"`{fetching(repo)}` brings every branch and tag" if remotes else "there is no remote to fetch it from"
-        raise UserError(f"expected a branch, tag, commit or experiment, got {base!r}, which is not here; {hint}")
-    return found
-
-
-def experiments(repo: Path) -> dict[str, str]:
-    lines = output(repo, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines()
-    return {line.rpartition("/")[2]: line.partition(" ")[0] for line in reversed(lines)}
-
-
-def fetching(repo: Path) -> str:
-    """The command that brings all of a remote, also into a clone that is shallow or has but one branch."""
-    remotes = output(repo, "git", "remote").splitlines()
-    remote = "origin" if "origin" in remotes else (remotes or ["origin"])[0]
-    whole = ["--unshallow"] if shallow(repo) else []
-    return shlex.join(["git", "fetch", *whole, "--tags", remote, f"+refs/heads/*:refs/remotes/{remote}/*"])
-
-
-def shallow(repo: Path) -> bool:
-    return output(repo, "git", "rev-parse", "--is-shallow-repository") == "true"
-
-
-@contextlib.contextmanager
-def checked_out(repo: Path, commit: str) -> Iterator[Path]:
-    """A folder with another commit's files, for as long as it takes."""
-    with tempfile.TemporaryDirectory(prefix="report-") as folder:
-        place = Path(folder, "base")
-        output(repo, "git", "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", place, commit)
-        try:
-            yield place
-        finally:
-            run(repo, "git", "worktree", "remove", "--force", place)
-
-
-def unreadable(folder: Path, *patterns: str) -> dict[str, str]:
-    """The texts there that DVC cannot read, and why: torn, no UTF-8, nested or long beyond its parsers."""
-    found = {}
-    for path in sorted(each for pattern in patterns for each in folder.glob(pattern) if each.is_file()):
-        parse = json.loads if path.suffix == ".json" else yaml.safe_load
-        try:
-            levels = depth(parse(path.read_text(encoding="utf-8")))
-            why = f"{levels} levels, more than {DEEPEST}" if levels > DEEPEST else ""
-        except RecursionError:
-            why = "too many levels"
-        except (ValueError, yaml.YAMLError) as error:
-            why = " ".join(str(error).split())[:200]
-        if why:
-            found[path.relative_to(folder).as_posix()] = why
-    return found
-
-
-def depth(tree: Any) -> int:
-    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
-    return 1 + max(map(depth, inner), default=0)
+def apart(lines: Sequence[str]) -> list[str]:
+    """A paragraph of its own, if there is anything to say."""
+    return ["", *lines] if lines else []
 
 
 def head(repo: Path) -> str:
@@ -137,26 +82,16 @@ def head(repo: Path) -> str:
     return os.environ.get("HEAD_SHA") or output(repo, "git", "rev-parse", "HEAD")
 
 
-def differences(repo: Path, kind: str, commit: str, sides: Sides, leave_out: Collection[str] = ()) -> dict[str, Change]:
-    """DVC's own diff of params or metrics, flat: {dotted place: (old, new)}; None where one side has none."""
-    command = ["dvc", kind, "diff", "--json", *(["--all"] if kind == "metrics" else []), commit]
+def params_of(repo: Path, commit: str, sides: Sides) -> dict[str, Change]:
+    """DVC's own diff of params, flat: {dotted place: (old, new)}; None where one side has none."""
+    command = ["dvc", "params", "diff", "--json", commit]
     done = run(repo, *command)
     lost = re.search(r"^WARNING: failed to load \w+ in revision '\w+', (.*)", done.stderr, re.MULTILINE)  # all of a side
     if done.returncode or lost:
         refuse_unreadable(sides)
         raise UserError(f"expected `{' '.join(command)}` to work, got {lost[1] if lost else reason(done)}")
-    flat: dict[str, Change] = {}
-    for file, places in json.loads(done.stdout or "{}").items():
-        if file not in leave_out:
-            flat |= {place: (change.get("old"), change.get("new")) for place, change in places.items()}
-    return flat
-
-
-def refuse_unreadable(sides: Sides) -> None:
-    """Raises UserError at the first text that DVC cannot read."""
-    for side, folder in sides:
-        for name, why in unreadable(folder, *TEXTS).items():
-            raise UserError(f"{name} of {side}: expected a file that DVC can read, got {why}")
+    places = [item for file in json.loads(done.stdout or "{}").values() for item in file.items()]
+    return {place: (change.get("old"), change.get("new")) for place, change in places}
 
 
 def figures(repo: Path, commit: str) -> list[str]:
@@ -168,7 +103,8 @@ def figures(repo: Path, commit: str) -> list[str]:
 
 def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
     """Before and after, side by side, each from its own commit; all but the overview folded."""
-    rows = {name: f"| {picture(repo, commit, name)} | {picture(repo, head(repo), name)} |" for name in pictures}
+    sides = [(revision, pushed(repo, revision)) for revision in (commit, head(repo))]
+    rows = {name: f"| {' | '.join(cells(repo, name, sides))} |" for name in pictures}
     first = rows.pop("plots/overview.png", None)
     lines = ["", *COLUMNS, first] if first else []
     if rows:
@@ -176,9 +112,24 @@ def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
     return lines
 
 
-def picture(repo: Path, revision: str, name: str) -> str:
-    there = attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None
-    return f"![{words(name)}]({address(repo, revision, quote(os.fsencode(name)))})" if there else f"no {code(name)}"
+def cells(repo: Path, name: str, sides: Sequence[tuple[str, bool]]) -> list[str]:
+    """A figure at base and head; where it cannot be shown, why."""
+    there = [attempt(repo, "cat-file", "-e", f"{revision}:{name}") is not None for revision, _ in sides]
+    why = ["" if there[0] else "new", ""]
+    if not os.path.lexists(repo / name):
+        why[1] = "removed"
+    elif not there[1] or attempt(repo, "diff", "--quiet", "HEAD", "--", name) is None:
+        why[1] = "not in that commit"
+    why = [said or ("" if known else "not pushed") for said, (_, known) in zip(why, sides, strict=True)]
+    return [
+        f"{said}: {code(name)}" if said else f"![{words(name)}]({address(repo, revision, quote(os.fsencode(name)))})"
+        for said, (revision, _) in zip(why, sides, strict=True)
+    ]
+
+
+def pushed(repo: Path, revision: str) -> bool:
+    """Whether a forge has the commit, as far as is known here; on a forge it has."""
+    return any(name in os.environ for name in ON_A_FORGE) or bool(attempt(repo, "branch", "--remotes", "--contains", revision))
 
 
 def address(repo: Path, revision: str, name: str) -> str:
@@ -233,11 +184,6 @@ def unreproduced(side: str, folder: Path) -> list[str]:
             stale.append(stage)
     stages = ", ".join(code(stage) for stage in sorted(stale))
     return [f"⚠ {side} has results that are not those of its own code and params, of {stages}."] if stale else []
-
-
-def attempt(repo: Path, *arguments: str) -> str | None:
-    done = run(repo, "git", *arguments)
-    return None if done.returncode else done.stdout.strip()
 
 
 if __name__ == "__main__":

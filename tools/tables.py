@@ -1,23 +1,53 @@
-"""Tables of params and metrics in Markdown, base beside head: from {place: (old, new)}, None on a side that has none.
+"""Params and metrics, base beside head, from {place: (old, new)}: what has changed, by how much, and the tables in Markdown.
 
-Names and values may hold anything; what could be markup stands in a code span, on one line, whatever it is.
+A place is `study.row.value`; None stands on a side that has none. Names and values may hold anything; what could be markup
+stands in a code span, on one line, whatever it is.
 """
 
 import math
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 MARK = "<!-- weight-decay report -->"  # the first line of every report, by which its comment is found again
 LOWER = re.compile(r"(?:^|\.)(?:\w*loss\w*|excess_\w+|risk_at_\w+|diverged|max_abs_z|difference_below)$")
-HIGHER = re.compile(r"(?:^|\.)(?:\w*_accuracy|\w*_r2|memorised|generalised)$")
+HIGHER = re.compile(r"(?:^|\.)(?:\w*_accuracy|\w*_r2|generalised)$")
+UNDIRECTED = re.compile(r"_minus_|(?:^|\.)(?:train_\w+|steps_to_memorise)$")  # what fits its training data may or may not learn
+SIGNED = re.compile(r"_minus_|(?:^|\.)(?:\w*_r2|bias|weight)$")  # of which a ratio says nothing
 HEADLINE = re.compile(
-    r"\.(?:baseline|wd)\.(?:val_loss|val_accuracy|val_r2|weight_norm|steps_to_generalise)$|\.best_lambda$|\.val_loss_at_best$"
+    r"\.(?:baseline|wd)\.(?:val_loss|val_accuracy|val_r2|weight_norm|steps_to_generalise|diverged)$"
+    r"|\.best_lambda$|\.val_loss_at_best$"
 )
+ERRORS = 2  # an effect is seen where it is larger than so many standard errors
 TABLE = ("| metric | base | head | change | |", "|---|---|---|---|---|")
 MARKUP_FREE = re.compile(r"(?!.*(?:\b_|_\b|~.*~))\[?[\w ,./+~^-]*\]?")
 Change = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """By how much a value went up from base to head."""
+
+    change: float
+    error: float | None  # its standard error; None where none is known
+    trials: int | None = None  # so many pairs of trials gave it; None where it is the difference of two means
+
+    @property
+    def size(self) -> float:
+        """In standard errors; 0 where that is not known."""
+        if not self.change or self.error is None or not math.isfinite(self.change):
+            return 0.0
+        return abs(self.change) / self.error if self.error else math.inf
+
+    @property
+    def seen(self) -> bool:
+        """Whether it stands out of its error; what has none does."""
+        return bool(self.change) and (self.error is None or abs(self.change) > ERRORS * self.error)
+
+
+Effects = Mapping[str, Effect]
 
 
 def code(text: str) -> str:
@@ -42,29 +72,54 @@ def params_table(params: Mapping[str, Change]) -> list[str]:
     return ["", "| parameter | base | head |", "|---|---|---|", *rows] if rows else []
 
 
-def metrics_tables(metrics: Mapping[str, Change]) -> list[str]:
+def metrics_tables(metrics: Mapping[str, Change], paired: Effects | None = None) -> list[str]:
     """A table a file, in the order of names, what is no headline folded; what came or went is named."""
     lines: list[str] = []
-    means = {place: change for place, change in metrics.items() if not place.endswith("_se")}
-    for file, own in grouped(means, lambda place: place.partition(".")[0]).items():
+    values = means(metrics)
+    for file, own in grouped(values, file_of).items():
         if fate(own):
             lines += ["", f"**{words(file)}**: {fate(own)}, {len(own)} metrics"]
             continue
         named: list[str] = []
         headlines: list[str] = []
         others: list[str] = []
-        for row, values in grouped(own, lambda place: place.rpartition(".")[0]).items():
-            if row not in ("", file) and fate(values):
-                named.append(f"- {fate(values)} row {code(row.removeprefix(f'{file}.'))}")
+        for row, group in grouped(own, lambda place: place.rpartition(".")[0]).items():
+            if row not in ("", file) and fate(group):
+                named.append(f"- {fate(group)} row {code(row.removeprefix(f'{file}.'))}")
                 continue
-            for place in values:
+            for place in group:
                 if differs(metrics, place):
-                    (headlines if HEADLINE.search(place) else others).append(line(file, place, metrics))
+                    (headlines if HEADLINE.search(place) else others).append(line(file, place, metrics, paired or {}))
         lines += ["", f"**{words(file)}**", *named] if named or headlines or others else []
         lines += ["", *TABLE, *headlines] if headlines else []
         lines += ["", f"<details><summary>{len(others)} more</summary>", "", *TABLE, *others, "", "</details>"] if others else []
-    unchanged = sum(not differs(metrics, place) for place in means)
-    return [*lines, "", f"{unchanged} of {len(means)} metrics are unchanged."]
+    unchanged = sum(not differs(metrics, place) for place in values)
+    return [*lines, "", f"{unchanged} of {len(values)} metrics are unchanged."]
+
+
+def paired_table(metrics: Mapping[str, Change], paired: Effects) -> list[str]:
+    """The differences between base and head of the same trials, of the headlines that have changed."""
+    rows = []
+    for place, moved in sorted(paired.items()):
+        if HEADLINE.search(place) and differs(metrics, place):
+            cells = (code(place), signed(moved), percent(metrics, place, moved), str(moved.trials))
+            rows.append(f"| {' | '.join(cells)} | {verdict(place, *metrics[place], moved)} |")
+    head = ("| metric | head − base | in % of base | trials | |", "|---|---|---|---|---|")
+    return ["", "**Trials are the same**: paired differences", "", *head, *rows] if rows else []
+
+
+def means(metrics: Mapping[str, Change]) -> dict[str, Change]:
+    """What is no standard error of another value."""
+    return {place: change for place, change in metrics.items() if not place.endswith("_se")}
+
+
+def file_of(place: str) -> str:
+    return place.partition(".")[0]
+
+
+def study_of(place: str) -> str:
+    """A study's arms and its sweep have a file each."""
+    return file_of(place).removesuffix("_sweep")
 
 
 def grouped(metrics: Mapping[str, Change], key: Callable[[str], str]) -> dict[str, dict[str, Change]]:
@@ -95,34 +150,48 @@ def fate(metrics: Mapping[str, Change]) -> str:
     return "new" if nothing_before else "removed" if nothing_after else ""
 
 
-def line(file: str, place: str, metrics: Mapping[str, Change]) -> str:
+def effect(metrics: Mapping[str, Change], place: str, paired: Effects) -> Effect | None:
+    """How far a value moved: by its pairs of trials where there are some, else by two means whose errors are independent.
+
+    None where one of the two is no number, or a step that is not reached.
+    """
     old, new = metrics[place]
-    errors = [spread(metrics, place, side) for side in (0, 1)]
-    before, after = (
-        number(place, value, other=other) + (f" ± {error:.2g}" if error else "")
-        for value, other, error in ((old, new, errors[0]), (new, old, errors[1]))
-    )
-    said = verdict(place, old, new)
-    if said and not never(place, old) and not never(place, new) and abs(new - old) < max(errors):
-        said += ", within ±"
-    return f"| {code(place.removeprefix(f'{file}.'))} | {before} | {after} | {relative(place, old, new)} | {said} |"
+    if place in paired:
+        return paired[place]
+    if not (real(old) and real(new)) or never(place, old) or never(place, new):
+        return None
+    errors = metrics.get(f"{place}_se", (None, None))
+    return Effect(float(new) - float(old), math.hypot(*errors) if all(map(real, errors)) else None)
 
 
-def spread(metrics: Mapping[str, Change], place: str, side: int) -> float:
-    """The standard error beside a value, 0 where there is none."""
-    value = metrics.get(f"{place}_se", (None, None))[side]
-    return value if real(value) else 0.0
+def line(file: str, place: str, metrics: Mapping[str, Change], paired: Effects) -> str:
+    cells = (code(place.removeprefix(f"{file}.")), *compared(metrics, place, paired))
+    return f"| {' | '.join(cells)} |"
 
 
-def number(place: str, value: Any, *, other: Any) -> str:
-    """Four significant digits, or as many more, up to the six that are written, as tell the two apart."""
+def compared(metrics: Mapping[str, Change], place: str, paired: Effects) -> tuple[str, str, str, str]:
+    """A value's cells: base and head, each with its standard error, the change, and better, worse or within ±."""
+    old, new = metrics[place]
+    moved = effect(metrics, place, paired)
+    before, after = (with_error(metrics, place, side) for side in (0, 1))
+    return before, after, relative(place, old, new) or difference(old, new, moved), verdict(place, old, new, moved)
+
+
+def with_error(metrics: Mapping[str, Change], place: str, side: int) -> str:
+    value, other = metrics[place][side], metrics[place][1 - side]
+    error = metrics.get(f"{place}_se", (None, None))[side]
     if never(place, value):
-        return "never"
+        return unreached(metrics, place, side)
+    return number(value, other) + (f" ± {error:.2g}" if real(error) and error else "")
+
+
+def number(value: Any, *others: Any) -> str:
+    """Four significant digits, or as many more, up to the six that are written, as tell it from the others."""
     if not real(value):
         return plain(value)
     for digits in (4, 5, 6):
         text = f"{value:.{digits}g}"
-        if not real(other) or text != f"{other:.{digits}g}":
+        if all(not real(other) or other == value or text != f"{other:.{digits}g}" for other in others):
             break
     return text
 
@@ -136,28 +205,61 @@ def never(place: str, value: Any) -> bool:
     return place.rpartition(".")[2].startswith("steps_to_") and not place.endswith("_se") and value == -1
 
 
+def unreached(metrics: Mapping[str, Change], place: str, side: int) -> str:
+    """`not within 1,000 steps`, where the study's sweep tells how many are trained, else `not yet`."""
+    steps = metrics.get(f"{study_of(place)}_sweep.steps", (None, None))[side]
+    return f"not within {steps:,} steps" if real(steps) else "not yet"
+
+
 def relative(place: str, old: Any, new: Any) -> str:
     """The change in per cent, from tenfold on as a factor; nothing where a ratio says nothing."""
-    if never(place, old) or never(place, new) or not (real(old) and real(new)):
+    if SIGNED.search(place) or never(place, old) or never(place, new) or not (real(old) and real(new)):
         return ""
-    if old == new or not old or new / old < 0 or place.endswith("_r2"):
+    if old == new or old <= 0 or new < 0:
         return ""
     ratio = new / old
     if math.isinf(ratio) or 0 < ratio < sys.float_info.min:
         return ""
     if ratio >= 10:
         return f"× {float(f'{ratio:.3g}'):,g}"
-    return f"÷ {float(f'{1 / ratio:.3g}'):,g}" if 0 < ratio <= 0.1 else f"{(new - old) / abs(old) * 100:+.3g} %"
+    return f"÷ {float(f'{1 / ratio:.3g}'):,g}" if 0 < ratio <= 0.1 else f"{(new - old) / old * 100:+.3g} %"
 
 
-def verdict(place: str, old: Any, new: Any) -> str:
-    """Better or worse, for what has a direction; a step that is never reached, −1, is later than any."""
+def percent(metrics: Mapping[str, Change], place: str, moved: Effect) -> str:
+    """`+30 % ± 5 %`, the error too in per cent of the base; what `relative` says where that is no percentage."""
+    old, new = metrics[place]
+    said = relative(place, old, new)
+    return f"{said} ± {moved.error / old * 100:.2g} %" if said.endswith("%") and moved.error else said
+
+
+def difference(old: Any, new: Any, moved: Effect | None) -> str:
+    """`+0.3`, for what has no ratio."""
+    return f"{moved.change:+.3g}" if moved and not same(old, new) and math.isfinite(moved.change) else ""
+
+
+def signed(moved: Effect) -> str:
+    return f"{moved.change:+.3g}" + (f" ± {moved.error:.2g}" if moved.error else "")
+
+
+def verdict(place: str, old: Any, new: Any, moved: Effect | None = None) -> str:
+    """Better or worse, for what has a direction; a step that is never reached, −1, is later than any.
+
+    `within ±` where two standard errors of the difference hide it, whatever the direction.
+    """
     if old == new or not (real(old) and real(new)):
+        return ""
+    if moved and not moved.seen:
+        return "within ±"
+    if UNDIRECTED.search(place):
         return ""
     if place.rpartition(".")[2].startswith("steps_to_"):
         old, new = (math.inf if never(place, value) else value for value in (old, new))
     elif HIGHER.search(place):
         old, new = -old, -new
-    elif not LOWER.search(place) or "_minus_" in place:
+    elif not LOWER.search(place):
         return ""
     return "better" if new < old else "worse"
+
+
+def plural(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
