@@ -3,8 +3,6 @@ READY := .venv/.ready
 BASE ?= origin/main
 override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
 export BASE
-# Columns of dvc exp show: params that differ between experiments, the treated arms' validation losses and weight norms.
-COLUMNS_LEFT_OUT := Created|Executor|data/|metrics/|\w+_sweep\.|\w+\.(?!system|optimizers|wd\.(val_loss|weight_norm)$$)\w+\.
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -36,10 +34,10 @@ comment: ## in a workflow: post the report of RUN, which checked COMMIT of HEAD_
 	@$(PYTHON) -m tools.comment
 
 show: $(READY) ## the experiments of this commit in a table: what differs, validation losses, weight norms
-	@dvc exp show --only-changed --drop '$(COLUMNS_LEFT_OUT)'
+	@python -m tools.show
 
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
-	python -m tools.compare
+	@python -m tools.compare
 
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
