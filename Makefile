@@ -1,6 +1,5 @@
 PYTHON ?= python3
 READY := .venv/.ready
-BASE ?= origin/main
 override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
 export BASE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
@@ -27,8 +26,11 @@ recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves hal
 verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte
 	python -m tools.verify
 
-report: $(READY) ## what the working tree changes against BASE, a branch, tag, commit or experiment, in Markdown
-	@python -m tools.report "$$BASE"
+diff: $(READY) ## what the working tree changes against the last commit, or BASE=HEAD~1, in a table; ALL=1: every value
+	@python -m tools.diff "$${BASE:-HEAD}"
+
+report: $(READY) ## the same in Markdown with words and figures, against BASE, a branch, tag, commit or experiment
+	@python -m tools.report "$${BASE:-origin/main}"
 
 comment: ## in a workflow: post the report of RUN, which checked COMMIT of HEAD_BRANCH in HEAD_REPOSITORY, on its pull request
 	@$(PYTHON) -m tools.comment
@@ -55,4 +57,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify report comment show compare ssh bench clean
+.PHONY: help repro test recover verify diff report comment show compare ssh bench clean
