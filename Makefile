@@ -41,6 +41,9 @@ show: $(READY) ## the experiments of this commit in a table: what differs, valid
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
 	@python -m tools.compare
 
+reset: $(READY) ## back to the committed params and results, and their data, after an experiment
+	@python -m tools.reset
+
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
 
@@ -57,4 +60,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare ssh bench clean
+.PHONY: help repro test recover verify diff report comment show compare reset ssh bench clean

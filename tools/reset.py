@@ -1,0 +1,58 @@
+"""Back to the committed experiment: params, dvc.lock, metrics and plots as in HEAD, and their data from the cache. `make reset`.
+
+Code, dvc.yaml and every file that Git does not know stay as they are.
+"""
+
+import os
+from pathlib import Path
+
+from stages.base.errors import UserError
+from stages.console.command import in_one_line
+from tools.process import output, reason, run
+from tools.tables import plural
+from tools.verify import printable
+
+ROOT = Path(__file__).resolve().parent.parent
+GIT = ("git", "--literal-pathspecs")
+RESTORED = ("params.yaml", "dvc.lock", "metrics", "plots")
+
+
+def main(repo: Path = ROOT) -> None:
+    print(reset(repo))
+
+
+def reset(repo: Path) -> str:
+    """Do it, and say in a line what was done. Raises UserError where data is not in the cache."""
+    committed = names(output(repo, "git", "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *RESTORED))
+    if not committed:
+        raise UserError(f"expected a commit with {', '.join(RESTORED)}, got none of them")
+    for name in committed:
+        touch(repo / name)
+    changed = names(output(repo, *GIT, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *committed))
+    if changed:
+        output(repo, *GIT, "checkout", "--quiet", "HEAD", "--", *changed)
+    done = run(repo, "dvc", "checkout")
+    if done.returncode:
+        raise UserError(
+            f"{plural(len(changed), 'file')} restored; expected `dvc checkout` to restore data too, got {reason(done)}; "
+            "dvc repro computes it"
+        )
+    added = names(output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", *RESTORED))
+    kept = f"; left where they are, as Git does not know them: {', '.join(map(printable, added))}" if added else ""
+    commit = output(repo, "git", "rev-parse", "--short", "HEAD")
+    return f"reset: {plural(len(changed), 'file')} of params, metrics and plots restored, and data, to {commit}{kept}"
+
+
+def names(listed: str) -> list[str]:
+    return list(filter(None, listed.split("\0")))
+
+
+def touch(path: Path) -> None:
+    """Make Git read the file: DVC may have told it that a changed one of the same size is as committed."""
+    if path.is_file() and not path.is_symlink():
+        os.utime(path)
+
+
+if __name__ == "__main__":
+    with in_one_line("reset"):
+        main()
