@@ -36,7 +36,7 @@ def sides(tmp_path: Path) -> tuple[Path, Path]:
 def swept(study: str, decay: float, value: str) -> list[float]:
     """A value of each trial at one λ."""
     with (ROOT / "metrics" / f"{study}_sweep.csv").open(encoding="utf-8") as file:
-        return [float(run[value]) for run in csv.DictReader(file) if float(run["weight_decay"]) == decay]
+        return [float(run[value]) for run in csv.DictReader(file) if float(run["weight_decay"]) == decay and run["val_loss"]]
 
 
 def grid(study: str) -> list[float]:
@@ -75,6 +75,21 @@ def test_trials_on_the_same_data_are_compared_one_by_one(
         assert moved.change == pytest.approx(statistics.fmean(gaps), abs=known)
         assert moved.error == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=known)
     assert {place.rpartition(".")[0] for place in found.paired} == {f"{study}.wd"}
+
+
+def test_of_a_sweep_over_another_setting_the_arms_own_is_taken(sides: tuple[Path, Path]) -> None:
+    """Steps stand in the rows of all shares of the data, losses in those of one."""
+    for folder, name in zip(sides, "ab", strict=True):
+        (folder / "metrics" / "modular_sweep.csv").write_text(
+            "weight_decay,train_fraction,trial,val_loss,steps_to_generalise\n"
+            + {"a": "1,0.4,0,0.1,300\n1,0.4,1,0.1,500\n", "b": "1,0.4,0,0.1,330\n1,0.4,1,0.1,550\n"}[name]
+            + "1,0.6,0,,5\n1,0.6,1,,7\n",
+            encoding="utf-8",
+        )
+        edit(folder, "modular", "wd", weight_decay=1.0, steps_to_generalise={"a": 400.0, "b": 440.0}[name])
+        path = folder / "metrics" / "details" / "modular_sweep.json"
+        path.write_text(json.dumps({"train_fraction": 0.4}), encoding="utf-8")
+    assert compare(*sides).paired["modular.wd.steps_to_generalise"] == Effect(40.0, 10.0, 2)
 
 
 def lose(folder: Path, case: str) -> None:

@@ -71,7 +71,8 @@ def pairs(base: Path, head: Path, metrics: Mapping[str, Change]) -> dict[str, Ef
         path = f"data/{study}.npz"
         if path not in data[0] or data[0][path] != data[1].get(path):
             continue
-        runs = [swept(folder / "metrics" / f"{study}_sweep.csv") for folder in (base, head)]
+        known = [{place: change[side] for place, change in metrics.items()} for side in (0, 1)]
+        runs = [swept(folder, study, values) for folder, values in zip((base, head), known, strict=True)]
         for place, (old, new) in metrics.items():
             row, _, name = place.rpartition(".")
             if row.startswith(f"{study}.") and name in PAIRED and real(old) and real(new) and differs(metrics, place):
@@ -92,12 +93,19 @@ def data_of(folder: Path) -> dict[str, str]:
         return {}
 
 
-def swept(path: Path) -> list[dict[str, Any]]:
-    """A sweep's table, a row a run; none where there is no such table."""
+def swept(folder: Path, study: str, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A sweep's table, a row a run; none where there is no such table.
+
+    What stands before the trial are settings. Of those that differ within the sweep, besides λ, the sweep's summary says
+    which is that of the arms.
+    """
     try:
-        return load_table(path, ("weight_decay", "trial"), stage="evaluate-sweep")
+        table = load_table(folder / "metrics" / f"{study}_sweep.csv", ("weight_decay", "trial"), stage="evaluate-sweep")
     except UserError:
         return []
+    columns = list(table[0])
+    settings = {name: known.get(f"{study}_sweep.{name}") for name in columns[: columns.index("trial")] if name != "weight_decay"}
+    return [run for run in table if all(run[name] == value for name, value in settings.items())]
 
 
 def trials(table: Sequence[Mapping[str, Any]], decay: Any, name: str, mean: float) -> dict[Any, float]:
