@@ -22,6 +22,7 @@ from tools.tables import (
     paired_table,
     params_table,
     relative,
+    rounded,
     verdict,
     words,
 )
@@ -211,6 +212,8 @@ def test_numbers_have_the_digits_that_tell_them_apart() -> None:
     assert number(1.23456, 2.0, 1.23461) == "1.23456"
     assert number(0.0105312, 0.02) == "0.01053"
     assert number(None, 1.0) == "–"
+    assert [rounded(value, 2) for value in (1234.5, 0.00012345, 1.96, 1.2e7)] == ["1200", "0.00012", "2", "1.2e+07"]
+    assert rounded(1146.7, 3, "+") == "+1150"
     assert relative("x", 2.0, 1.0) == "-50 %"
     assert relative("x", 2.0, 23.456) == "× 11.7"
     assert relative("x", 0.01, 4e-6) == "÷ 2,500"

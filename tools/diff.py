@@ -67,17 +67,17 @@ def table(found: Compared, places: Sequence[str]) -> Table:
     for study, own in grouped({place: found.metrics[place] for place in places}, study_of).items():
         rows.append((Text(printable(study), "bold"),))
         for place in sorted(own, key=lambda place: (-size(found, place), place)):
-            *cells, said = compared(found.metrics, place, found.paired)
-            name = f"  {printable(place.removeprefix(study).lstrip('_.'))}"
-            name = name if len(name) <= NAMES else ".\n    ".join(name.rsplit(".", 1))
-            rows.append((Text(name), *map(Text, cells), Text(said, COLOURS.get(said, ""))))
+            before, *cells, said = compared(found.metrics, place, found.paired)
+            name = f" {printable(place.removeprefix(study).lstrip('_.'))}"
+            name = name if len(name) <= NAMES else ".\n   ".join(name.rsplit(".", 1))
+            rows.append((Text(name), Text(f"{before} "), *map(Text, cells), Text(said, COLOURS.get(said, ""))))
     columns = (
         Column("what", width=min(max(row[0].cell_len for row in rows), NAMES), overflow="fold"),
         *(Column(name, overflow="fold") for name in ("base", "now")),
         Column("change", justify="right", no_wrap=True),
         Column("", no_wrap=True),
     )
-    made = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    made = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     for row in rows:
         made.add_row(*row)
     return made

@@ -182,7 +182,7 @@ def with_error(metrics: Mapping[str, Change], place: str, side: int) -> str:
     error = metrics.get(f"{place}_se", (None, None))[side]
     if never(place, value):
         return unreached(metrics, place, side)
-    return number(value, other) + (f" ± {error:.2g}" if real(error) and error else "")
+    return number(value, other) + (f" ± {rounded(error, 2)}" if real(error) and error else "")
 
 
 def number(value: Any, *others: Any) -> str:
@@ -229,16 +229,21 @@ def percent(metrics: Mapping[str, Change], place: str, moved: Effect) -> str:
     """`+30 % ± 5 %`, the error too in per cent of the base; what `relative` says where that is no percentage."""
     old, new = metrics[place]
     said = relative(place, old, new)
-    return f"{said} ± {moved.error / old * 100:.2g} %" if said.endswith("%") and moved.error else said
+    return f"{said} ± {rounded(moved.error / old * 100, 2)} %" if said.endswith("%") and moved.error else said
 
 
 def difference(old: Any, new: Any, moved: Effect | None) -> str:
     """`+0.3`, for what has no ratio."""
-    return f"{moved.change:+.3g}" if moved and not same(old, new) and math.isfinite(moved.change) else ""
+    return rounded(moved.change, 3, "+") if moved and not same(old, new) and math.isfinite(moved.change) else ""
 
 
 def signed(moved: Effect) -> str:
-    return f"{moved.change:+.3g}" + (f" ± {moved.error:.2g}" if moved.error else "")
+    return rounded(moved.change, 3, "+") + (f" ± {rounded(moved.error, 2)}" if moved.error else "")
+
+
+def rounded(value: float, digits: int, sign: str = "") -> str:
+    """So many significant digits; up to a million without a power of ten."""
+    return f"{float(f'{value:.{digits}g}'):{sign}g}"
 
 
 def verdict(place: str, old: Any, new: Any, moved: Effect | None = None) -> str:

@@ -100,7 +100,7 @@ def generalising(row: str, metrics: Metrics, paired: Effects) -> str:
         changed = known and shares[0] != shares[1]
         return f"generalises {name} in {share(shares[1])} of the trials instead of {share(shares[0])}" if changed else ""
     if before:
-        return f"now generalises {name} at step {new:,.6g}, before {unreached(metrics, place, 0)}"
+        return f"now generalises {name} at step {new:,.0f}, before {unreached(metrics, place, 0)}"
     if now:
         some = f" in every trial, but in {share(shares[1])} of them," if known and shares[1] > 0 else ""
         within = unreached(metrics, place, 1).removeprefix("not ")
@@ -108,7 +108,8 @@ def generalising(row: str, metrics: Metrics, paired: Effects) -> str:
     moved = effect(metrics, place, paired)
     if not moved or not moved.seen:
         return ""
-    return f"generalises {name} at step {new:,.6g} instead of {old:,.6g}{doubt(moved)}"
+    digits = ".0f" if f"{old:.0f}" != f"{new:.0f}" else ".6g"
+    return f"generalises {name} at step {new:,{digits}} instead of {old:,{digits}}{doubt(moved)}"
 
 
 def share(value: float) -> str:
