@@ -100,7 +100,7 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     assert re.search(r"^\| `wd\.val_loss` \| 0\.\d+ ± \S+ \| 4\.5e-06 ± \S+ \| ÷ \d,\d+ \| better \|$", text, re.MULTILINE)
     steps = details(history, "modular_sweep")["steps"]
     assert re.search(
-        rf"^\| `wd\.steps_to_generalise` \| \d+ ± \S+ \| not within {steps:,} steps \|  \| worse \|$", text, re.MULTILINE
+        rf"^\| `wd\.steps_to_generalise` \| [\d.]+ ± \S+ \| not within {steps:,} steps \|  \| worse \|$", text, re.MULTILINE
     )
     first, second, empty = text.splitlines()[3:6]
     assert first == f"- `modular`: no longer generalises with decay within {steps:,} steps."
