@@ -194,6 +194,7 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "line.trials": 2,
     "line.optimizers.adam.epochs": 100,
     "wide.trials": 4,
+    "wide.map.epochs": [1, 12],
     "modular.trials": 1,
     "modular.p": 7,
     "modular.steps": 20,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 ROUNDING = 1e-8  # of what a value is computed from, as it is handed from stage to stage
 AT_THE_END = 3e-10  # the same for the losses and norms that runs end with, of which differences are taken
-FROM_PARAMETERS = ("bias", "weight", "population_loss")  # computed from final parameters, kept as coarsely as the way there
+# Computed from final parameters, which are kept as coarsely as the way there.
+FROM_PARAMETERS = ("bias", "weight", "mean_weight_missed", "population_loss")
 
 
 class Number(NamedTuple):

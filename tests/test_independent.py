@@ -120,6 +120,7 @@ WIDE = {
     "wide.batch_size": 7,  # of 17 rows: batches of 7, 7 and 3
     "wide.optimizers.sgd.momentum": 0.5,
     "wide.sweep": [0, 0.03, 3, 30],
+    "wide.map.epochs": [1, 4, 14],
     "wide.system.train_rows": 17,
     "wide.system.val_rows": 30,
     "wide.system.inputs": 40,

@@ -83,7 +83,7 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "+wide.lrr=1", check=False)
         assert result.returncode != 0
-        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, got 'lrr'; did you mean 'lr'?"
+        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, map, got 'lrr'; did you mean 'lr'?"
         assert f"error: params.yaml: wide: {expected}" in result.stderr.splitlines()
     finally:
         reproduced.run("git", "checkout", "-q", ".")

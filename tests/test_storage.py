@@ -12,9 +12,9 @@ from stages.base.errors import UserError
 
 
 def test_metrics_are_sorted_rounded_and_finite(tmp_path: Path) -> None:
-    storage.save_metrics(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3}, "a": 2.0000001e-32})
+    storage.save_metrics(tmp_path / "m.json", {"b": {"x": 1 / 3, "n": 3, "l": [2 / 3, None, 1]}, "a": 2.0000001e-32})
     text = (tmp_path / "m.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"a": 2e-32, "b": {"n": 3, "x": 0.333333}}
+    assert json.loads(text) == {"a": 2e-32, "b": {"l": [0.666667, None, 1], "n": 3, "x": 0.333333}}
     assert text.index('"a"') < text.index('"b"') < text.index('"n"') < text.index('"x"')
     with pytest.raises(ValueError, match="Out of range"):
         storage.save_metrics(tmp_path / "m.json", {"a": float("nan")})

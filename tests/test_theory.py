@@ -1,5 +1,7 @@
 """The formulas against iteration, scikit-learn and each other. All float64: 1e-10 leaves four digits for condition numbers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -108,14 +110,21 @@ def test_descent_is_stable_just_below_the_limit_and_not_above(
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_parts_add_up_to_training_on_their_sum(rng: np.random.Generator, momentum: float) -> None:
-    x, start, signal, noise = (rng.standard_normal(shape) for shape in ((8, 5), 6, 8, 8))
-    batches = [rng.permutation(8)[:3] for _ in range(30)]
-    none, silent = np.zeros(6), np.zeros(8)
-
-    def trained(sources: list[NDArray], starts: list[NDArray]) -> NDArray:
-        return trajectory.sgd_parts(
-            x, np.column_stack(sources), np.column_stack(starts), batches, lr=0.05, momentum=momentum, weight_decay=0.4
-        )
-
-    parts, whole = trained([silent, signal, noise], [start, none, none]), trained([signal + noise], [start])
-    np.testing.assert_allclose(parts.sum(axis=1), whole[:, 0], atol=TOLERANCE)
+    """Three trials, two λ, after 2 and after 9 epochs of batches of 3, 3 and 2 rows; the sum by a loop over one run."""
+    x, start, signal, noise = (rng.standard_normal(shape) for shape in ((3, 8, 5), (3, 6), (3, 8), (3, 8)))
+    order = np.array([[rng.permutation(8) for _ in range(9)] for _ in range(3)])
+    none, silent, decays, lengths = np.zeros((3, 6)), np.zeros((3, 8)), [0.0, 0.4], [2, 9]
+    sources, starts = np.stack([silent, signal, noise], axis=2), np.stack([start, none, none], axis=2)
+    parts = trajectory.sgd_parts(
+        x, sources, starts, order, np.array(decays), batch_size=3, epochs=lengths, lr=0.05, momentum=momentum
+    )
+    assert parts.shape == (3, 2, 2, 3, 6)
+    for trial, (index, decay), (k, length) in itertools.product(range(3), enumerate(decays), enumerate(lengths)):
+        weight, bias, moving, drifting = start[trial, :5], start[trial, 5], np.zeros(5), 0.0
+        for epoch in order[trial, :length]:
+            for rows in (epoch[:3], epoch[3:6], epoch[6:]):
+                error = x[trial, rows] @ weight + bias - (signal + noise)[trial, rows]
+                moving = momentum * moving + x[trial, rows].T @ error / len(rows) + decay * weight
+                drifting = momentum * drifting + error.mean()
+                weight, bias = weight - 0.05 * moving, bias - 0.05 * drifting
+        np.testing.assert_allclose(parts[trial, index, k].sum(axis=0), [*weight, bias], atol=TOLERANCE)

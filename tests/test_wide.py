@@ -1,16 +1,22 @@
 """wide: its data, the committed results against what is published and what theory says, what its figures may say."""
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, table
+from conftest import draw, metrics, silent, table
+from msgspec import structs
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stages.base import storage
 from stages.base.params import Settings
+from stages.drawing.style import Figure
+from stages.engine import arms
 from stages.engine.fit import fit
-from stages.studies.wide import figures, results, training
+from stages.studies.wide import figures, results, system, training
 from stages.theory import linear
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
@@ -32,8 +38,9 @@ def test_wide_has_the_textbooks_moments(settings: Settings, wide_arrays: dict[st
 
 
 def test_more_epochs_go_on_from_the_first_ones(settings: Settings) -> None:
-    few, more = (draw("wide", replace(settings.wide, epochs=epochs), 7) for epochs in (3, 5))
+    few, more = (draw("wide", replace(settings.wide, epochs=epochs, map=system.Map(epochs=(1, 4))), 7) for epochs in (3, 5))
     np.testing.assert_array_equal(few["order"], more["order"][:, :3])
+    np.testing.assert_array_equal(few["map_order"], more["order"][:, :4])
     np.testing.assert_array_equal(few["train_inputs"], more["train_inputs"])
 
 
@@ -103,7 +110,8 @@ def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Settings) 
     """400 small systems trained by hand, in NumPy: the mean validation loss is the mean expectation within four errors."""
     system = replace(settings.wide.system, inputs=20, train_rows=8, val_rows=50)
     arrays = storage.in_float64(draw("wide", replace(settings.wide, trials=400, system=system), 5))
-    expected = results.expected_val_losses(arrays, np.array([2.0]), lr=0.05, momentum=0.0)
+    swept = {"weight_decay": np.array([2.0]), "lr": np.array(0.05), "momentum": np.array(0.0)}
+    expected = results.expected_val_losses(arrays, swept)["random"][:, :, 0]
     losses = []
     for trial in range(400):
         w, b = arrays["start_weight"][trial].copy(), 0.0
@@ -129,18 +137,249 @@ def test_the_sweep_is_a_u_that_theory_expects(settings: Settings) -> None:
     assert np.all(np.diff(training_losses) > 0)
 
 
-def test_a_share_beyond_the_whole_is_not_said() -> None:
-    """Where the lost signal grows by more than the gain, the forgotten start is no share of it."""
+def mapped(start: str, epochs: int) -> dict[str, Any]:
+    return metrics("wide_sweep")["map"][start][f"epochs_{epochs}"]
 
-    def parts(start: float, shrinkage: float) -> dict[str, float]:
-        row = {"excess_start": start, "excess_shrinkage": shrinkage, "excess_noise": 0.0}
-        return row | {"weight_decay": 0.0, "population_loss": 1.0}
 
-    rows = {"null": {"population_loss": 1.0}, "oracle": {"population_loss": 0.5}, "wd": parts(0.0, 0.3)}
-    (axes,) = figures.parts(rows | {"baseline": parts(0.5, 0.1)}).axes
-    assert "%" not in axes.get_title(loc="left")
-    (axes,) = figures.parts(rows | {"baseline": parts(0.3, 0.4)}).axes
-    assert axes.get_title(loc="left") == "75% of the gain is the forgotten random start"
+def test_the_map_at_the_arms_length_is_the_sweep_and_the_arms(settings: Settings) -> None:
+    """Six digits each."""
+    of_sweep = [
+        np.mean([run["val_loss"] for run in table("wide_sweep") if run["weight_decay"] == decay]) for decay in settings.wide.sweep
+    ]
+    assert mapped("random", settings.wide.epochs)["val_loss"] == pytest.approx(of_sweep, rel=1e-5)
+    from_zero = dict(zip(settings.wide.sweep, mapped("zero", settings.wide.epochs)["val_loss"], strict=True))
+    for row in ("baseline_zero", "wd_zero"):
+        assert from_zero[metrics("wide")[row]["weight_decay"]] == pytest.approx(metrics("wide")[row]["val_loss"], rel=1e-5)
+
+
+def test_the_longer_one_trains_the_smaller_is_the_best_decay(settings: Settings) -> None:
+    best = [mapped("random", epochs)["best_lambda"] for epochs in settings.wide.map.epochs]
+    assert best == [mapped("random", epochs)["best_lambda_in_theory"] for epochs in settings.wide.map.epochs]
+    assert best == sorted(best, reverse=True)
+    assert best[0] > 10 * best[-1]
+    assert metrics("wide_sweep")["map"]["max_abs_z"] < 4
+
+
+def test_a_hundred_epochs_turn_round_what_ten_say() -> None:
+    """After ten λ = 3 loses to the constant, and a zero start gains a fiftieth; after a hundred it wins, and gains a tenth."""
+    for start in ("random", "zero"):
+        here = mapped(start, 100)
+        assert here["best_lambda"] == metrics("wide")["wd"]["weight_decay"]
+        assert here["best_minus_null"] < -2 * here["best_minus_null_se"]
+    here = mapped("zero", 100)
+    assert here["best_minus_zero"] < -4 * here["best_minus_zero_se"]
+    assert here["best_minus_zero"] < 4 * metrics("wide")["wd_zero_minus_baseline_zero"]["val_loss"]
+
+
+def test_without_decay_the_start_stays_where_no_row_looks(wide_arrays: dict[str, NDArray]) -> None:
+    """After a hundred epochs what is left is the start outside the span of rows: the pseudo-inverse's null space."""
+    arrays = storage.in_float64(wide_arrays)
+    parts = linear.excess_parts(arrays, np.zeros(1), lr=0.01, momentum=0.0, order="map_order", epochs=[100])
+    design = np.pad(arrays["train_inputs"], ((0, 0), (0, 0), (0, 1)), constant_values=1)
+    start = np.pad(arrays["start_weight"], ((0, 0), (0, 1)))
+    seen = np.stack([np.linalg.pinv(rows) @ rows @ each for rows, each in zip(design, start, strict=True)])
+    np.testing.assert_allclose(parts["excess_start"][:, 0, 0], ((start - seen) ** 2).sum(axis=1) / 2, rtol=1e-3)
+    assert mapped("random", 100)["val_loss_at_zero"] > 0.99 * metrics("wide")["baseline"]["val_loss"]
+
+
+@pytest.mark.parametrize(("decay", "published"), [(0, 0.0081), (3, 0.00145), (3, 0.0018)])
+def test_the_published_norms_are_within_two_standard_deviations_of_our_trials(decay: float, published: float) -> None:
+    norms = np.array([run["weight_norm"] for run in table("wide_sweep") if run["weight_decay"] == decay])
+    assert abs(published - np.mean(norms**2 / 2)) < 2 * np.std(norms**2 / 2, ddof=1)
+
+
+def rows(
+    baseline: tuple[float, float, float],
+    wd: tuple[float, float, float],
+    *,
+    gap: float = -1.0,
+    lost: int = 0,
+    missed: float = 0.0,
+) -> dict[str, Any]:
+    """A study's rows: start, shrinkage and noise of both arms, the gap between their losses with an error of 0.1."""
+    found: dict[str, Any] = {
+        name: dict(zip(linear.PARTS, parts, strict=True)) | {"weight_decay": decay, "trials": 8, "diverged": 0}
+        for name, parts, decay in (("baseline", baseline, 0.0), ("wd", wd, 3.0))
+    }
+    found["wd"]["diverged"] = lost
+    found["baseline"] |= {"val_loss": 2.0, "weight_norm": 1.0}
+    found["wd"] |= {"val_loss": 2.0 + gap, "weight_norm": 0.5}
+    paired = {"val_loss": gap, "val_loss_se": 0.1, "mean_weight_missed": missed, "mean_weight_missed_se": 0.01}
+    constant = {"null": {"population_loss": 1.0}, "oracle": {"population_loss": 0.5}}
+    return found | constant | {"wd_minus_baseline": paired}
+
+
+NOTHING = "λ = 3 has no visible effect on the validation loss"
+
+
+@pytest.mark.parametrize(
+    ("found", "panel", "parts"),
+    [
+        (
+            rows((4, 2, 0), (1, 1, 0)),
+            "λ = 3 lowers the validation loss by 50%: mostly it forgets the random start",
+            "The forgotten random start is 75% of the gain",
+        ),
+        (
+            rows((4, 4, 0), (3, 1, 0)),
+            "λ = 3 lowers the validation loss by 50%: mostly it learns more of the signal",
+            "Learning more of the signal is 75% of the gain",
+        ),
+        (
+            rows((1, 1, 4), (1, 1, 1)),
+            "λ = 3 lowers the validation loss by 50%: mostly it fits less of the noise",
+            "Fitting less of the noise is 100% of the gain",
+        ),
+        (
+            rows((4, 1, 0), (0, 3, 0)),  # 200% of the gain, which is no share
+            "λ = 3 lowers the validation loss by 50%",
+            "λ = 3 forgets more of the random start, but learns less of the signal",
+        ),
+        (rows((4, 2, 0), (1, 1, 0), gap=-0.2), NOTHING, f"{NOTHING} after 10 epochs"),
+        (
+            rows((4, 2, 0), (5, 3, 0), gap=1.0),
+            "λ = 3 raises the validation loss by 50%",
+            "λ = 3 raises the validation loss by 50% after 10 epochs",
+        ),
+        (
+            rows((4, 2, 0), (1, 1, 0), lost=2),
+            "λ = 3 lowers the validation loss; 2 of 8 trials diverged at λ = 3",
+            "λ = 3 lowers the validation loss after 10 epochs; 2 of 8 trials diverged at λ = 3",
+        ),
+        (
+            rows((2, 2, 2), (1, 1, 1)),  # a third each
+            "λ = 3 lowers the validation loss by 50%",
+            "λ = 3 lowers the validation loss by 50% after 10 epochs",
+        ),
+    ],
+)
+def test_the_cause_of_a_gain_is_the_part_that_makes_more_than_half_of_it(
+    found: dict[str, Any], panel: str, parts: str, settings: Settings
+) -> None:
+    said = results.findings(found, settings.wide)
+    assert (said["panel"], said["parts"]) == (panel, parts)
+
+
+@pytest.mark.parametrize(
+    ("missed", "norm", "said"),
+    [
+        (0.03, 0.5, "λ = 3 pulls the weights to zero, away from the truth 0.01"),
+        (0.02, 0.5, "λ = 3 pulls the weights to zero; their mean comes no closer to the truth 0.01"),
+        (-0.03, 0.5, "λ = 3 moves the mean weight closer to the truth 0.01"),
+        (0.03, 2.0, "λ = 3 moves the mean weight away from the truth 0.01"),
+        (0.02, 2.0, "λ = 3 does not visibly move the mean weight"),
+    ],
+)
+def test_where_decay_moves_the_weights(missed: float, norm: float, said: str, settings: Settings) -> None:
+    found = rows((1, 1, 1), (1, 1, 1), missed=missed)
+    found["wd"]["weight_norm"] = norm
+    assert results.findings(found, settings.wide)["weights"] == said
+
+
+NAN = float("nan")
+BEST = "The best λ depends on how long one trains"
+
+
+@pytest.mark.parametrize(
+    ("after_one", "after_nine", "said"),
+    [
+        ([4, 3, 2], [4, 1, 2], f"{BEST}: 3 after 1 epoch, 1 after 9"),
+        ([4, 3, 2], [4, 2, 1], "λ = 3 has the lowest validation loss after 1 epoch and after 9 epochs"),
+        ([4, 2.0005, 2], [4, 1, 2], "The best λ does not visibly change between 1 epoch and 9 epochs"),
+        ([4, 3, 2], [4, 1, NAN], f"{BEST}: 3 after 1 epoch, 1 after 9; 2 of 18 runs diverged"),
+        ([4, 3, 2], [NAN, NAN, NAN], "λ = 3 has the lowest validation loss after 1 epoch; 6 of 18 runs diverged"),
+        ([NAN, NAN, NAN], [NAN, NAN, NAN], "At every λ a trial diverged; 6 of 18 runs diverged"),
+    ],
+)
+def test_the_map_is_said_as_the_numbers_have_it(after_one: list[float], after_nine: list[float], said: str) -> None:
+    """Trials share what is large; a hundredth is each one's own, so that two λ are known to a hundredth of each other."""
+    own = 0.01 * np.array([[1, 0, -1], [-1, 1, 0], [0, -1, 1]])  # (T, L)
+    losses = np.array([after_one, after_nine]).T + np.array([-1, 0, 1])[:, None, None] + own[:, :, None]  # (T, L, K)
+    lost = np.zeros((2, *losses.shape), dtype=bool)
+    lost[0, :2] = np.isnan(losses[:2])  # two of three trials, from the random start
+    found = results.map_finding(np.array([0.0, 1.0, 3.0]), np.array([1, 9]), np.stack([losses, losses]), lost)
+    assert found == said
+
+
+def test_a_map_of_one_trial_says_that_it_tells_nothing() -> None:
+    found = results.map_finding(np.arange(2.0), np.array([1, 2]), np.ones((2, 1, 2, 2)), np.zeros((2, 1, 2, 2), dtype=bool))
+    assert found == "A single trial has no error to tell an effect by"
+
+
+@pytest.mark.parametrize("changes", [{}, {"wd": 0.0}, {"wd": 1.0}, {"wd": 30.0}, {"lr": 0.05}], ids=str)
+def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: Settings) -> None:
+    """Trained whole at other parameters: what is read off each sentence, against the trials' own losses and weights."""
+    section = replace(settings.wide, lr=changes.get("lr", settings.wide.lr), map=system.Map(epochs=(1, 10, 40)))
+    now = structs.replace(settings, wide=section, wd=changes.get("wd", settings.wd))
+    arrays, cpu = draw("wide", section), torch.device("cpu")
+    written = arms.train("wide", training.TRAINING.runs, now, arrays, device=cpu, progress=silent)
+    runs = {
+        row: {key.removeprefix(f"{row}."): value for key, value in written.items() if key.startswith(f"{row}.")}
+        for row in training.TRAINING.runs
+    }
+    exact = storage.in_float64(arrays)
+    found, _ = results.evaluate(section, exact, runs)
+    said = found["findings"]
+    lost = runs["baseline"]["diverged"].any() or runs["wd"]["diverged"].any()
+    assert all(("diverged" in said[name]) == lost for name in ("panel", "curves", "parts", "weights"))
+    assert all(("nothing to compare" in said[name]) == (now.wd == 0) for name in said)
+    kept = ~(runs["baseline"]["diverged"] | runs["wd"]["diverged"])
+    far = {row: np.abs(runs[row]["weight"].mean(axis=1) - 0.01)[kept] for row in ("baseline", "wd")}
+    if now.wd:
+        moved = (far["wd"] - far["baseline"]).mean() / (far["wd"] - far["baseline"]).std(ddof=1) * kept.sum() ** 0.5
+        assert ("away from" in said["weights"]) == (moved > 2)
+        assert ("closer to the truth" in said["weights"] and "no closer" not in said["weights"]) == (moved < -2)
+    shares = re.search(r"start is (?:more than )?(\d+)% of the gain", said["parts"])
+    assert (shares is not None) == ("mostly it forgets" in said["panel"]) == (changes in ({}, {"wd": 1.0}))
+    if shares:  # against what theory has for where no row looks
+        forgotten = 1 - (1 - section.lr * now.wd) ** 80
+        gain = np.mean(runs["baseline"]["val_loss"][:, -1] - runs["wd"]["val_loss"][:, -1])
+        assert float(shares[1]) / 100 == pytest.approx(found["baseline"]["excess_start"] * forgotten / gain, abs=0.1)
+    swept = training.sweep(now, arrays, cpu, silent)
+    title = results.evaluate_sweep(section, exact, swept)[1]["findings"]["map"]
+    whole = np.where(swept["map_diverged"].any(axis=1), np.inf, swept["map_val_loss"].mean(axis=1))[0]  # (L, K)
+    best = np.array(section.sweep)[whole.argmin(axis=0)]
+    assert title.startswith(f"{BEST}: {best[0]:g} after 1 epoch, {best[-1]:g} after 40")
+    assert ("diverged" in title) == ("lr" in changes)
+
+
+def test_a_panel_has_room_for_its_title() -> None:
+    assert len(metrics("wide")["findings"]["panel"]) <= 75
+
+
+def test_the_bars_are_the_parts_of_the_error() -> None:
+    """Both ways round; a thin segment is named beside its bar, one that cannot be seen in a line of its own."""
+    found = rows((4, 2, 0.002), (0.25, 2, 0.001)) | {"findings": {"parts": "what was found"}}
+    sizes, edges = [4, 2, 0.002, 0.25, 2, 0.001], [0, 4, 6, 0, 0.25, 2.25]
+    (axes,) = figures.parts(found).axes
+    drawn = np.array([bar.get_extents().transformed(axes.transData.inverted()).intervalx for bar in axes.patches])
+    np.testing.assert_allclose(drawn[:, 0], edges, atol=1e-9)
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], sizes, atol=1e-9)
+    said = [text.get_text() for text in axes.texts]
+    assert {"start\n4.00", "signal\nnot learnt\n2.00", " start 0.250", "6.00", "2.25", "best constant"} <= set(said)
+    assert "noise fitted: too thin to see\n(0.00200 and 0.00100)" in said
+    upright = Figure().subplots()
+    figures.panel(upright, [], found)
+    drawn = np.array([bar.get_extents().transformed(upright.transData.inverted()).intervaly for bar in upright.patches])
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], sizes, atol=1e-9)
+    assert [text.get_text() for text in upright.get_xticklabels()] == ["λ = 0", "λ = 3"]
+
+
+def test_bars_say_on_how_many_trials_they_stand() -> None:
+    (axes,) = figures.parts(rows((4, 2, 0), (1, 1, 0), lost=2) | {"findings": {"parts": "what was found"}}).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["λ = 0", "λ = 3\n6 of 8 trials"]
+
+
+def test_the_map_draws_theory_means_and_the_best_and_leaves_out_what_diverged() -> None:
+    here = {"val_loss": [2.0, 1.0, None], "theory": [2.1, 1.1, None], "best_lambda": 1.0}
+    starts = {start: {"epochs_1": here, "epochs_9": here} for start in ("random", "zero")}
+    found = starts | {"weight_decay": [0.0, 1.0, 10.0], "epochs": [1, 9], "theory_of_null": 1.5}
+    figure = figures.over_lengths([], {"map": found, "val_loss_of_null": 1.25, "findings": {"map": "what was found"}})
+    for axes in figure.axes:
+        theory, means, ring = (line.get_xydata() for line in axes.lines[:3])
+        np.testing.assert_allclose(np.array(theory), [[0, 0.6], [1, -0.4], [10, NAN]])
+        np.testing.assert_allclose(np.array(means), [[0, 0.75], [1, -0.25], [10, NAN]])
+        np.testing.assert_allclose(np.array(ring), [[1, -0.25]])
 
 
 @pytest.mark.gpu

@@ -41,10 +41,11 @@ def losses_on_grid(losses: ArrayLike, of_zero: ArrayLike, bits: ArrayLike = END)
     return np.square(on_grid(np.sqrt(losses), np.sqrt(of_zero), bits))
 
 
-def resolution(losses: ArrayLike, of_zero: ArrayLike) -> float:
+def resolution(losses: ArrayLike, of_zero: ArrayLike, bits: int = END) -> float:
     """The distance between two neighbours on the grid, at the largest of these losses. A smaller difference is not known."""
     roots = np.sqrt(np.asarray(losses, dtype=np.float64))
-    gaps = 2 * roots * _step(roots, np.sqrt(of_zero), END)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gaps = 2 * roots * _step(roots, np.sqrt(of_zero), bits)
     return float(np.nanmax(gaps, initial=0.0, where=np.isfinite(gaps)))
 
 

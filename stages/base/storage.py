@@ -135,6 +135,8 @@ def _foreign(path: Path, stage: str, got: object) -> UserError:
 def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(significant(value))
     return int(value) if isinstance(value, np.integer) else value

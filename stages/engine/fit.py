@@ -98,11 +98,11 @@ def fit(
         if enough(evaluations[-1]):
             break
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
-    diverged = _diverged(problem, history["train_loss"])
     planned = [0, *range(evaluate_every, len(batches), evaluate_every), len(batches)] if batches else [0]
+    lost = diverged(problem, history["train_loss"])
     if missing := len(planned) - len(steps):
         history = {name: pad(each, (0, missing), value=nan) for name, each in history.items()}
-    return Fit(parameters, history, planned, diverged)
+    return Fit(parameters, history, planned, lost)
 
 
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
@@ -178,6 +178,9 @@ def _decay(decayed: Sequence[tuple[Tensor, Tensor]], *, decoupled: bool, lr: flo
             weights.grad.addcmul_(of_run, weights)  # type: ignore[union-attr]
 
 
-def _diverged(problem: Problem, train_loss: Tensor) -> Tensor:
-    """Not finite, or a thousand times worse than both the start and predicting zero.  (T, L, K) → (T, L)"""
+def diverged(problem: Problem, train_loss: Tensor) -> Tensor:
+    """Whether a history ends with a loss that is not finite, or a thousand times that of the start and of predicting zero.
+
+    (T, L, K) → (T, L)
+    """
     return ~(train_loss[..., -1] <= 1e3 * torch.maximum(train_loss[..., 0], problem.loss.of_zero(problem.train[1])))

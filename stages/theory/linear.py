@@ -1,9 +1,10 @@
 """Rows of the metrics for linear models: trained ones, and those that need no training.
 
-Shapes: R trials, n rows, d inputs, K evaluations. `arrays` is a linear study's file, in float64 (`storage.in_float64`).
+Shapes: R trials, n rows, d inputs, L decays, E epochs, K evaluations.
+`arrays` is a linear study's file, in float64 (`storage.in_float64`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from stages.theory.trajectory import gradient_descent, sgd_parts
 
 Arrays = Mapping[str, NDArray]
 Solution = dict[str, NDArray]  # weight (R, d), bias (R,)
+PARTS = ("excess_start", "excess_shrinkage", "excess_noise")  # of a trained linear model's error
 More = Callable[[NDArray, NDArray], Row]  # weight (R, d), bias (R,) → further values of a row
 
 
@@ -95,29 +97,32 @@ def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias
     return {"weight": np.array([weight for weight, _ in fits]), "bias": np.array([bias for _, bias in fits])}
 
 
-def excess_parts(arrays: Arrays, *, weight_decay: float, lr: float, momentum: float) -> Row:
-    """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R,) each
+def excess_parts(
+    arrays: Arrays, decays: NDArray, *, lr: float, momentum: float, order: str = "order", epochs: Sequence[int] | None = None
+) -> Row:
+    """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R, L, K) each
 
     The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
-    expected excess loss is the sum of the three halves.
+    expected excess loss is the sum of the three halves. `order` names the batch orders (R, E, n); `epochs` are the lengths of
+    training that are asked for, all epochs by default.  decays (L,)
     """
-    parts = []
-    for trial, weight in enumerate(arrays["start_weight"]):
-        x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
-        truth = np.append(arrays["true_weight"][trial], arrays["true_bias"][trial])
-        signal, none = x @ truth[:-1] + truth[-1], np.zeros_like(truth)
-        trained = sgd_parts(
-            x,
-            np.column_stack([np.zeros_like(y), signal, y - signal]),
-            np.column_stack([np.append(weight, arrays["start_bias"][trial]), none, none]),
-            batches(arrays, trial),
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-        )
-        errors = half_square((trained - np.column_stack([none, truth, none])).T)
-        parts.append(losses_on_grid(errors, truth_size(arrays)[trial]))
-    return dict(zip(("excess_start", "excess_shrinkage", "excess_noise"), np.array(parts).T, strict=True))
+    truth, start = (np.column_stack([arrays[f"{one}_weight"], arrays[f"{one}_bias"]]) for one in ("true", "start"))
+    signal = np.einsum("rnd,rd->rn", arrays["train_inputs"], truth[:, :-1]) + truth[:, -1:]
+    none, silence = np.zeros_like(truth), np.zeros_like(signal)
+    trained = sgd_parts(
+        arrays["train_inputs"],
+        np.stack([silence, signal, arrays["train_targets"] - signal], axis=2),
+        np.stack([start, none, none], axis=2),
+        arrays[order],
+        decays,
+        batch_size=int(arrays["batch_size"]),
+        epochs=epochs or [arrays[order].shape[1]],
+        lr=lr,
+        momentum=momentum,
+    )
+    missed = trained - np.stack([none, truth, none], axis=1)[:, None, None]  # (R, L, K, 3, d + 1)
+    errors = losses_on_grid(half_square(missed), truth_size(arrays)[:, None, None, None])
+    return dict(zip(PARTS, np.moveaxis(errors, 3, 0), strict=True))
 
 
 def trajectories(arrays: Arrays, steps: NDArray, *, weight_decay: float, lr: float, curvature: float) -> Row:
@@ -136,12 +141,6 @@ def trajectories(arrays: Arrays, steps: NDArray, *, weight_decay: float, lr: flo
             histories[f"{split}_loss"].append(losses_on_grid(losses, curvature / 2 * np.mean(targets[split] ** 2)))
         histories["weight_norm"].append(np.linalg.norm(path[:, :-1], axis=1))
     return {name: np.array(each) for name, each in histories.items()}
-
-
-def batches(arrays: Arrays, trial: int) -> list[NDArray]:
-    """One trial's rows in the order of training, a batch each."""
-    size = int(arrays["batch_size"])
-    return [epoch[first : first + size] for epoch in arrays["order"][trial] for first in range(0, len(epoch), size)]
 
 
 def half_square(vectors: NDArray) -> NDArray:

@@ -1,7 +1,10 @@
 """The path of training on a linear model, without training: gradient descent in closed form, mini-batch SGD in exact parts.
 
-Shapes: n rows, d inputs, K evaluated steps, k parts. `curvature` is the c of the data loss (c/2n)·‖ŷ − y‖².
+Shapes: T trials, n rows, d inputs, L decays, E epochs, b rows of a batch, K evaluations, k parts.
+`curvature` is the c of the data loss (c/2n)·‖ŷ − y‖².
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +33,34 @@ def sgd_parts(
     inputs: Array,
     sources: Array,
     start: Array,
-    batches: list[NDArray[np.int64]],
+    order: NDArray[np.int64],
+    decays: Array,
     *,
+    batch_size: int,
+    epochs: Sequence[int],
     lr: float,
     momentum: float,
-    weight_decay: float,
 ) -> Array:
     """Mini-batch SGD on the half mean squared error, solved for several targets at once; the bias is spared.
 
     A linear model's iterates are linear in the start and the targets. Training on the start alone, the noiseless
     targets alone and the noise alone, and adding up, gives the trained weights exactly: each column of `sources` and
-    `start` is one such part. inputs (n, d), sources (n, k), start (d + 1, k) with the bias last → (d + 1, k)
+    `start` is one such part. All T trials and L decays take their steps together, and are looked at after each of `epochs`,
+    ascending. inputs (T, n, d), sources (T, n, k), start (T, d + 1, k) with the bias last, order (T, E, n), decays (L,)
+    → (T, L, K, k, d + 1)
     """
-    design = np.column_stack([inputs, np.ones(len(inputs))])
-    decay = weight_decay * np.append(np.ones(inputs.shape[1]), 0.0)[:, None]
-    weights, velocity = start.copy(), np.zeros_like(start)
-    for rows in batches:
-        batch = design[rows]
-        gradient = batch.T @ (batch @ weights - sources[rows]) / len(rows) + decay * weights
-        velocity = momentum * velocity + gradient
-        weights = weights - lr * velocity
-    return weights
+    (trials, rows, width), parts = inputs.shape, start.shape[2]
+    design, trial = np.concatenate([inputs, np.ones((trials, rows, 1))], axis=2), np.arange(trials)[:, None]
+    decay = np.append(np.ones(width), 0.0)[:, None] * np.repeat(decays, parts)  # (d + 1, L·k)
+    weights, aims = np.tile(start, len(decays)), np.tile(sources, len(decays))  # (T, d + 1, L·k), (T, n, L·k)
+    velocity, found = np.zeros_like(weights), []
+    for epoch in range(epochs[-1]):
+        for first in range(0, rows, batch_size):
+            chosen = order[:, epoch, first : first + batch_size]  # (T, b)
+            batch = design[trial, chosen]
+            gradient = batch.mT @ (batch @ weights - aims[trial, chosen]) / chosen.shape[1] + decay * weights
+            velocity = momentum * velocity + gradient
+            weights = weights - lr * velocity
+        if epoch + 1 in epochs:
+            found.append(weights.reshape(trials, width + 1, len(decays), parts))
+    return np.transpose(found, (1, 3, 0, 4, 2))

@@ -1,18 +1,23 @@
-"""wide, measured: beside ridge, the best constant, and the exact parts of the error."""
+"""wide, measured: beside ridge, the best constant, and the exact parts of the error.
 
-from collections.abc import Mapping
+Shapes: T trials, L decays, K lengths of training.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.rounding import PATH, resolution, to_resolution
 from stages.base.streams import Arrays
 from stages.studies.wide.system import CURVATURE, Wide
 from stages.theory import linear, sweep
-from stages.theory.findings import effect
+from stages.theory.findings import diverged, effect, per_cent, visible
+from stages.theory.linear import PARTS
 from stages.theory.measured import Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive
+from stages.theory.statistics import alive, mean_and_error, z_score
 
 LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
 IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage and noise
@@ -22,6 +27,12 @@ PAIRS = (  # compared trial by trial
     ("wd", "null"),
     ("ridge", "ridge_baseline"),
 )
+STARTS = {"random": PARTS, "zero": PARTS[1:]}  # of the map → the parts of the error from there
+CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named
+    "excess_start": ("it forgets the random start", "The forgotten random start"),
+    "excess_shrinkage": ("it learns more of the signal", "Learning more of the signal"),
+    "excess_noise": ("it fits less of the noise", "Fitting less of the noise"),
+}
 
 
 def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
@@ -30,40 +41,196 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
 
 def evaluate(section: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
-    rows = linear.rows(
-        arrays, runs, limits, CURVATURE, lambda *found: {"population_loss": linear.population_loss(arrays, *found)}
-    )
+    rows = linear.rows(arrays, runs, limits, CURVATURE, lambda *found: of_parameters(arrays, *found))
     for name in IN_PARTS:
-        numbers = {key: float(runs[name][key]) for key in ("weight_decay", "lr", "momentum")}
-        parts = linear.excess_parts(arrays, **numbers)
-        rows[name] |= {part: each * alive(runs[name]) for part, each in parts.items()}
+        lr, momentum = (float(runs[name][key]) for key in ("lr", "momentum"))
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = linear.excess_parts(arrays, runs[name]["weight_decay"].reshape(1), lr=lr, momentum=momentum)
+        rows[name] |= {part: each[:, 0, 0] * alive(runs[name]) for part, each in parts.items()}
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
-    said = {"panel": effect(found), "curves": effect(found, when=f" after {section.epochs:,} epochs")}
-    return found | {"findings": said}, curves(runs, "epoch")
+    further = rows["wd"]["mean_weight_missed"] - rows["baseline"]["mean_weight_missed"]
+    found["wd_minus_baseline"] |= mean_and_error("mean_weight_missed", further)
+    return found | {"findings": findings(found, section)}, curves(runs, "epoch")
 
 
-def on_unseen_rows(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
-    return {"population_loss": linear.population_loss(arrays, weight, bias)}
+def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
+    """What a row says of parameters beside the usual: the loss on unseen rows, and how far the mean weight is from the truth.
+
+    (T, d), (T,) → (T,) each
+    """
+    missed = np.abs(weight.mean(axis=1) - arrays["true_weight"].mean(axis=1))
+    return {"population_loss": linear.population_loss(arrays, weight, bias), "mean_weight_missed": missed}
+
+
+def findings(rows: Metrics, section: Wide) -> dict[str, str]:
+    """A sentence for each figure."""
+    said, when, cause = effect(rows), f" after {section.epochs:,} epochs", main_cause(rows)
+    return {
+        "panel": f"{said}: mostly {CAUSES[cause[0]][0]}" if cause else said,
+        "curves": effect(rows, when=when),
+        "parts": of_parts(rows, when),
+        "weights": of_weights(rows, section.system.weight),
+    }
+
+
+def main_cause(rows: Metrics) -> tuple[str, float] | None:
+    """The part of the error that makes up more than half of a visible gain, and its share of the expected gain.
+
+    None where nothing is visibly gained, where a trial diverged, and where the share would be beyond the whole.
+    """
+    gap = rows["wd_minus_baseline"]
+    gained = visible(gap.get("val_loss", 0.0), gap.get("val_loss_se")) and gap["val_loss"] < 0
+    if not gained or diverged(rows, "baseline", "wd"):
+        return None
+    gains = {part: rows["baseline"][part] - rows["wd"][part] for part in PARTS}
+    largest, whole = max(gains, key=gains.__getitem__), sum(gains.values())
+    return (largest, gains[largest] / whole) if whole / 2 < gains[largest] <= whole else None
+
+
+def of_parts(rows: Metrics, when: str) -> str:
+    """Which part makes the gain; where that is no share of it, what λ gives and takes; else what λ does to the loss."""
+    gap, cause = rows["wd_minus_baseline"], main_cause(rows)
+    if cause:
+        return f"{CAUSES[cause[0]][1]} is {per_cent(cause[1])} of the gain"
+    start, shrinkage = (rows["wd"][part] - rows["baseline"][part] for part in PARTS[:2])
+    lost = diverged(rows, "baseline", "wd")
+    if visible(gap.get("val_loss", 0.0), gap.get("val_loss_se")) and not lost and start < 0 < shrinkage:
+        return f"λ = {rows['wd']['weight_decay']:g} forgets more of the random start, but learns less of the signal"
+    return effect(rows, when=when)
+
+
+def of_weights(rows: Metrics, truth: float) -> str:
+    """Where decay moves the weights: whether their mean comes closer to the truth, trial by trial, and whether they shrink."""
+    gap, decay = rows["wd_minus_baseline"], rows["wd"]["weight_decay"]
+    if decay == rows["baseline"]["weight_decay"] or "mean_weight_missed_se" not in gap:
+        return effect(rows, value="mean_weight_missed")  # which says why there is nothing to say
+    moved = visible(gap["mean_weight_missed"], gap["mean_weight_missed_se"])
+    shrinks = rows["wd"]["weight_norm"] < rows["baseline"]["weight_norm"]
+    if moved and gap["mean_weight_missed"] < 0:
+        said = f"λ = {decay:g} moves the mean weight closer to the truth {truth:g}"
+    elif moved:
+        how = "pulls the weights to zero," if shrinks else "moves the mean weight"
+        said = f"λ = {decay:g} {how} away from the truth {truth:g}"
+    elif shrinks:
+        said = f"λ = {decay:g} pulls the weights to zero; their mean comes no closer to the truth {truth:g}"
+    else:
+        said = f"λ = {decay:g} does not visibly move the mean weight"
+    return "; ".join([said, *diverged(rows, "baseline", "wd")])
 
 
 def evaluate_sweep(_: Wide, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
-    ended, null = sweep.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]
-    numbers = {name: float(swept[name]) for name in ("lr", "momentum")}
-    ended["theory"] = expected_val_losses(arrays, swept["weight_decay"], **numbers)
+    ended, null = sweep.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]["val_loss"]
+    ended["theory"] = expected_val_losses(arrays, swept)["random"][..., 0]
     of_zero = linear.losses_of_zero(arrays, CURVATURE)["val"]
-    table, found = sweep.evaluated(swept, ended, of_zero, null["val_loss"])
-    return table, found | best_in_theory(arrays)
+    table, found = sweep.evaluated(swept, ended, of_zero, null)
+    mapped = over_lengths(arrays, swept, null, of_zero)
+    said = {"map": map_finding(swept["weight_decay"], *(swept[f"map_{each}"] for each in ("epochs", "val_loss", "diverged")))}
+    return table, found | best_in_theory(arrays) | {"map": mapped, "findings": found["findings"] | said}
 
 
-def expected_val_losses(arrays: Arrays, decays: NDArray, *, lr: float, momentum: float) -> NDArray:
-    """The exact parts of the error plus the noise, NaN where training is expected to diverge.  (L,) → (T, L)
+def expected_val_losses(arrays: Arrays, swept: Mapping[str, NDArray], **options: Any) -> dict[str, NDArray]:
+    """The exact parts of the error plus the noise, from each start, NaN where training is expected to diverge.  (T, L, K) each
 
-    The loss on unseen rows has products of start, signal and noise in it as well; their expectation is zero.
+    The loss on unseen rows has products of start, signal and noise in it as well; their expectation is zero. Options are
+    those of `linear.excess_parts`.
     """
+    lr, momentum = (float(swept[name]) for name in ("lr", "momentum"))
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = [linear.excess_parts(arrays, weight_decay=decay, lr=lr, momentum=momentum) for decay in decays]
-        expected = np.stack([sum(each.values()) + float(arrays["noise"]) ** 2 / 2 for each in parts], axis=1)
-    return np.where(np.isfinite(expected), expected, np.nan)
+        parts = linear.excess_parts(arrays, swept["weight_decay"], lr=lr, momentum=momentum, **options)
+        expected = {start: sum(parts[part] for part in own) + float(arrays["noise"]) ** 2 / 2 for start, own in STARTS.items()}
+    return {start: np.where(np.isfinite(each), each, np.nan) for start, each in expected.items()}
+
+
+def over_lengths(arrays: Arrays, swept: Mapping[str, NDArray], null: NDArray, of_zero: NDArray) -> dict[str, Any]:
+    """The map: what each λ ends with after each length of training, from both starts, beside exact theory.
+
+    Losses are also compared with those of the best constant, `null` and `theory_of_null`: in such pairs most of what the
+    validation rows happen to be cancels.  (T,) each
+    """
+    decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
+    theory = expected_val_losses(arrays, swept, order="map_order", epochs=lengths)
+    expected_null = linear.population_loss(arrays, np.zeros_like(arrays["true_weight"]), arrays["null"])
+    found: dict[str, Any] = {"weight_decay": decays.tolist(), "epochs": lengths} | mean_and_error("theory_of_null", expected_null)
+    for start, losses, lost in zip(STARTS, swept["map_val_loss"], swept["map_diverged"], strict=True):
+        found[start] = {}
+        for k, length in enumerate(lengths):
+            known_to = resolution(losses[..., k], of_zero[:, None], PATH)
+            measured = losses[..., k] * np.where(lost[..., k].any(axis=0), np.nan, 1.0)  # only λ at which no trial diverged
+            columns = zip(measured.T, theory[start][..., k].T, strict=True)
+            rows = [compared(*column, null, expected_null, known_to) for column in columns]
+            found[start][f"epochs_{length}"] = (
+                sweep.summary(decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
+                | {name: [row.get(name) for row in rows] for name in ("val_loss", "val_loss_se", "theory", "z")}
+                | at_best(decays, measured, rows, null, known_to)
+            )
+    scores = [z for start in STARTS for each in found[start].values() for z in each["z"] if z is not None]
+    return found | ({"max_abs_z": max(map(abs, scores))} if scores else {})
+
+
+def compared(measured: NDArray, theory: NDArray, null: NDArray, expected_null: NDArray, known_to: float) -> dict[str, Any]:
+    """One λ's mean loss, what theory expects, and how many standard errors they are apart, both as they stand to the constant's.
+
+    (T,) each
+    """
+    found: dict[str, Any] = mean_and_error("val_loss", measured)
+    if found and np.isfinite(theory).all():
+        apart = mean_and_error("gap", (measured - null) - (theory - expected_null))
+        error = apart.get("gap_se")
+        score = z_score(apart["gap"], error, known_to)
+        found |= mean_and_error("theory", theory) | {"z": to_resolution(score, known_to / error) if score and error else score}
+    return found
+
+
+def at_best(
+    decays: NDArray, measured: NDArray, rows: Sequence[Mapping[str, Any]], null: NDArray, known_to: float
+) -> dict[str, float]:
+    """What the λ of the lowest mean gains against λ = 0 and against the best constant, in pairs; and theory's best λ.
+
+    (L,), (T, L)
+    """
+    means, expected = ([row.get(name, np.inf) for row in rows] for name in ("val_loss", "theory"))
+    if not np.isfinite(means).any():
+        return {}
+    best = int(np.argmin(means))
+    found: dict[str, float] = {}
+    others = {"null": null} | ({"zero": measured[:, 0]} if best else {})
+    for name, other in others.items():
+        gap = mean_and_error(f"best_minus_{name}", measured[:, best] - other)
+        found |= {key: to_resolution(value, known_to) for key, value in gap.items()}
+    return found | ({"best_lambda_in_theory": float(decays[int(np.argmin(expected))])} if np.isfinite(expected).any() else {})
+
+
+def map_finding(decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDArray) -> str:
+    """Whether the best λ from the random start depends on the length of training: between the first and the last length.
+
+    It does where at each of the two the λ that is best at the other is visibly worse, trial by trial, or diverges.
+    (L,), (K,), (2, T, L, K) each, the random start first
+    """
+    said = [f"{lost[..., -1].sum()} of {lost[..., -1].size} runs diverged"] if lost[..., -1].any() else []
+    losses = np.where(lost[0].any(axis=0), np.nan, val_loss[0])  # (T, L, K)
+    ends = [k for k in range(len(lengths)) if not np.isnan(losses[..., k]).all()]
+    if not ends:
+        return "; ".join(["At every λ a trial diverged", *said])
+    if len(losses) == 1:
+        return "; ".join(["A single trial has no error to tell an effect by", *said])
+    first, last = ends[0], ends[-1]
+    best = {k: int(np.nanargmin(losses[..., k].mean(axis=0))) for k in (first, last)}
+    after = {k: f"{lengths[k]:,} epoch" + "s" * bool(lengths[k] != 1) for k in (first, last)}
+
+    def worse(k: int, other: int) -> bool:
+        gap = mean_and_error("gap", losses[:, other, k] - losses[:, best[k], k])
+        return not gap or visible(gap["gap"], gap["gap_se"])
+
+    if first == last:
+        found = f"λ = {decays[best[first]]:g} has the lowest validation loss after {after[first]}"
+    elif best[first] == best[last]:
+        found = f"λ = {decays[best[first]]:g} has the lowest validation loss after {after[first]} and after {after[last]}"
+    elif worse(first, best[last]) and worse(last, best[first]):
+        moves = f"{decays[best[first]]:g} after {after[first]}, {decays[best[last]]:g} after {lengths[last]:,}"
+        found = f"The best λ depends on how long one trains: {moves}"
+    else:
+        found = f"The best λ does not visibly change between {after[first]} and {after[last]}"
+    return "; ".join([found, *said])
 
 
 def best_in_theory(arrays: Arrays) -> dict[str, float]:
@@ -73,4 +240,5 @@ def best_in_theory(arrays: Arrays) -> dict[str, float]:
     return {"theory_lambda": inputs * float(arrays["noise"]) ** 2 / (rows * signal)} if signal else {}
 
 
-RESULTS = Results(swept=sweep.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+READ = sweep.READ | {"map_epochs": 1, "map_val_loss": 4, "map_diverged": 4}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

@@ -5,7 +5,7 @@ Source: the weight-decay section of "Dive into Deep Learning" (Zhang, Lipton, Li
 
 import numpy as np
 
-from stages.base.params import SGD, Count, Grid, NonNegative, Number, Positive, Section, ascending
+from stages.base.params import SGD, Count, Counts, Grid, NonNegative, Number, Positive, Section, ascending
 from stages.base.streams import Arrays, Purpose, Streams, orders, single
 from stages.base.system import System
 
@@ -26,6 +26,13 @@ class Data(Section, frozen=True):
     start_std: NonNegative
 
 
+class Map(Section, frozen=True):
+    epochs: Counts
+
+    def __post_init__(self) -> None:
+        ascending("epochs", self.epochs)
+
+
 class Wide(Section, frozen=True):
     trials: Count
     epochs: Count
@@ -34,6 +41,7 @@ class Wide(Section, frozen=True):
     optimizers: Optimizers
     system: Data
     sweep: Grid
+    map: Map
 
     def __post_init__(self) -> None:
         ascending("sweep", self.sweep, zero_first=True)
@@ -42,7 +50,7 @@ class Wide(Section, frozen=True):
 def draw(section: Wide, streams: Streams) -> Arrays:
     """X ~ N(0, 1), y = intercept + Σ weight·xᵢ + N(0, noise²); start w₀ ~ N(0, start_std²), b₀ = 0.
 
-    Shapes: R trials, n training rows, m validation rows, d inputs, E epochs.
+    Shapes: R trials, n training rows, m validation rows, d inputs, E epochs, M epochs of the map's longest training.
     """
     system = section.system
 
@@ -61,6 +69,7 @@ def draw(section: Wide, streams: Streams) -> Arrays:
             "true_bias": np.array(system.intercept),
             "null": np.array(system.intercept),
             "order": orders(rng("order"), section.epochs, system.train_rows),
+            "map_order": orders(rng("order"), section.map.epochs[-1], system.train_rows),
         }
 
     shared = {"batch_size": np.array(section.batch_size), "noise": np.array(system.noise)}
@@ -70,7 +79,7 @@ def draw(section: Wide, streams: Streams) -> Arrays:
 def footprint(section: Wide) -> int:
     """The arrays six times over: drawn, stacked, in double precision, with gradients."""
     rows = section.system.train_rows + section.system.val_rows
-    return 8 * 6 * section.trials * rows * (section.system.inputs + section.epochs)
+    return 8 * 6 * section.trials * rows * (section.system.inputs + section.epochs + section.map.epochs[-1])
 
 
 SYSTEM = System(
@@ -86,6 +95,7 @@ SYSTEM = System(
         "true_bias": 1,  # (R,)
         "null": 1,  # (R,), the best constant: the true bias
         "order": 3,  # (R, E, n)
+        "map_order": 3,  # (R, M, n), the same order for as long as both last
         "batch_size": 0,
         "noise": 0,  # standard deviation
     },
