@@ -88,7 +88,7 @@ def parts(metrics: Metrics) -> Figure:
         sizes = [metrics[run][f"excess_{part}"] for run, *_ in RUNS]
         if 0 < max(sizes) < INVISIBLE * max(ends.values()):
             said = f"{named.replace(BREAK, ' ')}: too thin to see\n({' and '.join(map(plain, sizes))})"
-            axes.annotate(said, (1, 0.02), xycoords="axes fraction", ha="right", color=colour)
+            axes.annotate(said, (1, 0.02), xycoords="axes fraction", ha="right", color=colour, bbox=BOX)
     constant = metrics["null"]["population_loss"] - metrics["oracle"]["population_loss"]
     axes.axvline(constant, color=BLACK, linewidth=2, linestyle=":")
     beside(axes, "best constant", (constant, 0.5), "right", va="center")
