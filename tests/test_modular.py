@@ -100,10 +100,10 @@ def test_modular_generalises_between_too_little_and_too_much(settings: Settings)
 
 
 def test_the_time_to_generalise_is_about_one_over_lr_times_decay(settings: Settings) -> None:
-    """Within a factor of 1.6 from λ = 1 to the quickest, while λ itself changes threefold."""
+    """Within a factor of 1.4 from λ = 1 to the quickest, while λ itself changes threefold."""
     summary = metrics("modular_sweep")
     paces = [summary[f"pace_at_{decay:g}"] for decay in (1, 2, 3)]
-    assert max(paces) < 1.6 * min(paces)
+    assert max(paces) < 1.4 * min(paces)
     for decay, pace in zip((1, 2, 3), paces, strict=True):
         assert pace == pytest.approx(np.mean(swept()[decay]) * settings.modular.lr * decay, rel=1e-5)
 
@@ -246,8 +246,8 @@ def test_the_animation_is_small_and_shows_first_and_last() -> None:
     path = ROOT / "plots" / "modular" / "frequencies.gif"
     assert path.stat().st_size <= 2e6
     with Image.open(path) as animation:
-        assert sum(1 for _ in ImageSequence.Iterator(animation)) == len(figures.frames(np.arange(0, 2001, 20)))
-    for steps in (np.array([0]), np.array([0, 7]), np.arange(0, 2001, 20)):
+        assert sum(1 for _ in ImageSequence.Iterator(animation)) == len(figures.frames(np.arange(0, 1001, 10)))
+    for steps in (np.array([0]), np.array([0, 7]), np.arange(0, 1001, 10)):
         shown = figures.frames(steps)
         assert (shown[0], shown[-1]) == (0, len(steps) - 1)
         assert shown == sorted(set(shown))
@@ -274,3 +274,14 @@ def test_the_spectrum_of_a_wave_is_one_frequency() -> None:
     shares = training.spectrum({"hidden": hidden})["spectrum"]
     assert shares.dtype == torch.uint8
     assert shares[0, 0].tolist() == [[255, 0, 0], [0, 0, 255], [204, 51, 0], [0, 0, 0]]
+
+
+def test_too_little_decay_is_late_and_too_much_learns_nothing() -> None:
+    """What the study's page says of λ = 0.5, 5 and 10."""
+    own = [row for row in table("modular_sweep") if row["train_fraction"] == 0.4]
+    arrived = {
+        name: {decay: {row[name] >= 0 for row in own if row["weight_decay"] == decay} for decay in (0.5, 5, 10)}
+        for name in ("steps_to_memorise", "steps_to_generalise")
+    }
+    assert arrived["steps_to_generalise"] == {0.5: {False}, 5: {False}, 10: {False}}
+    assert arrived["steps_to_memorise"] == {0.5: {True}, 5: {True}, 10: {False}}
