@@ -181,7 +181,7 @@ def image(repositories: tuple[str, ...]) -> str:
     """A figure as `make report` shows it, of a commit of one of these repositories; its name climbs out of no folder."""
     server = re.escape(os.environ.get("GITHUB_SERVER_URL", "https://github.com"))
     names = "|".join(re.escape(name) for name in repositories)
-    return rf"!\[plots/[\w/-]+\.png\]\({server}/(?:{names})/raw/[\da-f]{{40}}/plots/[\w/-]+\.png\)"
+    return rf"!\[plots/[\w/-]+\.(?:png|gif)\]\({server}/(?:{names})/raw/[\da-f]{{40}}/plots/[\w/-]+\.(?:png|gif)\)"
 
 
 def shown(line: str, token: re.Pattern[str]) -> str:

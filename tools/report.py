@@ -98,7 +98,7 @@ def figures(repo: Path, commit: str) -> list[str]:
     """The pictures under plots/ that differ between the commit and the working tree."""
     tracked = output(repo, "git", "diff", "--name-only", "-z", "--no-renames", commit, "--", "plots").split("\0")
     new = output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", "plots").split("\0")
-    return sorted({name for name in tracked + new if name.endswith(".png")})
+    return sorted({name for name in tracked + new if name.endswith((".png", ".gif"))})
 
 
 def gallery(repo: Path, commit: str, pictures: Sequence[str]) -> list[str]:
