@@ -102,7 +102,7 @@ def test_another_studys_file_is_refused(reproduced: Clone) -> None:
         path.unlink()
         path.write_bytes((reproduced.path / "data" / "wide.npz").read_bytes())
         result = reproduced.stage("stages.train", "line", "wd")
-        assert result.stderr.endswith("at stage generate@line, got an unexpected array 'noise'\n")
+        assert result.stderr.endswith("at stage generate@line, got an unexpected array 'map_order'\n")
     finally:
         path.unlink()
         path.write_bytes(content)
