@@ -52,7 +52,7 @@ def test_the_shipped_studies_are_shown_in_plain_pytorch_too() -> None:
 
 
 @pytest.mark.parametrize("study", IN_PYTORCH)
-def test_the_plain_pytorch_of_a_page_gives_the_tracked_numbers(study: str, tmp_path: Path, settings: Settings) -> None:
+def test_the_plain_pytorch_gives_the_tracked_numbers(study: str, tmp_path: Path, settings: Settings) -> None:
     """Each line that prints says in a comment which number it prints; six digits are tracked."""
     page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
