@@ -10,11 +10,12 @@ from stages.drawing.figures import Figures
 from stages.drawing.style import Figure, png, wrapped
 
 SIZE = (10, 5.625)  # inches
-LINE = 24  # characters of a finding in a line
+LINE = 22  # characters of a finding in a line
 
 
 def main(*study: str) -> None:
     figure = Figure(figsize=SIZE)
+    titles = []
     for name, axes in zip(study, figure.subplots(1, len(study), squeeze=False)[0], strict=True):
         figures, stage = studies.part(name, Figures), f"evaluate@{name}"
         if figures.panel is None:
@@ -22,7 +23,10 @@ def main(*study: str) -> None:
         metrics = storage.load_metrics(Path("metrics", "details", f"{name}.json"), figures.panel_rows, stage=stage)
         table = storage.load_table(Path("metrics", f"{name}_curves.csv"), figures.panel_columns, stage=stage)
         figures.panel(axes, table, metrics)
-        axes.set_title(f"{name}\n{wrapped(metrics['findings']['panel'], LINE)}", fontweight="bold")
+        titles.append((axes, f"{name}\n{wrapped(metrics['findings']['panel'], LINE)}"))
+    lines = max((title.count("\n") for _, title in titles), default=0)
+    for axes, title in titles:
+        axes.set_title(title + "\n" * (lines - title.count("\n")), fontweight="bold")
     storage.save_bytes(Path("plots", "overview.png"), png(figure))
 
 

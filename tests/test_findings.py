@@ -65,7 +65,7 @@ def test_a_change_of_what_is_no_size_is_no_share() -> None:
 @pytest.mark.parametrize(
     ("losses", "said"),
     [
-        ([4, 3, 2, 3], "λ = 2 lowers the validation loss most, by 50%; from λ = 3 on it is higher again"),
+        ([4, 3, 2, 3], "λ = 2 lowers the validation loss most, by 50%; at λ = 3 it is higher again"),
         ([4, 3, 2, 1], "λ = 3 lowers the validation loss most, by 75%"),
         ([4, 4, 5, 6], "No λ visibly lowers the validation loss; from λ = 2 on it is higher"),
         ([4, 5, 4, 5], "No λ visibly lowers the validation loss"),

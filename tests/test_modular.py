@@ -118,6 +118,15 @@ def test_decay_moves_the_share_of_the_pairs_that_it_takes() -> None:
         for decay in (0, 3)
     }
     assert arrived == {0: {0.6, 0.7}, 3: {0.3, 0.4, 0.5, 0.6, 0.7}}
+    steps = {
+        decay: [
+            row["steps_to_generalise"]
+            for row in table("modular_sweep")
+            if (row["weight_decay"], row["train_fraction"]) == (decay, 0.7)
+        ]
+        for decay in (0, 3)
+    }
+    assert max(steps[0]) < min(steps[3])  # with so many pairs decay only delays
 
 
 def test_a_threshold_is_met_by_the_accuracy_itself() -> None:

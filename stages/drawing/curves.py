@@ -58,6 +58,7 @@ def curves(
         else:
             axes.set_ylim(0, None)
         axes.set(xlabel=x, title="loss" if axes is panels[0] else "‖w‖₂, the weights' length")
+        axes.locator_params(axis="x", integer=True)
         if log_x:
             log_steps(axes, path[x])
         label_ends(axes, ends)

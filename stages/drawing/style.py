@@ -47,14 +47,16 @@ def png(figure: Figure) -> bytes:
 
 
 def gif(frames: Iterator[Figure]) -> bytes:
-    """An animation without end, which stays a second on its last frame. The layout is that of the first frame."""
+    """An animation without end, which stays a second on its last frame. The layout is that of the first frame,
+    the palette that of the last."""
     images = []
     for figure in frames:
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         figure.set_layout_engine("none")
-        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64, dither=Image.Dither.NONE))
-    buffer = io.BytesIO()
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    palette, buffer = images[-1].quantize(64), io.BytesIO()
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     durations = [120] * (len(images) - 1) + [1500]
     images[0].save(buffer, format="gif", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()

@@ -26,7 +26,7 @@ def sweep(table: Table, summary: Mapping[str, Any]) -> Figure:
         axes.plot(lost, [1.0] * len(lost), "x", color=BLACK, transform=axes.get_xaxis_transform(), label="some trials diverged")
     axes.set(ylabel="validation loss")
     label_ends(axes, [(summary["val_loss_of_null"], "best\nconstant", BLACK)])
-    axes.legend()
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
     headline(figure, summary["findings"]["sweep"])
     return figure
 

@@ -88,7 +88,8 @@ def finding(decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str:
     higher = [index for index in seen(best, 1) if index > best]
     parts = [said if lower else "No λ visibly lowers the validation loss"]
     if higher and higher == whole[-len(higher) :]:
-        parts.append(f"from λ = {decays[higher[0]]:g} on it is higher" + (" again" if lower else ""))
+        where = f"at λ = {decays[higher[0]]:g}" if len(higher) == 1 else f"from λ = {decays[higher[0]]:g} on"
+        parts.append(f"{where} it is higher" + (" again" if lower else ""))
     return "; ".join([*parts, *lost])
 
 

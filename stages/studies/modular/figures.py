@@ -48,7 +48,7 @@ def accuracy(table: Table, metrics: Metrics) -> Figure:
     accuracies(axes, table, metrics)
     axes.plot([], [], color=BLACK, label="pairs not trained on")
     axes.plot([], [], color=BLACK, linestyle="--", label="pairs trained on")
-    axes.legend(loc="center left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.02, 0.1))
     axes.set(ylabel="right answers", xlabel="step")
     headline(figure, metrics["findings"]["accuracy"])
     return figure
@@ -79,7 +79,7 @@ def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Fi
     course, picture = figure.subplots(1, 2, width_ratios=(1, 1))
     accuracies(course, table, metrics)
     now = course.axvline(max(int(steps[0]), 1), color=START, linewidth=2)
-    course.set(xlabel="step", title="right answers")
+    course.set(xlabel="step", title="right answers, step 0")
     shape = shares.shape[1]
     image = picture.imshow(
         shares[order, :, 0], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0.5, shape + 0.5, 1, 0), interpolation="nearest"
@@ -88,6 +88,7 @@ def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Fi
     picture.grid(visible=False)
     headline(figure, metrics["findings"]["frequencies"])
     for place in frames(steps):
+        course.set_title(f"right answers, step {steps[place]:,}")
         now.set_xdata([max(int(steps[place]), int(steps[min(1, len(steps) - 1)]))] * 2)
         image.set_data(shares[order, :, place])
         yield figure
@@ -125,10 +126,10 @@ def decays(axes: Axes, table: Table, summary: Metrics) -> None:
     grid, runs = by_decay(table)
     last_step = int(summary["steps"])
     for place, rows in enumerate(runs):
-        spread(axes, place, rows, "steps_to_memorise", last_step, "s", START)
-        spread(axes, place, rows, "steps_to_generalise", last_step, "o", DECAY)
+        spread(axes, place, rows, "steps_to_memorise", 1.9 * last_step, "s", START)
+        spread(axes, place, rows, "steps_to_generalise", 1.4 * last_step, "o", DECAY)
         if any(row["diverged"] for row in rows):
-            axes.annotate("diverges", (place, 1.7 * last_step), ha="center", fontsize=11)
+            axes.annotate("diverges", (place, 2.2 * last_step), ha="center", fontsize=11)
     on_law = [place for place, decay in enumerate(grid) if f"pace_at_{decay:g}" in summary]
     if len(on_law) > 1:
         expected = [summary["law"] / (summary["lr"] * grid[place]) for place in on_law]
@@ -149,8 +150,8 @@ def shares(axes: Axes, table: Table, last_step: int) -> None:
         means = []
         for place, share in enumerate(places):
             rows = [row for row in table if (row["weight_decay"], row["train_fraction"]) == (decay, share)]
-            spread(axes, place, rows, "steps_to_generalise", last_step, "o", colour)
-            means.append(np.mean([height(row["steps_to_generalise"], last_step) for row in rows]))
+            spread(axes, place, rows, "steps_to_generalise", 1.4 * last_step, "o", colour)
+            means.append(np.mean([height(row["steps_to_generalise"], 1.4 * last_step) for row in rows]))
         axes.plot(range(len(places)), means, color=colour, linewidth=1)
         ends.append((float(means[-1]), f"λ = {decay:g}", colour))
     axes.set_xticks(range(len(places)), [f"{100 * place:.0f}" for place in places])
@@ -159,17 +160,17 @@ def shares(axes: Axes, table: Table, last_step: int) -> None:
     label_ends(axes, ends)
 
 
-def spread(axes: Axes, place: float, rows: Table, name: str, last_step: int, marker: str, colour: str) -> None:
-    """A point a trial, side by side; hollow and above the last step where it does not get there."""
+def spread(axes: Axes, place: float, rows: Table, name: str, above: float, marker: str, colour: str) -> None:
+    """A point a trial, side by side; hollow and at `above` where it does not get there."""
     for index, row in enumerate(rows):
         x = place + 0.09 * (index - (len(rows) - 1) / 2)
         reached = row[name] is not None and row[name] >= 0
         fill = colour if reached else "none"
-        axes.plot(x, height(row[name], last_step), marker, color=colour, markerfacecolor=fill, markersize=4.5)
+        axes.plot(x, height(row[name], above), marker, color=colour, markerfacecolor=fill, markersize=4.5)
 
 
-def height(step: float | None, last_step: int) -> float:
-    return max(step, 1.0) if step is not None and step >= 0 else 1.4 * last_step
+def height(step: float | None, above: float) -> float:
+    return max(step, 1.0) if step is not None and step >= 0 else above
 
 
 def lowest(table: Table, last_step: int) -> float:

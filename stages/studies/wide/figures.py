@@ -31,7 +31,7 @@ def draw(arrays: Arrays, trained: Trained, table: Table, metrics: Metrics) -> di
     final = {run: trained[run]["weight"][~trained[run]["diverged"]] for run, *_ in RUNS}  # (≤ R, d)
     truth, said = float(arrays["true_weight"][0, 0]), metrics["findings"]
     return {
-        "curves": curves(table, metrics, {"null": "best constant", "ridge": "ridge"}, x="epoch", title=said["curves"]),
+        "curves": curves(table, metrics, {"null": "best\nconstant"}, x="epoch", title=said["curves"]),
         "weights": weights(arrays["start_weight"], final, truth, metrics),
         "parts": parts(metrics),
     }
@@ -88,7 +88,7 @@ def parts(metrics: Metrics) -> Figure:
         sizes = [metrics[run][f"excess_{part}"] for run, *_ in RUNS]
         if 0 < max(sizes) < INVISIBLE * max(ends.values()):
             said = f"{named.replace(BREAK, ' ')}: too thin to see\n({' and '.join(map(plain, sizes))})"
-            axes.annotate(said, (1, 0.02), xycoords="axes fraction", ha="right", color=colour, bbox=BOX)
+            axes.annotate(said, (1, 0.06), xycoords="axes fraction", ha="right", color=colour, bbox=BOX)
     constant = metrics["null"]["population_loss"] - metrics["oracle"]["population_loss"]
     axes.axvline(constant, color=BLACK, linewidth=2, linestyle=":")
     beside(axes, "best constant", (constant, 0.5), "right", va="center")
@@ -135,7 +135,10 @@ def panel(axes: Axes, _: Table, metrics: Metrics) -> None:
     """The two bars of `parts`, upright."""
     ends = stacked(axes, metrics, across=False)
     axes.set(xticks=range(len(RUNS)), xticklabels=[arm(metrics, run) for run, *_ in RUNS], ylim=(0, 1.08 * max(ends.values())))
-    axes.set(ylabel="expected validation loss\nbeyond the noise")
+    axes.set(ylabel="expected loss beyond the noise")
+    constant = metrics["null"]["population_loss"] - metrics["oracle"]["population_loss"]
+    axes.axhline(constant, color=BLACK, linewidth=2, linestyle=":")
+    label_ends(axes, [(constant, "best\nconstant", BLACK)])
     axes.locator_params(axis="y", nbins=6)
     axes.grid(visible=False, axis="x")
 

@@ -29,9 +29,9 @@ PAIRS = (  # compared trial by trial
 )
 STARTS = {"random": PARTS, "zero": PARTS[1:]}  # of the map → the parts of the error from there
 CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named
-    "excess_start": ("it forgets the random start", "The forgotten random start"),
-    "excess_shrinkage": ("it learns more of the signal", "Learning more of the signal"),
-    "excess_noise": ("it fits less of the noise", "Fitting less of the noise"),
+    "excess_start": ("by forgetting the random start", "The forgotten random start"),
+    "excess_shrinkage": ("by learning more of the signal", "Learning more of the signal"),
+    "excess_noise": ("by fitting less of the noise", "Fitting less of the noise"),
 }
 
 
@@ -66,7 +66,7 @@ def findings(rows: Metrics, section: Wide) -> dict[str, str]:
     """A sentence for each figure."""
     said, when, cause = effect(rows), f" after {section.epochs:,} epochs", main_cause(rows)
     return {
-        "panel": f"{said}: mostly {CAUSES[cause[0]][0]}" if cause else said,
+        "panel": f"{said}, mostly {CAUSES[cause[0]][0]}" if cause else said,
         "curves": effect(rows, when=when),
         "parts": of_parts(rows, when),
         "weights": of_weights(rows, section.system.weight),
@@ -227,7 +227,7 @@ def map_finding(decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDAr
         found = f"λ = {decays[best[first]]:g} has the lowest validation loss after {after[first]} and after {after[last]}"
     elif worse(first, best[last]) and worse(last, best[first]):
         moves = f"{decays[best[first]]:g} after {after[first]}, {decays[best[last]]:g} after {lengths[last]:,}"
-        found = f"The best λ depends on how long one trains: {moves}"
+        found = f"From the random start the best λ depends on the time: {moves}"
     else:
         found = f"The best λ does not visibly change between {after[first]} and {after[last]}"
     return "; ".join([found, *said])
