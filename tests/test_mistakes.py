@@ -114,7 +114,9 @@ def test_another_studys_file_is_refused(reproduced: Clone) -> None:
 def test_a_wrong_word_is_answered_with_the_right_ones(words: tuple[str, ...], reproduced: Clone) -> None:
     result = reproduced.stage(*words)
     assert result.returncode == 1
-    assert re.fullmatch(r"error: python -m stages\.[a-z]+: expected .*, got .*\n", result.stderr)
+    assert re.fullmatch(
+        r"error: (?:python -m stages\.[a-z]+: expected|expected python -m stages\.[a-z]+) .*, got .*\n", result.stderr
+    )
 
 
 def test_arms_of_another_number_of_trials_are_named(reproduced: Clone) -> None:
