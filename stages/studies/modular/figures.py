@@ -54,7 +54,7 @@ def accuracy(table: Table, metrics: Metrics) -> Figure:
     return figure
 
 
-def accuracies(axes: Axes, table: Table, metrics: Metrics) -> None:
+def accuracies(axes: Axes, table: Table, metrics: Metrics, *, apart: float = 0.085) -> None:
     ends = []
     for run, colour, width in RUNS:
         path = curve(table, run)
@@ -64,11 +64,11 @@ def accuracies(axes: Axes, table: Table, metrics: Metrics) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     log_steps(axes, path["step"])
-    label_ends(axes, ends)
+    label_ends(axes, ends, apart=apart)
 
 
 def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Figure]:
-    """The first trial with decay: how the weights of each unit divide among frequencies, while accuracies change.
+    """The first trial with decay: how the weights of each unit divide among frequencies, while accuracies and norms change.
 
     Units stand in the order of the frequency that is strongest in the end.
     """
@@ -76,10 +76,17 @@ def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Fi
     shares, steps = run["spectrum"][0] / 255, run["steps"]  # (h, F, K), (K,)
     order = np.argsort(shares[..., -1].argmax(axis=1), kind="stable")
     figure = Figure()
-    course, picture = figure.subplots(1, 2, width_ratios=(1, 1))
-    accuracies(course, table, metrics)
-    now = course.axvline(max(int(steps[0]), 1), color=START, linewidth=2)
-    course.set(xlabel="step", title="right answers, step 0")
+    panels = figure.subplot_mosaic([["course", "picture"], ["norm", "picture"]], height_ratios=(3, 2))
+    course, norm, picture = (panels[name] for name in ("course", "norm", "picture"))
+    accuracies(course, table, metrics, apart=0.15)
+    course.set(xticklabels=[], title="right answers, step 0")
+    norms = [(curve(table, arm), colour, width, label(metrics, arm)) for arm, colour, width in RUNS]
+    for path, colour, width, _ in norms:
+        band(norm, path, "step", "weight_norm", color=colour, linewidth=width)
+    norm.set(ylim=(0, None), xlabel="step", title="‖w‖₂")
+    log_steps(norm, norms[0][0]["step"])
+    label_ends(norm, [(path["weight_norm"][-1], said, colour) for path, colour, _, said in norms], apart=0.22)
+    now = [axes.axvline(max(int(steps[0]), 1), color=START, linewidth=2) for axes in (course, norm)]
     shape = shares.shape[1]
     image = picture.imshow(
         shares[order, :, 0], aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=(0.5, shape + 0.5, 1, 0), interpolation="nearest"
@@ -89,7 +96,8 @@ def frequencies(trained: Trained, table: Table, metrics: Metrics) -> Iterator[Fi
     headline(figure, metrics["findings"]["frequencies"])
     for place in frames(steps):
         course.set_title(f"right answers, step {steps[place]:,}")
-        now.set_xdata([max(int(steps[place]), int(steps[min(1, len(steps) - 1)]))] * 2)
+        for line in now:
+            line.set_xdata([max(int(steps[place]), int(steps[min(1, len(steps) - 1)]))] * 2)
         image.set_data(shares[order, :, place])
         yield figure
 
