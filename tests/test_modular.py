@@ -244,10 +244,11 @@ def test_what_is_found_of_the_arms_is_said_of_them() -> None:
         "frequencies": "A unit's strongest frequency holds 78% of its power at λ = 3, 28% at λ = 0",
     }
     nothing = {"weight_decay": 30.0, "steps_to_generalise": NEVER, "generalised": 0.0, "memorised": 0.0, "val_loss": 0.0301}
-    assert results.findings(arms(**nothing), 2000)["curves"].endswith("after 2,000 steps; it is no better than chance")
+    assert results.findings(arms(**nothing), 2000)["curves"].endswith("after 2,000 steps; with decay it is no better than chance")
     same = {"weight_decay": 0.0, "steps_to_generalise": NEVER, "generalised": 0.0, "val_loss": 0.08, "purity": 0.28}
     said = results.findings(arms(**same), 2000)
     assert said["panel"] == "In both arms λ = 0 does not generalise within 2,000 steps"
+    assert said["curves"] == "Both arms have λ = 0: nothing to compare"
     assert said["frequencies"] == "A unit's strongest frequency holds 28% of its power at λ = 0"
 
 

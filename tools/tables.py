@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stages.theory.findings import visible
+
 MARK = "<!-- weight-decay report -->"  # the first line of every report, by which its comment is found again
 LOWER = re.compile(r"(?:^|\.)(?:\w*loss\w*|excess_\w+|risk_at_\w+|diverged|max_abs_z|difference_below)$")
 HIGHER = re.compile(r"(?:^|\.)(?:\w*_accuracy|\w*_r2|generalised)$")
@@ -20,7 +22,6 @@ HEADLINE = re.compile(
     r"\.(?:baseline|wd)\.(?:val_loss|val_accuracy|val_r2|weight_norm|steps_to_generalise|diverged)$"
     r"|\.best_lambda$|\.val_loss_at_best$"
 )
-ERRORS = 2  # an effect is seen where it is larger than so many standard errors
 TABLE = ("| metric | base | head | change | |", "|---|---|---|---|---|")
 MARKUP_FREE = re.compile(r"(?!.*(?:\b_|_\b|~.*~))\[?[\w ,./+~^-]*\]?")
 Change = tuple[Any, Any]
@@ -44,7 +45,7 @@ class Effect:
     @property
     def seen(self) -> bool:
         """Whether it stands out of its error; what has none does."""
-        return bool(self.change) and (self.error is None or abs(self.change) > ERRORS * self.error)
+        return bool(self.change) and (self.error is None or visible(self.change, self.error))
 
 
 Effects = Mapping[str, Effect]

@@ -48,7 +48,7 @@ def accuracy(table: Table, metrics: Metrics) -> Figure:
     accuracies(axes, table, metrics)
     axes.plot([], [], color=BLACK, label="pairs not trained on")
     axes.plot([], [], color=BLACK, linestyle="--", label="pairs trained on")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.02, 0.1))
+    axes.legend()
     axes.set(ylabel="right answers", xlabel="step")
     headline(figure, metrics["findings"]["accuracy"])
     return figure

@@ -66,11 +66,13 @@ def findings(rows: Metrics, steps: int) -> dict[str, str]:
     """A sentence for each figure."""
     parts = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ("wd", "baseline")]
     said = "; ".join(parts) if parts[0] != parts[1] else f"In both arms {parts[0]}"
+    compared = rows["wd"]["weight_decay"] != rows["baseline"]["weight_decay"]
+    chance = "" if beats_chance(rows) or not compared else "; with decay it is no better than chance"
     shares = dict.fromkeys(f"{per_cent(rows[row]['purity'])} at λ = {rows[row]['weight_decay']:g}" for row in ("wd", "baseline"))
     return {
         "panel": said,
         "accuracy": said,
-        "curves": effect(rows, when=f" after {steps:,} steps") + ("" if beats_chance(rows) else "; it is no better than chance"),
+        "curves": effect(rows, when=f" after {steps:,} steps") + chance,
         "frequencies": "A unit's strongest frequency holds " + ", ".join(shares).replace("%", "% of its power", 1),
     }
 
