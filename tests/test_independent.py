@@ -1,4 +1,4 @@
-"""Every number in metrics/ against tests/independent.py, which computes it anew in plain NumPy, apart from stages/.
+"""Every number in metrics/ against tests/independent, which computes it anew in plain NumPy, apart from stages/.
 
 Six digits are written, so a value may stand half a unit of its sixth digit from the exact one; beyond that it may be off by
 `exact.ROUNDING` of what it is computed from, which counts only where that is far larger than the value: a difference of

@@ -1,0 +1,48 @@
+"""The tree of a result; optimisers, which give from a start (R, D) every θ on the way, the start first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from exact import Array, Number, Table
+
+Gradient = Callable[[Array, int], Array]  # θ (R, D) and the step's number → (R, D)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study's files hold. `descent` is a sweep alone."""
+
+    sweep: Table
+    summary: dict[str, Any]
+    metrics: dict[str, dict[str, Number]] = field(default_factory=dict)
+    curves: Table = field(default_factory=list)
+    finding: str = ""  # of `descent`: what heads the figure of its sweep
+
+
+def sgd(gradient: Gradient, start: Array, steps: int, *, lr: float, momentum: float) -> list[Array]:
+    path, velocity = [start], np.zeros_like(start)
+    for step in range(steps):
+        velocity = momentum * velocity + gradient(path[-1], step)
+        path.append(path[-1] - lr * velocity)
+    return path
+
+
+def adam(
+    gradient: Gradient, start: Array, steps: int, *, lr: float, beta1: float, beta2: float, eps: float, decoupled: float = 0.0
+) -> list[Array]:
+    """With `decoupled` λ AdamW. Coupled decay is part of the gradient, here as in `sgd`."""
+    path, first, second = [start], np.zeros_like(start), np.zeros_like(start)
+    for step in range(1, steps + 1):
+        slope = gradient(path[-1], step - 1)
+        first = beta1 * first + (1 - beta1) * slope
+        second = beta2 * second + (1 - beta2) * slope**2
+        direction = first / (1 - beta1**step) / (np.sqrt(second / (1 - beta2**step)) + eps)
+        path.append((1 - lr * decoupled) * path[-1] - lr * direction)
+    return path
+
+
+def evaluated(steps: int, every: int) -> list[int]:
+    """The steps at which a run is evaluated: the start, every so many, the end."""
+    return sorted({*range(0, steps, every), steps})
