@@ -18,7 +18,7 @@ def visible(gap: float, error: float | None) -> bool:
 def effect(metrics: Metrics, one: str = "wd", other: str = "baseline", *, value: str = "val_loss", when: str = "") -> str:
     """What the λ of a row does to a value, against another row: `λ = 3 lowers the validation loss by 43%`.
 
-    `when` goes on with it: ` after 10 epochs`.
+    `when` is added to it, such as ` after 10 epochs`.
     """
     decay, against = (metrics[row]["weight_decay"] for row in (one, other))
     named, gap = spoken(value), metrics[f"{one}_minus_{other}"]

@@ -101,9 +101,9 @@ def all_right(measured: Mapping[str, Tensor]) -> bool:
 
 
 def spectrum(parameters: Parameters) -> dict[str, Tensor]:
-    """How the weights of a unit from a divide among frequencies 1 to (p − 1)/2, in 255ths of its power.
+    """How the power of each unit's weights, as a function of the input a, divides among the frequencies 1 to p/2, in 255ths.
 
-    A unit that is cos(2πka/p) has all of it at k.  hidden (T, L, 2p, h) → (T, L, h, (p − 1)/2)
+    Weights cos(2πka/p) have all of it at k.  hidden (T, L, 2p, h) → (T, L, h, p // 2)
     """
     p = parameters["hidden"].shape[2] // 2
     power = torch.fft.rfft(parameters["hidden"][:, :, :p].mT).abs()[..., 1:].square()
