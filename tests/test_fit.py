@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import ElasticNet
 from torch import Tensor
 
 from stages.base.errors import UserError
@@ -19,7 +20,7 @@ from stages.engine.fit import Fit, fit
 from stages.engine.machine import VARIABLE
 from stages.engine.machine import device as best_device
 from stages.engine.optimizers import OPTIMIZERS as KINDS
-from stages.engine.problem import Problem
+from stages.engine.problem import Problem, linear_to_zero
 from stages.theory.ridge import ridge
 from stages.theory.trajectory import gradient_descent
 
@@ -225,3 +226,74 @@ def test_what_is_enough_ends_training_and_leaves_the_rest_unknown(rng: np.random
         assert torch.equal(early.history[name][..., :3], history[..., :3])
         assert early.history[name][..., 3:].isnan().all()
     assert difference(early, fitted(problem, steps[:20], "sgd", 0.1)) == 0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("decays", [(0.3,), (0.0, 0.3)], ids=["one λ", "two λ"])
+def test_a_pace_is_torchs_lambda_lr(name: str, decays: tuple[float, ...], rng: np.random.Generator) -> None:
+    """The decay of AdamW follows the learning rate too."""
+    problem, pace = linear_problem(rng, torch.device("cpu"), runs=1), linear_to_zero(40)
+    found = fitted(problem, [None] * 40, name, torch.tensor(decays, dtype=torch.float64), pace=pace)
+    optimizer, settings = OPTIMIZERS[name]
+    parameters = {key: value.clone().requires_grad_() for key, value in problem.start.items()}
+    groups = [{"params": [parameters["weight"]], "weight_decay": 0.3}, {"params": [parameters["bias"]], "weight_decay": 0.0}]
+    stepper = KINDS[optimizer].make(groups, **settings)
+    schedule = torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: 1 - step / 40)
+    for _ in range(40):
+        stepper.zero_grad()
+        predictions = torch.einsum("tnd,td->tn", problem.train[0], parameters["weight"]) + parameters["bias"][:, None]
+        (torch.nn.functional.mse_loss(predictions, problem.train[1]) / 2).backward()
+        stepper.step()
+        schedule.step()
+    for key, value in parameters.items():
+        torch.testing.assert_close(found.parameters[key][:, -1], value.detach(), atol=TOLERANCE, rtol=0)
+
+
+def test_a_watch_sees_the_last_step(rng: np.random.Generator) -> None:
+    """Without data, gradient descent multiplies the weights by 1 − lr·λ; at the start there is no step yet."""
+    problem = linear_problem(rng, torch.device("cpu"))
+    zeros = torch.zeros_like(problem.train[0])
+    problem = replace(problem, train=(zeros, problem.start["bias"][:, None].expand(-1, 12)))
+    found = fitted(problem, [None] * 25, "sgd", 3.0, watch=lambda before, after: {"ratio": after["weight"] / before["weight"]})
+    assert found.steps == [0, 10, 20, 25]
+    ratios = found.history["ratio"]
+    assert ratios.shape == (3, 1, 5, 4)
+    torch.testing.assert_close(ratios[..., 0], torch.ones_like(ratios[..., 0]), atol=0, rtol=0)
+    torch.testing.assert_close(ratios[..., 1:], torch.full_like(ratios[..., 1:], 0.85), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_the_elastic_net_is_scikit_learns(l1_ratio: float, rng: np.random.Generator) -> None:
+    """Both to the end, each to its own tolerance; the zeros are the same, and exact."""
+    problem, decays = linear_problem(rng, torch.device("cpu")), (0.0, 0.1, 0.4)
+    found = fitted(problem, [None] * 4000, "sgd", torch.tensor(decays, dtype=torch.float64), l1_ratio=l1_ratio).parameters
+    alone = fitted(problem, [None] * 4000, "sgd", 0.4, l1_ratio=l1_ratio).parameters
+    zeros = 0
+    for run in range(3):
+        x, y = problem.train[0][run].numpy(), problem.train[1][run].numpy()
+        for index, decay in enumerate(decays[1:], start=1):
+            net = ElasticNet(alpha=decay, l1_ratio=l1_ratio, tol=1e-14, max_iter=100_000).fit(x, y)
+            weight, bias = found["weight"][run, index].numpy(), float(found["bias"][run, index])
+            np.testing.assert_allclose(weight, net.coef_, atol=1e-9)
+            assert bias == pytest.approx(net.intercept_, abs=1e-9)
+            np.testing.assert_array_equal(weight == 0, net.coef_ == 0)
+            zeros += int((weight == 0).sum())
+        torch.testing.assert_close(alone["weight"][run, 0], found["weight"][run, -1], atol=TOLERANCE, rtol=0)
+    assert zeros
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
+def test_l1_is_for_plain_gradient_descent(name: str, rng: np.random.Generator) -> None:
+    problem = linear_problem(rng, torch.device("cpu"))
+    with pytest.raises(UserError, match="expected sgd without momentum"):
+        fitted(problem, [None], name, 0.3, l1_ratio=1.0)
+
+
+def test_a_test_split_is_measured_beside_the_others(rng: np.random.Generator) -> None:
+    problem = linear_problem(rng, torch.device("cpu"))
+    swapped = replace(problem, val=problem.train, test=problem.val)
+    one, other = (fitted(each, [None] * 20, "sgd", 0.3).history for each in (problem, swapped))
+    assert torch.equal(one["val_loss"], other["test_loss"])
+    assert torch.equal(one["train_loss"], other["val_loss"])
+    assert "test_loss" not in one
+    assert torch.equal(swapped.trials(slice(1, 2)).splits["test"][1], problem.val[1][1:2])

@@ -1,5 +1,6 @@
 """Losses against torch's own, trial by trial; their signals against autograd. float64: 1e-14 of values of order one."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional
 from stages.base.errors import UserError
 from stages.engine.fit import fit, measure, records
 from stages.engine.losses import CROSS_ENTROPY, Loss, squared
-from stages.engine.models import Model, one_hot
+from stages.engine.models import Model, calibration_error, one_hot
 from stages.engine.problem import Problem
 
 TOLERANCE = 1e-14
@@ -107,3 +108,28 @@ def test_a_problem_that_names_unknown_parameters_is_refused(rng: np.random.Gener
     with pytest.raises(UserError, match=r"expected weights and spared among .*'offset'.*, got \['bias'\]"):
         Problem(known.model, known.loss, known.train, known.val, known.start, ("matrix",), spared=("bias",))
     assert measure(known, {name: value[:, None] for name, value in known.start.items()})["val_accuracy"].shape == (TRIALS, 1)
+
+
+def test_a_calibration_error_is_its_definition(rng: np.random.Generator) -> None:
+    """Row by row, in plain Python; one row stands on the edge of two bins, one is certain."""
+    logits = torch.from_numpy(rng.standard_normal((TRIALS, DECAYS, 200, CLASSES)))
+    probabilities = (3 * logits).softmax(-1)
+    probabilities[0, 0, 0], probabilities[0, 0, 1] = (
+        torch.tensor([first, *[(1 - first) / (CLASSES - 1)] * (CLASSES - 1)]) for first in (0.5, 1.0)
+    )
+    labels = torch.from_numpy(rng.integers(CLASSES, size=(TRIALS, 200)))
+    found = calibration_error(probabilities, one_hot(labels, CLASSES))
+    for trial in range(TRIALS):
+        for run in range(DECAYS):
+            bins: dict[int, list[float]] = {}
+            for row, label in zip(probabilities[trial, run].tolist(), labels[trial].tolist(), strict=True):
+                confidence = max(row)
+                bins.setdefault(math.ceil(10 * confidence), []).append((row.index(confidence) == label) - confidence)
+            expected = sum(abs(sum(gaps)) for gaps in bins.values()) / 200
+            assert found[trial, run].item() == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_what_is_certain_and_right_is_calibrated_and_what_is_certain_and_wrong_is_not() -> None:
+    certain = one_hot(torch.tensor([[0, 1, 2, 3]]), CLASSES)
+    assert calibration_error(certain[:, None], certain).item() == 0
+    assert calibration_error(certain[:, None].flip(2), certain).item() == 1

@@ -281,7 +281,7 @@ def test_the_spectrum_of_a_wave_is_one_frequency() -> None:
     p, turns = 7, 2 * np.pi * np.arange(7) / 7
     waves = np.stack([np.cos(turns), np.cos(3 * turns + 1), 2 * np.cos(turns) + np.cos(2 * turns), np.zeros(p)], axis=1)
     hidden = torch.from_numpy(np.concatenate([waves, np.ones_like(waves)]))[None, None]
-    shares = training.spectrum({"hidden": hidden})["spectrum"]
+    shares = training.spectrum({}, {"hidden": hidden})["spectrum"]
     assert shares.dtype == torch.uint8
     assert shares[0, 0].tolist() == [[255, 0, 0], [0, 0, 255], [204, 51, 0], [0, 0, 0]]
 

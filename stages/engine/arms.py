@@ -53,6 +53,7 @@ def train(
             weight_decay=weight_decay,
             penalty=bool(run.penalty_twin),
             evaluate_every=schedule.evaluate_every,
+            pace=schedule.pace,
             watch=run.watch,
         )
         if fits[row].diverged.all():

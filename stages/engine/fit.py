@@ -8,6 +8,8 @@ Weight decay with the same λ has two forms here, and tests compare them:
                so it equals the penalty), decoupled in AdamW (w ← (1 − lr·λ)·w, then the Adam step). A single λ is given to
                torch.optim itself. It takes but one, so several λ, one a run, are applied around its step.
 Parameters that the problem spares are in a parameter group of their own, with weight_decay 0.
+With an `l1_ratio` r the penalty is the elastic net's, λ·(r·‖w‖₁ + (1 − r)/2·‖w‖²). The ℓ1 part is a proximal step after each
+step, w ← sign(w)·max(|w| − lr·λ·r, 0), which gives exact zeros (Daubechies, Defrise, De Mol 2004).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from stages.base.errors import UserError
 from stages.base.rounding import END, PATH, losses_on_grid, on_grid
 from stages.engine.machine import out_of_memory
-from stages.engine.models import Parameters, accuracy, take
+from stages.engine.models import Parameters, accuracy, calibration_error, take
 from stages.engine.optimizers import OPTIMIZERS, stepper
 from stages.engine.problem import Problem, Split
 
@@ -52,37 +55,52 @@ def fit(
     settings: dict[str, Any],
     weight_decay: float | Tensor,
     penalty: bool = False,
+    l1_ratio: float = 0.0,
     evaluate_every: int,
+    pace: Sequence[float] = (),
     report: Callable[[int, dict[str, Tensor]], None] = lambda step, measured: None,
-    watch: Callable[[Parameters], dict[str, Tensor]] = lambda parameters: {},
+    watch: Callable[[Parameters, Parameters], dict[str, Tensor]] = lambda before, after: {},
     enough: Callable[[dict[str, Tensor]], bool] = lambda measured: False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
     """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
 
     `optimizer` is a key of OPTIMIZERS, `settings` are its arguments, lr among them. `weight_decay` is a number, or a tensor
-    (L,). `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. What `watch`
-    returns joins the history. Training ends early after an evaluation that is `enough`; those that would have followed are NaN.
-    Raises MemoryError, and Stopped at the next step once `stop` says so.
+    (L,). `pace` is the learning rate of each step as a share of lr, if it is not the same all the time.
+    `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. `watch` is given the
+    parameters before and after the last step (at the start, twice the same); what it returns joins the history. Training ends
+    early after an evaluation that is `enough`; those that would have followed are NaN.
+    Raises MemoryError, Stopped at the next step once `stop` says so, and UserError where ℓ1 meets another optimiser than plain
+    gradient descent.
     """
+    if l1_ratio and (optimizer != "sgd" or settings.get("momentum")):
+        raise UserError(f"an ℓ1 penalty: expected sgd without momentum, as its step is proximal, got {optimizer} with {settings}")
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
-    several = len(decays) > 1
+    several, ridge = len(decays) > 1, (1 - l1_ratio) * decays
     stored = {name: _spread(value, len(decays)) for name, value in problem.start.items()}
     parameters = {name: _swapped(value, problem.start[name]) for name, value in stored.items()}
     groups: list[dict[str, Any]] = [
-        {"params": [stored[name] for name in problem.decayed], "weight_decay": 0.0 if penalty or several else decays.item()},
+        {"params": [stored[name] for name in problem.decayed], "weight_decay": 0.0 if penalty or several else ridge.item()},
         {"params": [stored[name] for name in problem.spared], "weight_decay": 0.0},
     ]
     step = stepper(optimizer, [group for group in groups if group["params"]], settings)
     shapes = {name: (-1,) if _is_vector(problem.start[name]) else (-1, *[1] * (stored[name].ndim - 2)) for name in stored}
-    decayed = [(stored[name], decays.to(stored[name]).view(shapes[name])) for name in problem.decayed]  # with the λ of each run
+    decayed, softened = (  # with the λ of each run
+        [(stored[name], each.to(stored[name]).view(shapes[name])) for name in problem.decayed]
+        for each in (ridge, l1_ratio * decays)
+    )
+    rates = [settings["lr"] * share for share in pace or [1.0] * len(batches)]
 
-    evaluations, steps = [measure(problem, parameters) | watch(parameters)], [0]
+    evaluations, steps = [measure(problem, parameters) | watch(parameters, parameters)], [0]
     report(0, evaluations[0])
     for first in range(0, len(batches), evaluate_every):
-        for inputs, targets in _gathered(problem.train, batches[first : first + evaluate_every]):
+        some = slice(first, first + evaluate_every)
+        splits = _gathered(problem.train, batches[some])
+        for remaining, (inputs, targets), lr in zip(reversed(range(len(splits))), splits, rates[some], strict=True):
             if stop():
                 raise Stopped
+            if not remaining:
+                before = {name: value.clone() for name, value in parameters.items()}
             predictions, pull_back = problem.model.with_gradient(parameters, inputs)
             gradients = pull_back(problem.loss.signal(predictions, targets))
             for name, value in stored.items():
@@ -90,9 +108,11 @@ def fit(
             if penalty:
                 _penalise(decayed)
             elif several:
-                _decay(decayed, decoupled=OPTIMIZERS[optimizer].decoupled, lr=settings["lr"])
-            step()
-        evaluations.append(measure(problem, parameters) | watch(parameters))
+                _decay(decayed, decoupled=OPTIMIZERS[optimizer].decoupled, lr=lr)
+            step(lr)
+            if l1_ratio:
+                _soften(softened, lr=lr)
+        evaluations.append(measure(problem, parameters) | watch(before, parameters))
         steps.append(min(first + evaluate_every, len(batches)))
         report(steps[-1], evaluations[-1])
         if enough(evaluations[-1]):
@@ -106,32 +126,40 @@ def fit(
 
 
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
-    """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over `problem.weights`.  (T, L) each"""
+    """Losses without the penalty, accuracies where there are classes, ‖w‖₂ over `problem.weights`.  (T, L) each
+
+    Where the loss knows probabilities, the calibration error too.
+    """
     measured = {}
-    for split, (inputs, targets) in (("train", problem.train), ("val", problem.val)):
+    for split, (inputs, targets) in problem.splits.items():
         parts = [problem.model.predict(parameters, some) for some in inputs.split(ROWS_AT_ONCE, dim=1)]
         predictions = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
         measured[f"{split}_loss"] = problem.loss.value(predictions, targets)
         if problem.classes:
             measured[f"{split}_accuracy"] = accuracy(predictions, targets)
+        if problem.loss.probabilities:
+            measured[f"{split}_calibration_error"] = calibration_error(problem.loss.probabilities(predictions), targets)
     squares = [parameters[name].square().flatten(2).sum(2) for name in problem.weights]
     measured["weight_norm"] = torch.stack(squares).sum(0).sqrt()
     return measured
 
 
 def records(problem: Problem, fitted: Fit) -> dict[str, NDArray]:
-    """A fit's histories as a stage writes them: losses and norms rounded, most finely at the end; accuracies as they are.
+    """A fit's histories as a stage writes them: rounded, most finely at the end; accuracies and integers as they are.
 
-    (T, L, K) each
+    (T, L, …, K) each
     """
     bits = np.append(np.full(len(fitted.steps) - 1, PATH), END)  # (K,)
     found = {name: value.cpu().numpy() for name, value in fitted.history.items()}
     rounded = on_grid if problem.loss.curvature is None else losses_on_grid
-    for split, (_, targets) in (("train", problem.train), ("val", problem.val)):
-        of_zero = problem.loss.of_zero(targets).cpu().numpy()[..., None]  # (T, 1, 1)
-        found[f"{split}_loss"] = rounded(found[f"{split}_loss"], of_zero, bits)
-    largest = np.fmax.reduce(found["weight_norm"], axis=-1, keepdims=True)
-    return found | {"weight_norm": on_grid(found["weight_norm"], largest, bits)}
+    for name, values in found.items():
+        split, _, value = name.partition("_")
+        if split in problem.splits and value == "loss":
+            of_zero = problem.loss.of_zero(problem.splits[split][1]).cpu().numpy()[..., None]  # (T, 1, 1)
+            found[name] = rounded(values, of_zero, bits)
+        elif values.dtype.kind == "f" and value != "accuracy":
+            found[name] = on_grid(values, np.fmax.reduce(values, axis=-1, keepdims=True), bits)
+    return found
 
 
 def _gathered(split: Split, batches: Sequence[Tensor | None]) -> list[Split]:
@@ -167,6 +195,12 @@ def _penalise(decayed: Sequence[tuple[Tensor, Tensor]]) -> None:
         with torch.enable_grad():
             penalty = (of_run / 2 * free.square()).sum()
         weights.grad += torch.autograd.grad(penalty, free)[0]  # type: ignore[operator]
+
+
+def _soften(softened: Sequence[tuple[Tensor, Tensor]], *, lr: float) -> None:
+    """The proximal step of λ·r·‖w‖₁."""
+    for weights, of_run in softened:
+        weights.copy_(weights.sign() * (weights.abs() - lr * of_run).clamp_(min=0))
 
 
 def _decay(decayed: Sequence[tuple[Tensor, Tensor]], *, decoupled: bool, lr: float) -> None:

@@ -17,6 +17,7 @@ class Loss:
     value: Callable[[Tensor, Tensor], Tensor]  # predictions (T, L, n, …), targets (T, n, …) → (T, L)
     signal: Callable[[Tensor, Tensor], Tensor]  # the same → ∂ value/∂ predictions (T, L, n, …)
     curvature: float | None = None  # c of a squared error (c/2)·mean (ŷ − y)²; None where the loss is no squared error
+    probabilities: Callable[[Tensor], Tensor] | None = None  # predictions → those of the classes; None where they are none
 
     def of_zero(self, targets: Tensor) -> Tensor:
         """The loss of predicting zero everywhere: how large the targets are.  (T, n, …) → (T, 1)"""
@@ -49,4 +50,4 @@ def cross_entropy_signal(logits: Tensor, targets: Tensor) -> Tensor:
     return (logits.softmax(-1) - targets[:, None]).div_(targets.shape[1])
 
 
-CROSS_ENTROPY = Loss(cross_entropy_value, cross_entropy_signal)
+CROSS_ENTROPY = Loss(cross_entropy_value, cross_entropy_signal, probabilities=functools.partial(torch.softmax, dim=-1))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+BINS = 10  # of the confidence, in a calibration error
 Parameters = dict[str, Tensor]
 PullBack = Callable[[Tensor], Parameters]  # ∂ loss/∂ predictions → ∂ loss/∂ each parameter
 
@@ -64,6 +65,19 @@ def accuracy(predictions: Tensor, targets: Tensor) -> Tensor:
     """Share of rows whose largest output is the label's.  (T, L, n, C), one-hot (T, n, C) → (T, L)"""
     right = (predictions.argmax(-1) == targets.argmax(-1)[:, None]).sum(2)
     return right.double() / targets.shape[1]  # a mean may multiply by 1/n instead, which is another number
+
+
+def calibration_error(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """How far confidence is from accuracy, `expected calibration error`: Σ over bins of |right answers − confidence|/n.
+
+    Confidence is the largest probability of a row; ten bins of equal width divide it.
+    Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017).
+    (T, L, n, C), one-hot (T, n, C) → (T, L)
+    """
+    confidence, chosen = probabilities.max(-1)
+    gaps = (chosen == targets.argmax(-1)[:, None]).double() - confidence  # (T, L, n)
+    place = (confidence * BINS).ceil()  # 1 to BINS, the right end of a bin its own
+    return sum(((place == each) * gaps).sum(2).abs() for each in range(1, BINS + 1)) / targets.shape[1]  # type: ignore[return-value]
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

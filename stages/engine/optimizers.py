@@ -1,6 +1,5 @@
 """The optimisers of torch.optim that a study may name, and what the engine must know of each."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ OPTIMIZERS = {
 }
 
 
-def stepper(kind: str, groups: list[dict[str, Any]], settings: dict[str, Any]) -> Callable[[], None]:
-    """A function that does one step of an optimiser on these parameter groups.
+def stepper(kind: str, groups: list[dict[str, Any]], settings: dict[str, Any]) -> Callable[[float], None]:
+    """A function that does one step of an optimiser on these parameter groups, at a learning rate.
 
     Where torch has it, the step is fused: one pass over each parameter. torch wraps the step in code that imports its compiler,
     which takes a second and is not used here: it is left out.
@@ -34,4 +33,11 @@ def stepper(kind: str, groups: list[dict[str, Any]], settings: dict[str, Any]) -
     plain.__dynamo_disable = plain
     fused = all(each.device.type in ("cpu", "cuda") for group in groups for each in group["params"])
     optimizer = OPTIMIZERS[kind].make(groups, **settings, fused=fused)
-    return functools.partial(torch.no_grad()(inspect.unwrap(type(optimizer).step)), optimizer)
+    update = torch.no_grad()(inspect.unwrap(type(optimizer).step))
+
+    def step(lr: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        update(optimizer)
+
+    return step

@@ -29,12 +29,17 @@ class Problem:
     weights: tuple[str, ...]  # parameters that make up weight_norm
     spared: tuple[str, ...]  # parameters that do not decay; all others do
     classes: bool = False  # targets are one-hot, and accuracies are measured
+    test: Split | None = None  # rows on which nothing is chosen
     least_squares: bool = False  # a linear model under squared error, so `projection` and `stability` apply
 
     def __post_init__(self) -> None:
         unknown = {*self.weights, *self.spared} - set(self.start)
         if unknown or not self.weights:
             raise UserError(f"a study's problem: expected weights and spared among {sorted(self.start)}, got {sorted(unknown)}")
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {"train": self.train, "val": self.val} | ({"test": self.test} if self.test else {})
 
     @property
     def decayed(self) -> tuple[str, ...]:
@@ -45,25 +50,38 @@ class Problem:
 
     def trials(self, some: slice) -> "Problem":
         """The problem of some trials alone."""
-        train, val = ((inputs[some], targets[some]) for inputs, targets in (self.train, self.val))
-        return replace(self, train=train, val=val, start={name: value[some] for name, value in self.start.items()})
+        splits = {name: (inputs[some], targets[some]) for name, (inputs, targets) in self.splits.items()}
+        return replace(self.on(splits), start={name: value[some] for name, value in self.start.items()})
+
+    def on(self, splits: Mapping[str, Split]) -> "Problem":
+        """The problem on other rows."""
+        return replace(self, train=splits["train"], val=splits["val"], test=splits.get("test"))
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The batches of a run, in order: each trial's row indices (T, b), or None for all rows."""
+    """The batches of a run, in order: each trial's row indices (T, b), or None for all rows.
+
+    `pace` is the learning rate of each step, as a share of the run's; empty where it stays the same.
+    """
 
     batches: Sequence[Tensor | None]
     evaluate_every: int  # steps
     steps_per_epoch: int
+    pace: Sequence[float] = ()
 
     @property
     def full_batch(self) -> bool:
         return self.steps_per_epoch == 1
 
 
-def full_batch(steps: int, evaluate_every: int) -> Schedule:
-    return Schedule([None] * steps, evaluate_every, 1)
+def full_batch(steps: int, evaluate_every: int, pace: Sequence[float] = ()) -> Schedule:
+    return Schedule([None] * steps, evaluate_every, 1, pace)
+
+
+def linear_to_zero(steps: int) -> list[float]:
+    """The pace of a learning rate that falls to zero along a line: what a constant one would keep stirring settles."""
+    return [1 - step / steps for step in range(steps)]
 
 
 def shuffled(order: NDArray, batch_size: int, device: torch.device) -> Schedule:

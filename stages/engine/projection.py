@@ -18,16 +18,14 @@ def project(problem: Problem) -> Problem:
     span, and losses and norms stay what they are, to rounding. The optimiser must be rotation-equivariant: SGD, with momentum
     or without; not Adam, ℓ1 or dropout, which treat each coordinate for itself. Where d ≤ n + 1 the problem is returned as is.
     """
-    (inputs, targets), (val_inputs, val_targets), start = problem.train, problem.val, problem.start["weight"]
+    inputs, start = problem.train[0], problem.start["weight"]
     if inputs.shape[2] <= inputs.shape[1] + 1:
         return problem
     basis = span(torch.cat([inputs, start[:, None]], dim=1))
-    return replace(
-        problem,
-        start=problem.start | {"weight": torch.bmm(start[:, None], basis)[:, 0]},
-        train=(torch.bmm(inputs, basis), targets),
-        val=condense(torch.bmm(val_inputs, basis), val_targets),
-    )
+    splits = {name: (torch.bmm(rows, basis), aims) for name, (rows, aims) in problem.splits.items()}
+    unseen = {name: condense(*split) for name, split in splits.items() if name != "train"}
+    projected = replace(problem, start=problem.start | {"weight": torch.bmm(start[:, None], basis)[:, 0]})
+    return projected.on(splits | unseen)
 
 
 def condense(inputs: Tensor, targets: Tensor) -> Split:

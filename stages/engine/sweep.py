@@ -29,16 +29,18 @@ def over_decays(
     *,
     device: torch.device,
     progress: Progress,
+    lr: float | None = None,
     **options: Any,
 ) -> Arrays:
     """Train a run at every λ: the histories (T, L, K), what diverged (T, L), the λ (L,), the steps (K,).
 
-    Start, data and batch order are the run's own, the same at every λ. Raises UserError where every run diverges.
+    Start, data and batch order are the run's own, the same at every λ; so is the learning rate, if none is given.
+    Raises UserError where every run diverges.
     """
-    problem, lr, section = run.problem(arrays, device), at(settings, run.lr), at(settings, run.optimizer)
-    if problem.least_squares and OPTIMIZERS[section.kind].rotation_equivariant:
+    problem, section, lr = run.problem(arrays, device), at(settings, run.optimizer), lr or at(settings, run.lr)
+    if problem.least_squares and OPTIMIZERS[section.kind].rotation_equivariant and not options.get("l1_ratio"):
         problem = project(problem)
-    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, progress=progress, **options)
+    fitted = fit_decays(f"{study} sweep", run, problem, decays, settings, arrays, progress=progress, lr=lr, **options)
     if fitted.diverged.all():
         raise UserError(f"params.yaml: {study}.sweep: expected a λ that is stable at lr = {lr:g}, got none: every run diverged")
     numbers = {"lr": lr, "momentum": section.arguments().get("momentum", 0.0), "steps": fitted.steps, "weight_decay": decays}
@@ -55,9 +57,13 @@ def fit_decays(
     arrays: Arrays,
     *,
     progress: Progress,
+    lr: float | None = None,
     **options: Any,
 ) -> Fit:
-    """Train a problem with the optimiser and the schedule of a run, at every λ; options are those of `fit`."""
+    """Train a problem with the optimiser and the schedule of a run, at every λ; options are those of `fit`.
+
+    The learning rate is the run's own, if none is given.
+    """
     section, device = at(settings, run.optimizer), problem.train[1].device
     schedule = run.schedule(arrays, section, device)
     return fit_in_chunks(
@@ -67,8 +73,9 @@ def fit_decays(
         label=label,
         progress=progress,
         optimizer=section.kind,
-        settings={"lr": at(settings, run.lr)} | section.arguments(),
+        settings={"lr": lr or at(settings, run.lr)} | section.arguments(),
         weight_decay=torch.tensor(decays, dtype=torch.float64, device=device),
         evaluate_every=schedule.evaluate_every,
+        pace=schedule.pace,
         **options,
     )

@@ -14,7 +14,7 @@ from stages.engine.models import Parameters
 from stages.engine.problem import Problem, Schedule
 
 
-def nothing(_: Parameters) -> dict[str, Tensor]:
+def nothing(_: Parameters, __: Parameters) -> dict[str, Tensor]:
     return {}
 
 
@@ -30,9 +30,9 @@ class Run:
     optimizer: str  # of a section that has a `kind` and `arguments`
     problem: Callable[[Arrays, torch.device], Problem]
     schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
-    penalty_twin: str = ""  # If set, λ is a penalty in the loss; the result must match this run to rounding.
+    penalty_twin: str = ""  # if set, λ is a penalty in the loss; the result must match this run to rounding
     runs_at_once: int = 12_500  # in one batch; a larger one is no faster
-    watch: Callable[[Parameters], dict[str, Tensor]] = nothing  # What else an arm records at each evaluation, (T, L, …) each.
+    watch: Callable[[Parameters, Parameters], dict[str, Tensor]] = nothing  # what else an arm records; see `fit`
 
 
 @dataclass(frozen=True)

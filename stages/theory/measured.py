@@ -14,7 +14,8 @@ from stages.theory.statistics import alive, curve, difference, summarise
 Row = dict[str, NDArray]  # of a metrics file, before it is summarised: (R,) each
 Runs = Mapping[str, Mapping[str, NDArray]]  # row → what `train` wrote of it
 Table = list[dict[str, Any]]
-HISTORIES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "weight_norm")
+SPLITS = ("train", "val", "test")
+HISTORIES = (*(f"{split}_{value}" for value in ("loss", "accuracy", "calibration_error") for split in SPLITS), "weight_norm")
 
 
 def ended(run: Mapping[str, NDArray]) -> Row:

@@ -100,7 +100,7 @@ def all_right(measured: Mapping[str, Tensor]) -> bool:
     return all(bool((measured[f"{split}_accuracy"] == 1).all()) for split in ("train", "val"))
 
 
-def spectrum(parameters: Parameters) -> dict[str, Tensor]:
+def spectrum(_: Parameters, parameters: Parameters) -> dict[str, Tensor]:
     """How the power of each unit's weights, as a function of the input a, divides among the frequencies 1 to p/2, in 255ths.
 
     Weights cos(2πka/p) have all of it at k.  hidden (T, L, 2p, h) → (T, L, h, p // 2)
