@@ -1,4 +1,4 @@
-"""metrics/details/<study>_sweep.json and metrics/<study>_sweep.csv → plots/<study>_sweep.png."""
+"""metrics/details/<study>_sweep.json and metrics/<study>_sweep.csv → plots/<study>_sweep/*.png."""
 
 from pathlib import Path
 
@@ -13,7 +13,8 @@ def main(study: str) -> None:
     figures, stage = studies.part(study, Figures), f"evaluate-sweep@{study}"
     table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), figures.sweep_columns, stage=stage)
     summary = storage.load_metrics(Path("metrics", "details", f"{study}_sweep.json"), (), stage=stage)
-    storage.save_bytes(Path("plots", f"{study}_sweep.png"), png(figures.sweep(table, summary)))
+    for name, drawn in figures.sweep(table, summary).items():
+        storage.save_bytes(Path("plots", f"{study}_sweep", f"{name}.png"), png(drawn))
 
 
 if __name__ == "__main__":

@@ -202,8 +202,8 @@ def drawn(noise: float = 0.5, best: float = 2.0, penalties: tuple[float, ...] = 
         for rows, risk in risks.items()
         for penalty in penalties
     ]
-    summary = {"inputs": 8, "signal": 1.0, "noise": noise, "theory_penalty": best, "findings": {"sweep": "what was found"}}
-    return figures.sweep(table, summary).axes
+    summary = {"inputs": 8, "signal": 1.0, "noise": noise, "theory_penalty": best, "findings": {"risk": "what was found"}}
+    return figures.risks(table, summary).axes
 
 
 def marks(axes: Any, marker: str, hollow: bool) -> set[float]:

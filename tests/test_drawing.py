@@ -14,8 +14,8 @@ def test_a_sweep_marks_where_trials_diverged(rng: np.random.Generator) -> None:
         for decay, row in zip((0.0, 1.0, 2.0), rng.uniform(1, 2, size=(3, 2)), strict=True)
         for trial, loss in enumerate(row)
     ]
-    summary = {"val_loss_of_null": 1.0, "findings": {"sweep": "what was found"}}
-    axes = sweeps.sweep(table, summary).axes[0]
+    summary = {"val_loss_of_null": 1.0, "findings": {"loss": "what was found"}}
+    axes = sweeps.sweep(table, summary)["loss"].axes[0]
     (marked,) = [line for line in axes.lines if line.get_label() == "some trials diverged"]
     np.testing.assert_array_equal(marked.get_xdata(), [2.0])
 

@@ -175,7 +175,7 @@ def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str
     found = disagreements(study, params, bench.path / "data" / f"{study}.npz", bench.path / "metrics")
     assert not found, "\n".join(found[:40])
     if study == "descent":
-        said = json.loads((bench.path / "metrics/details/descent_sweep.json").read_text(encoding="utf-8"))["findings"]["sweep"]
+        said = json.loads((bench.path / "metrics/details/descent_sweep.json").read_text(encoding="utf-8"))["findings"]["risk"]
         with np.load(bench.path / "data/descent.npz") as arrays:
             assert said == independent.results(study, params, dict(arrays)).finding
         kinds = [row["trained"] for row in read_table(bench.path / "metrics/descent_sweep.csv")]

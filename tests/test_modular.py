@@ -148,7 +148,7 @@ def grokked(arrivals: dict[float, list[float]], memorised: float = 10.0) -> Any:
     ]
     others = [run | {"train_fraction": 0.9} for run in runs]
     summary = {"threshold": 0.95, "steps": 1000, "train_fraction": 0.4} | results.pace(runs, lr=0.01)
-    said = {"sweep": results.pace_said(runs, summary), "shares": results.shares_said(runs + others, tuple(arrivals))}
+    said = {"steps": results.pace_said(runs, summary), "shares": results.shares_said(runs + others, tuple(arrivals))}
     return figures.grokking(runs + others, summary | {"findings": said})
 
 

@@ -64,8 +64,7 @@ def test_it_runs_and_no_other_study_runs_again(extended: Clone) -> None:
     made = {"metrics/slope.json", "metrics/slope_curves.csv", "metrics/slope_sweep.csv"}
     made |= {"metrics/details/slope.json", "metrics/details/slope_sweep.json"}
     assert (
-        changed
-        == {"dvc.lock", "dvc.yaml", "params.yaml", "stages/studies/slope/", "plots/slope/", "plots/slope_sweep.png"} | made
+        changed == {"dvc.lock", "dvc.yaml", "params.yaml", "stages/studies/slope/", "plots/slope/", "plots/slope_sweep/"} | made
     )
 
 
@@ -90,7 +89,7 @@ def test_its_page_is_one_of_the_pages(extended: Clone) -> None:
     assert text.count(last) == 1
     readme.write_text(text.replace(last, f"- [`slope`](stages/studies/slope/README.md): a line.\n{last}"), encoding="utf-8")
     extended.run(sys.executable, "-m", "tools.readme")
-    extended.run("git", "add", "--intent-to-add", "stages/studies/slope", "plots/slope", "plots/slope_sweep.png")
+    extended.run("git", "add", "--intent-to-add", "stages/studies/slope", "plots/slope", "plots/slope_sweep")
     try:
         names = "(page or figure or table or tracked) and not pytorch"
         words = ["tests/test_readme.py", "-m", "not pipeline", "-k", names, "--no-header"]

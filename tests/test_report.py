@@ -46,8 +46,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     rows = details(clone, "modular")
     rows["wd"] |= {"steps_to_generalise": -1, "generalised": 0.0}
     write_details(clone, "modular", rows)
-    (clone.path / "plots/overview.png").write_bytes((clone.path / "plots/line_sweep.png").read_bytes())
-    (clone.path / "plots/descent_sweep.png").unlink()
+    (clone.path / "plots/overview.png").write_bytes((clone.path / "plots/line_sweep/loss.png").read_bytes())
+    (clone.path / "plots/descent_sweep/risk.png").unlink()
     clone.set("wd", "1")
     clone.run("git", "commit", "-qam", "numbers")
     clone.run("git", "update-ref", "refs/exps/ab/cdef/heavier", "HEAD")
@@ -112,7 +112,7 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     assert "metrics are unchanged." in text
     before, after = (f"![plots/overview.png](https://github.com/some/where/raw/{sha}/plots/overview.png)" for sha in (base, head))
     assert f"| {before} | {after} |" in text
-    assert "| removed: `plots/descent_sweep.png` |" in text
+    assert "| removed: `plots/descent_sweep/risk.png` |" in text
     assert text == report(history, "main")  # in the same order
 
 

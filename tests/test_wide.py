@@ -374,7 +374,7 @@ def test_the_map_draws_theory_means_and_the_best_and_leaves_out_what_diverged() 
     here = {"val_loss": [2.0, 1.0, None], "theory": [2.1, 1.1, None], "best_lambda": 1.0}
     starts = {start: {"epochs_1": here, "epochs_9": here} for start in ("random", "zero")}
     found = starts | {"weight_decay": [0.0, 1.0, 10.0], "epochs": [1, 9], "theory_of_null": 1.5}
-    figure = figures.over_lengths([], {"map": found, "val_loss_of_null": 1.25, "findings": {"map": "what was found"}})
+    figure = figures.over_lengths({"map": found, "val_loss_of_null": 1.25, "findings": {"map": "what was found"}})
     for axes in figure.axes:
         theory, means, ring = (line.get_xydata() for line in axes.lines[:3])
         np.testing.assert_allclose(np.array(theory), [[0, 0.6], [1, -0.4], [10, NAN]])

@@ -12,7 +12,7 @@ Drawn = Figure | Iterator[Figure]  # a figure, or one that changes from frame to
 
 @dataclass(frozen=True)
 class Figures:
-    sweep: Callable[[Table, Metrics], Figure]  # the sweep's table and summary
+    sweep: Callable[[Table, Metrics], Mapping[str, Figure]]  # the sweep's table and summary
     sweep_columns: tuple[str, ...]  # of that table, without which it cannot be drawn
     study: Callable[[Arrays, Trained, Table, Metrics], Mapping[str, Drawn]] | None = None  # data, runs, curves, metrics
     panel: Callable[[Axes, Table, Metrics], None] | None = None  # of the overview: curves, metrics

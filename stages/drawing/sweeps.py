@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.drawing.style import BLACK, DECAY, DIAMOND, Axes, Figure, Table, headline, label_ends, loss_axis
 
 
-def sweep(table: Table, summary: Mapping[str, Any]) -> Figure:
+def sweep(table: Table, summary: Mapping[str, Any]) -> dict[str, Figure]:
     """Validation loss at the end, over λ: each trial a point, the mean a line, theory where it is exact."""
     figure = Figure()
     axes = figure.subplots()
@@ -27,8 +27,8 @@ def sweep(table: Table, summary: Mapping[str, Any]) -> Figure:
     axes.set(ylabel="validation loss")
     label_ends(axes, [(summary["val_loss_of_null"], "best\nconstant", BLACK)])
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
-    headline(figure, summary["findings"]["sweep"])
-    return figure
+    headline(figure, summary["findings"]["loss"])
+    return {"loss": figure}
 
 
 def decay_axis(axes: Axes, grid: Sequence[float]) -> None:

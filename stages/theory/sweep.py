@@ -27,7 +27,7 @@ def evaluated(
 ) -> tuple[Table, dict[str, Any]]:
     """A sweep's table and summary. `of_zero` is the validation loss of predicting zero, `null` the best constant's.  (T,)"""
     known = (swept["weight_decay"], ended, swept["diverged"])
-    said = {"findings": {"sweep": finding(swept["weight_decay"], ended["val_loss"], swept["diverged"])}}
+    said = {"findings": {"loss": finding(swept["weight_decay"], ended["val_loss"], swept["diverged"])}}
     return table(*known), summary(*known, of_zero) | mean_and_error("val_loss_of_null", null) | said
 
 

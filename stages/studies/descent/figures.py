@@ -12,7 +12,11 @@ from stages.theory.risk import least_norm_risk
 DECADES = 6  # of the risk that are shown at most
 
 
-def sweep(table: Table, summary: Metrics) -> Figure:
+def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
+    return {"risk": risks(table, summary)}
+
+
+def risks(table: Table, summary: Metrics) -> Figure:
     """Risk over the number of rows: without decay, with too little, with the best Λ. Beside it, over Λ where n is nearest d."""
     inputs, best = summary["inputs"], summary["theory_penalty"]
     penalties = sorted({row["penalty"] for row in table})
@@ -54,7 +58,7 @@ def sweep(table: Table, summary: Metrics) -> Figure:
             over_rows.plot([], [], "o", color=BLACK, markerfacecolor=fill, label=label)
     over_rows.plot([], [], color=BLACK, linewidth=1, label="theory")
     figure.legend(loc="outside lower center", ncols=3)
-    headline(figure, summary["findings"]["sweep"])
+    headline(figure, summary["findings"]["risk"])
     return figure
 
 

@@ -54,7 +54,7 @@ def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray
         "trained": sum(row["trained"] for row in table),
         "solved": sum(1 - row["trained"] for row in table),
         "max_abs_z": max((abs(row["z"]) for row in table if row["z"] is not None), default=0.0),
-        "findings": {"sweep": finding(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor)},
+        "findings": {"risk": finding(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor)},
     }
     for count in counts:
         own = {row["penalty"]: row["risk"] for row in table if row["rows"] == count}

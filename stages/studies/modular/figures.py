@@ -110,6 +110,10 @@ def frames(steps: NDArray) -> list[int]:
     return [0, *dict.fromkeys(int(np.abs(steps - step).argmin()) for step in wanted)]
 
 
+def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
+    return {"steps": grokking(table, summary)}
+
+
 def grokking(table: Table, summary: Metrics) -> Figure:
     """When each trial memorises and generalises: over λ, and over the share of the pairs that it trains on."""
     figure = Figure()
@@ -125,7 +129,7 @@ def grokking(table: Table, summary: Metrics) -> Figure:
     over_decay.plot([], [], "o", color=DECAY, label="generalises")
     over_decay.plot([], [], "o", color=BLACK, markerfacecolor="none", label=f"not within {last_step:,}")
     figure.legend(loc="outside lower center", ncols=3, columnspacing=1)
-    headline(figure, summary["findings"]["sweep"])
+    headline(figure, summary["findings"]["steps"])
     return figure
 
 
@@ -192,7 +196,7 @@ def panel(axes: Axes, table: Table, metrics: Metrics) -> None:
 
 
 FIGURES = Figures(
-    sweep=grokking,
+    sweep=sweep,
     sweep_columns=("weight_decay", "train_fraction", "diverged", "steps_to_memorise", "steps_to_generalise"),
     study=draw,
     panel=panel,

@@ -104,7 +104,7 @@ def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray
     others = on_other_shares(section, swept, empty=dict.fromkeys(table[0]))
     summary = {"threshold": section.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
     summary |= pace(table, lr=float(swept["lr"]))
-    said = {"sweep": pace_said(table, summary), "shares": shares_said([*table, *others], section.shares.weight_decay)}
+    said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], section.shares.weight_decay)}
     return [*table, *others], found | summary | {"findings": said}
 
 

@@ -143,7 +143,11 @@ def panel(axes: Axes, _: Table, metrics: Metrics) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def over_lengths(_: Table, summary: Metrics) -> Figure:
+def sweep(_: Table, summary: Metrics) -> dict[str, Figure]:
+    return {"map": over_lengths(summary)}
+
+
+def over_lengths(summary: Metrics) -> Figure:
     """Validation loss over λ, above that of the best constant: a curve a length of training, from both starts.
 
     Lines are theory, points means. Both are compared with the best constant's loss, so that what the validation rows happen
@@ -196,7 +200,7 @@ def above(values: Sequence[float | None], constant: float) -> NDArray[np.float64
 
 
 FIGURES = Figures(
-    sweep=over_lengths,
+    sweep=sweep,
     sweep_columns=("weight_decay", "val_loss"),
     study=draw,
     panel=panel,
