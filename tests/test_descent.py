@@ -174,6 +174,20 @@ def test_a_rise_within_the_errors_is_no_peak() -> None:
     assert "peaks" in results.effect_of_rows(COUNTS, trials([1, 1.2, 1, 1], spread=0.01), inputs=8, floor=1e-12)
 
 
+def test_what_decay_does_at_the_peak_is_said_of_the_median() -> None:
+    def found(without: NDArray, with_best: NDArray, best: float = 2.0) -> str:
+        return results.at_the_peak(COUNTS, without, with_best, inputs=9, best=best, floor=1e-12)
+
+    peak, falling = trials(PEAK, spread=1e-9), trials(FALLING, spread=1e-9)
+    low, high = (f"{np.median(each[:, 1]):.2g}" for each in (falling, peak))
+    assert found(peak, falling) == f"With 8 rows and 9 inputs, Λ = 2 lowers the median risk from {high} to {low}"
+    assert found(falling, peak) == f"With 8 rows and 9 inputs, Λ = 2 raises the median risk from {low} to {high}"
+    noisy = trials([1, 1, 1, 1], spread=1.0)
+    assert found(noisy, noisy[::-1]) == "With 8 rows and 9 inputs, Λ = 2 has no visible effect on the risk"
+    assert found(peak[:1], falling[:1]) == "A single trial has no error to tell an effect by"
+    assert found(peak, falling, best=0.0) == "Without noise the best Λ is 0"
+
+
 def test_one_trial_with_a_huge_risk_hides_no_peak_and_makes_none() -> None:
     """Where the expectation is infinite, one trial can be nearly all of the mean, and of its standard error."""
     peak, falling = trials(PEAK), trials(FALLING)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import OUTSIDE, ROOT, Clone, draw, metrics, table
 
+from stages import studies
 from stages.base.params import Settings
 from stages.base.storage import save_arrays
 from tools import readme
@@ -40,6 +41,14 @@ def test_each_sentence_with_a_source_is_what_the_rule_said() -> None:
     assert len(quoted) >= 3
     for file, name, text in quoted:
         assert " ".join(text.split()) == at(f"{file}.findings.{name}")
+
+
+def test_the_readme_has_a_line_for_each_study_with_a_question_and_its_finding() -> None:
+    link, quoted = r"\[`(\w+)`\]\(stages/studies/(\w+)/README.md\)", r"<!-- finding (\w+?)(?:_sweep)?\.panel -->"
+    rows = re.findall(rf"^\| {link} \| (.+\?.*) \| {quoted}", TEXT, re.MULTILINE)
+    assert [row[0] for row in rows] == [*dict.fromkeys(row[0] for row in rows)]
+    assert {study for study, *_ in rows} == set(studies.NAMES)
+    assert all(study == folder == source for study, folder, _, source in rows)
 
 
 IN_PYTORCH = [

@@ -31,11 +31,17 @@ def with_error(row: dict[str, Any], name: str) -> str:
     return f"{mean:.{decimals}f} ± {error:.{decimals}f}"
 
 
+def drawn() -> list[str]:
+    """The studies of the overview, in its order."""
+    command: str = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["overview"]["cmd"]
+    return command.split()[3:]
+
+
 def table() -> str:
-    """One row an arm, in the order in which dvc.yaml evaluates the studies; a study's title is its page's."""
+    """One row an arm of the studies in the overview; a study's title is its page's."""
     rows = metrics()
     lines = ["| system | λ | validation loss | R² or accuracy | ‖w‖₂ | trials |", "|---|---|---|---|---|---|"]
-    for study in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["evaluate"]["foreach"]:
+    for study in drawn():
         page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
         title = page.partition("\n")[0].partition(": ")[2]
         if study not in rows:

@@ -54,7 +54,10 @@ def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray
         "trained": sum(row["trained"] for row in table),
         "solved": sum(1 - row["trained"] for row in table),
         "max_abs_z": max((abs(row["z"]) for row in table if row["z"] is not None), default=0.0),
-        "findings": {"risk": finding(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor)},
+        "findings": {
+            "risk": finding(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor),
+            "panel": at_the_peak(counts, at_zero, at_best, inputs=inputs, best=best, floor=floor),
+        },
     }
     for count in counts:
         own = {row["penalty"]: row["risk"] for row in table if row["rows"] == count}
@@ -106,6 +109,22 @@ def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs
     if without == with_best:
         return f"Without decay as with the best Λ, {without}"
     return f"Without decay {without}; with the best Λ {with_best}"
+
+
+def at_the_peak(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
+    """What theory's best Λ does to the median risk where the number of rows is nearest that of inputs.  (N,), (T, N) each"""
+    place = min(range(len(counts)), key=lambda index: abs(counts[index] - inputs))
+    where = f"With {counts[place]} rows and {inputs} inputs"
+    if best == 0:
+        return "Without noise the best Λ is 0"
+    if len(at_zero) == 1:
+        return "A single trial has no error to tell an effect by"
+    without, with_best = (np.maximum(each[:, place], floor) for each in (at_zero, at_best))
+    gap = mean_and_error("gap", np.log(with_best) - np.log(without))
+    if not visible(gap["gap"], gap["gap_se"]):
+        return f"{where}, Λ = {best:g} has no visible effect on the risk"
+    verb = "lowers" if gap["gap"] < 0 else "raises"
+    return f"{where}, Λ = {best:g} {verb} the median risk from {np.median(without):.2g} to {np.median(with_best):.2g}"
 
 
 def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: float) -> str:
