@@ -1,0 +1,294 @@
+"""relatives, measured: each method tuned on the validation rows, then judged by its risk, beside its exact optimum.
+
+Shapes: T trials, S strengths of a method, d inputs, L decays, K steps.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.rounding import decade_above, losses_on_grid
+from stages.base.streams import Arrays
+from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, risk
+from stages.theory import linear, penalties
+from stages.theory.findings import effect, per_cent, visible
+from stages.theory.measured import HISTORIES, Row, Runs, Table, curves, metrics
+from stages.theory.results import Metrics, Results
+from stages.theory.ridge import solve
+from stages.theory.risk import ridge_risk
+from stages.theory.statistics import alive, mean_and_error, z_score
+from stages.theory.stopping import AT_MOST, stopped_risk
+from stages.theory.trajectory import gradient_descent
+
+ARMS = {"dense": ("baseline", "wd"), "sparse": ("baseline_sparse", "wd_sparse")}  # truth → rows without and with decay
+LIMITS = {"dense": "ridge", "sparse": "ridge_sparse"}  # truth → the row of the exact optimum at the λ of its arm
+SHOWN = 30  # evaluations in a table of curves, at most
+READ = ("l2", "elastic_net", "l1", "early_stopping", "dropout")  # methods in data/relatives/sweep.npz
+TUNED = ("none", "l2", "early_stopping", "dropout", "elastic_net", "l1")
+WITH_THEORY = ("l2", "early_stopping")  # methods whose expected risk is known
+
+
+def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
+    """Ridge for the dense truth, in every trial."""
+    rows = arrays["train_inputs"].shape[1]
+    parts = np.linalg.svd(arrays["train_inputs"], full_matrices=False)
+    return {"weight": solve(*parts, arrays["train_targets"], rows * weight_decay)}
+
+
+def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
+    found: dict[str, Any] = {}
+    theory: dict[str, Row] = {}
+    shown = {name: thinned(run) for name, run in runs.items()}
+    for truth, pair in ARMS.items():
+        data, own = of_truth(arrays, truth), {name: runs[name] for name in pair}
+        rows = {name: linear.losses_row(data, run, CURVATURE) for name, run in own.items()}
+        for name, run in own.items():
+            rows[name]["risk"] = risk(run["weight"], data["true_weight"]) * alive(run)
+            theory[name] = closed_form(data, shown[name])
+        solutions = {LIMITS[truth]: optimum(data, float(own[pair[1]]["weight_decay"]))["weight"]}
+        if truth == "dense":
+            solutions["null"] = np.zeros_like(data["true_weight"])
+        for name, weight in solutions.items():
+            rows[name] = solved_row(data, weight)
+        found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
+        found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
+    ended = effect(found, when=f" after {section.steps:,} steps")
+    said = {"panel": on_both(found), "curves": "; ".join([*overfitting(runs["baseline"]), ended])}
+    return found | {"findings": said}, curves(shown, "step", theory)
+
+
+def solved_row(data: Arrays, weight: NDArray) -> Row:
+    """A row of weights that were not trained."""
+    row = linear.solution_row(data, {"weight": weight, "bias": np.zeros(len(weight))}, CURVATURE)
+    return {name: value for name, value in row.items() if name != "bias"} | {"risk": risk(weight, data["true_weight"])}
+
+
+def thinned(run: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """A run with some of its evaluations: the first, the last, and between them those whose steps grow by a constant factor."""
+    steps = run["steps"]
+    wanted = np.geomspace(steps[min(1, len(steps) - 1)] or 1, steps[-1] or 1, SHOWN - 1)
+    places = sorted({0, *(int(np.abs(steps - step).argmin()) for step in wanted)})
+    return {key: value[..., places] if key in HISTORIES or key == "steps" else value for key, value in run.items()}
+
+
+def closed_form(data: Arrays, run: Mapping[str, NDArray]) -> Row:
+    """The histories of gradient descent in closed form, at the steps of a run.  (T, K) each"""
+    numbers = {"lr": float(run["lr"]), "weight_decay": float(run["weight_decay"]), "curvature": CURVATURE}
+    trials = zip(data["train_inputs"], data["train_targets"], data["start_weight"], strict=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        path = np.stack([gradient_descent(*each, run["steps"], **numbers) for each in trials])  # (T, K, d)
+        losses = {f"{split}_loss": loss(data, path, split) for split in ("train", "val")}
+    return losses | {"weight_norm": np.linalg.norm(path, axis=-1)}
+
+
+def loss(data: Arrays, weights: NDArray, split: str) -> NDArray:
+    """Half the mean squared error.  weights (T, S, d) → (T, S)"""
+    inputs, targets = data[f"{split}_inputs"], data[f"{split}_targets"]
+    errors = weights @ inputs.mT - targets[:, None]
+    return losses_on_grid(CURVATURE / 2 * np.mean(errors**2, axis=-1), linear.losses_of_zero(data, CURVATURE)[split][:, None])
+
+
+def overfitting(run: Mapping[str, NDArray]) -> list[str]:
+    """A part of a sentence, if a run's validation loss visibly rises after the step of its lowest mean."""
+    losses = run["val_loss"] * alive(run)[:, None]
+    if np.isnan(losses).any():
+        return []
+    lowest = int(losses.mean(axis=0).argmin())
+    rise = mean_and_error("rise", losses[:, -1] - losses[:, lowest])
+    if not visible(rise["rise"], rise.get("rise_se")):
+        return []
+    return [f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"]
+
+
+def on_both(found: Metrics) -> str:
+    """What decay does to the validation loss, where the truth is dense and where it is sparse."""
+    dense, sparse = (effect(found, wd, baseline) for baseline, wd in ARMS.values())
+    if dense == sparse:
+        return f"{dense}, be the truth dense or sparse"
+    what, by_dense, size = dense.partition(" by ")
+    if by_dense and sparse.startswith(what + by_dense):
+        return f"{dense} where the truth is dense, by {sparse.removeprefix(what + by_dense)} where it is sparse"
+    return f"{dense} where the truth is dense; {sparse} where it is sparse"
+
+
+def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    """A row for each truth, method and strength; and for each truth and method what its tuned strength gives."""
+    strengths = {"none": swept["weight_decay"][:1], "early_stopping": swept["stop"], "dropout": swept["dropout_rate"]}
+    strengths |= dict.fromkeys(("l2", "elastic_net", "l1"), swept["weight_decay"])
+    expected = expected_risks(section, arrays, swept)
+    table, found, risks = [], {}, {}
+    for index, truth in enumerate(TRUTHS):
+        data = of_truth(arrays, truth)
+        trained = {method: swept[method][index] for method in READ}
+        trained["none"] = trained["l2"][:, :1]
+        optima = exact(data, trained, swept)
+        found[truth], risks[truth] = {}, {}
+        for method in TUNED:
+            values = measured(data, trained[method], optima[method])
+            chosen = best(values["val_loss"])  # (T,)
+            table += strengths_of(f"{truth}_{method}", strengths[method], values, chosen, expected.get(method))
+            tuned = {name: taken(value, chosen) for name, value in values.items()}
+            risks[truth][method] = tuned["risk"]
+            gaps = np.abs(taken(trained[method] - optima[method], chosen))
+            found[truth][method] = summarised(tuned, taken(np.tile(strengths[method], (len(chosen), 1)), chosen), gaps)
+        for method in TUNED:
+            for other in ("none", "l2"):
+                if method != other:
+                    gap = risks[truth][method] - risks[truth][other]
+                    found[truth][method] |= mean_and_error(f"risk_minus_{other}", gap)
+    diverged = sum(row["diverged"] for row in table if not row["run"].endswith("none"))
+    ratios = against_ridge(section, arrays, swept["stop"])
+    said = {"risk": of_risk(found, diverged), "paths": of_paths(ratios)}
+    scores = [abs(row["z"]) for row in table if row["z"] is not None]
+    numbers = {"lr": section.lr, "signal": section.system.weight_norm, "nonzeros": section.system.nonzeros}
+    numbers |= {"inputs": section.system.inputs, "diverged": diverged}
+    return table, found | numbers | ratios | {"max_abs_z": max(scores, default=0.0), "findings": said}
+
+
+def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """What each method would end with if it were solved: the optimum, of dropout the one expected over its masks; where λ = 0
+    and where training is stopped, gradient descent in closed form. NaN where it is not known.  (T, S, d) each
+    """
+    inputs, targets, decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
+    numbers = {"lr": float(swept["lr"]), "weight_decay": 0.0, "curvature": CURVATURE}
+    trials = zip(inputs, targets, data["start_weight"], strict=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        stopped = np.stack([gradient_descent(*each, swept["stop"], **numbers) for each in trials])
+    found, none = {"early_stopping": stopped, "none": stopped[:, :1]}, stopped[:, :1]
+    parts = np.linalg.svd(inputs, full_matrices=False)
+    ridges = [solve(*parts, targets, inputs.shape[1] * decay) for decay in decays[1:]]
+    found["l2"] = np.stack([none[:, 0], *ridges], axis=1)
+    for method, ratio in (("elastic_net", float(swept["l1_ratio"])), ("l1", 1.0)):
+        solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], decays[1:], ratio)
+        found[method] = np.concatenate([none, solved], axis=1)
+    found["dropout"] = np.stack([penalties.dropout(inputs, targets, kept(rate)) for rate in swept["dropout_rate"].tolist()], axis=1)
+    return found
+
+
+def measured(data: Arrays, weights: NDArray, optima: NDArray) -> dict[str, NDArray]:
+    """Weights (T, S, d), and those they should be, in numbers; NaN where training diverged.  (T, S) each"""
+    truth = data["true_weight"]
+    lost = np.where(np.isnan(weights).any(axis=-1), np.nan, 1.0)
+    whole, left = (truth != 0)[:, None], weights != 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = {
+            "truly_nonzero_kept": np.sum(left & whole, axis=-1) / whole.sum(axis=-1),
+            "truly_zero_dropped": np.sum(~left & ~whole, axis=-1) / (~whole).sum(axis=-1),
+        }
+    values = {
+        "risk": risk(weights, truth),
+        "exact_risk": risk(optima, truth),
+        "val_loss": loss(data, weights, "val"),
+        "weight_norm": np.linalg.norm(weights, axis=-1),
+        "nonzeros": left.sum(axis=-1).astype(float),
+    }
+    return {name: value * lost for name, value in (values | shares).items()}
+
+
+def best(val_loss: NDArray) -> NDArray[np.int64]:
+    """The place of each trial's lowest validation loss, the first of several.  (T, S) → (T,)"""
+    return np.where(np.isnan(val_loss), np.inf, val_loss).argmin(axis=1)
+
+
+def taken(values: NDArray, chosen: NDArray) -> NDArray:
+    """(T, S, …), (T,) → (T, …)"""
+    return values[np.arange(len(chosen)), chosen]
+
+
+def strengths_of(
+    name: str, strengths: NDArray, values: Mapping[str, NDArray], chosen: NDArray, expected: NDArray | None
+) -> Table:
+    """One row a strength: means over trials; the share of the trials that chose it; where known, the expected risk.
+
+    `z` is the mean of the trials' own gaps to the expected risk, in standard errors.  (S,), (T, S) each
+    """
+    table: Table = []
+    for place, strength in enumerate(strengths.tolist()):
+        row: dict[str, Any] = {"run": name, "strength": strength}
+        for value in ("risk", "exact_risk", "val_loss", "weight_norm", "nonzeros"):
+            row |= {value: None, f"{value}_se": None} | mean_and_error(value, values[value][:, place])
+        row |= {"chosen": float(np.mean(chosen == place)), "diverged": int(np.isnan(values["risk"][:, place]).sum())}
+        row |= {"theory": None, "z": None}
+        if expected is not None and not row["diverged"]:
+            row |= mean_and_error("theory", expected[:, place]) | {"z": score(values["risk"][:, place] - expected[:, place])}
+            row.pop("theory_se", None)
+        table.append(row)
+    return table
+
+
+def score(gaps: NDArray) -> float | None:
+    gap = mean_and_error("gap", gaps)
+    return z_score(gap["gap"], gap.get("gap_se"), 0.0)
+
+
+def summarised(tuned: Mapping[str, NDArray], strength: NDArray, gaps: NDArray) -> dict[str, Any]:
+    """Means over the trials' choices, and a bound on how far any weight is from the exact one.  (T,) each, gaps (T, d)"""
+    found = {key: value for name, each in (tuned | {"strength": strength}).items() for key, value in mean_and_error(name, each).items()}
+    known = gaps[np.isfinite(gaps)]
+    return found | ({"gap_below": decade_above(float(known.max()))} if known.size else {})
+
+
+def singular_values(arrays: Arrays) -> NDArray[np.float64]:
+    return np.linalg.svd(arrays["train_inputs"], compute_uv=False).astype(np.float64)
+
+
+def expected_risks(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Over the noise and the truth: signs and places of a sparse one are as random as the direction of a dense one.  (T, L) each"""
+    system, values = section.system, singular_values(arrays)
+    known: dict[str, Any] = {"inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
+    rows = system.train_rows
+    with np.errstate(over="ignore", invalid="ignore"):
+        stopped = [stopped_risk(values, int(step), lr=float(swept["lr"]), rows=rows, **known) for step in swept["stop"]]
+    ridges = [ridge_risk(values, rows * decay, **known) for decay in swept["weight_decay"][1:]]
+    return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack([stopped[0], *ridges], axis=1), "none": stopped[0][:, None]}
+
+
+def against_ridge(section: Relatives, arrays: Arrays, stop: NDArray) -> dict[str, float]:
+    """The smallest and the largest ratio of expected risks, stopped at t and ridge at λ = 1/t, over the stops of the sweep."""
+    system, values = section.system, singular_values(arrays)
+    known: dict[str, Any] = {"inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
+    ratios = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in stop[1:].tolist():
+            stopped = stopped_risk(values, step, lr=section.lr, rows=system.train_rows, **known).mean()
+            ratios.append(stopped / ridge_risk(values, system.train_rows / (section.lr * step), **known).mean())
+    usable = [float(ratio) for ratio in ratios if np.isfinite(ratio)]
+    return {"smallest_ratio": min(usable), "largest_ratio": max(usable)} if usable else {}
+
+
+def of_risk(found: Metrics, diverged: int) -> str:
+    """Which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
+    sparse, dense = (amount(found[truth]["l1"], found[truth]["l2"]) for truth in ("sparse", "dense"))
+    lost = [f"{diverged} runs diverged"] if diverged else []
+    if sparse is None or dense is None:
+        return "; ".join(["A single trial has no error to tell an effect by", *lost])
+    said = f"ℓ1 has {sparse or 'no visibly other'} risk than L2"
+    where = "where the truth is sparse and where it is dense"
+    if sparse or dense:
+        where = f"where the truth is sparse, {dense or 'no visibly other'} where it is dense"
+    return "; ".join([f"{said} {where}", *lost])
+
+
+def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str | None:
+    """`68% less`; nothing where no difference is visible, None where there is no error to tell by."""
+    if "risk_minus_l2_se" not in one:
+        return None
+    gap = one["risk_minus_l2"]
+    if not visible(gap, one["risk_minus_l2_se"]):
+        return ""
+    size = per_cent(abs(gap) / other["risk"]) if other["risk"] > 0 else f"{abs(gap):.2g}"
+    return f"{size} {'less' if gap < 0 else 'more'}"
+
+
+def of_paths(ratios: Mapping[str, float]) -> str:
+    if not ratios:
+        return "No λ above 0 to compare early stopping with"
+    low, high = ratios["smallest_ratio"], ratios["largest_ratio"]
+    near = "Early stopping is close to L2: s" if 1 / AT_MOST <= low and high <= AT_MOST else "S"
+    return f"{near}topped at t = 1/λ, its expected risk is {low:.2g} to {high:.2g} times that of L2"
+
+
+NUMBERS = {"weight_decay": 1, "stop": 1, "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
+RESULTS = Results(swept=dict.fromkeys(READ, 4) | NUMBERS, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

@@ -1,0 +1,134 @@
+"""relatives, trained: gradient descent on all rows with L2; in the sweep, with ℓ1, elastic net, dropout and early stopping too.
+
+Shapes: T trials, n rows, d inputs, L decays, D probabilities of dropout, M masks, K steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.base.errors import UserError
+from stages.base.params import Settings
+from stages.base.rounding import PATH, on_grid
+from stages.base.streams import Arrays
+from stages.engine.chunks import Progress
+from stages.engine.fit import Fit
+from stages.engine.models import Parameters
+from stages.engine.problem import Problem, Schedule, full_batch, linear, linear_to_zero
+from stages.engine.sweep import fit_decays
+from stages.engine.training import Run, Training
+from stages.studies.relatives.system import CURVATURE, LEVELS, TRUTHS, kept, of_truth, steps_until
+
+AT_ONCE = 280  # runs in a batch: several batches a core, whose rows stay in its cache
+
+
+def problem(arrays: Arrays, device: torch.device, *, truth: str = "dense") -> Problem:
+    return linear(of_truth(arrays, truth), device, curvature=CURVATURE, spared=())
+
+
+def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
+    return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
+
+
+def to_the_end(arrays: Arrays, _: object, __: torch.device) -> Schedule:
+    return full_batch(int(arrays["steps"]), int(arrays["steps"]))
+
+
+def every_step(_: Arrays, __: object, ___: torch.device, *, last: int) -> Schedule:
+    return full_batch(last, 1)
+
+
+def a_mask_a_step(arrays: Arrays, _: object, device: torch.device, *, steps: int) -> Schedule:
+    """The rows under one mask after the other, again and again, at a learning rate that falls to zero, for both truths."""
+    trials, masks, rows = arrays["masks"].shape[:3]
+    under = [torch.arange(rows * mask, rows * (mask + 1), device=device).expand(2 * trials, -1) for mask in range(masks)]
+    return Schedule([under[step % masks] for step in range(steps)], masks, masks, linear_to_zero(steps))
+
+
+def both(arrays: Arrays, device: torch.device) -> Problem:
+    """The dense truth's trials, then the sparse one's, as one problem of 2T trials."""
+    one, other = (problem(arrays, device, truth=truth) for truth in TRUTHS)
+    pairs = {
+        split: tuple(torch.cat(each) for each in zip(one.splits[split], other.splits[split], strict=True)) for split in one.splits
+    }
+    return replace(one.on(pairs), start={name: torch.cat([value, other.start[name]]) for name, value in one.start.items()})
+
+
+def dropped(whole: Problem, masks: Tensor, dropout: float) -> Problem:
+    """The training rows once under each mask, what is kept divided by its probability (inverted dropout).
+
+    masks (T, M, n, d) → training rows (2T, M·n, d)
+    """
+    (inputs, targets), share = whole.train, kept(dropout)
+    scaled = (masks < LEVELS * share).to(inputs) / share
+    rows = (inputs.unflatten(0, (2, -1))[:, :, None] * scaled).flatten(0, 1).flatten(1, 2)
+    return replace(whole, train=(rows, targets.repeat(1, masks.shape[1])))
+
+
+def weights(_: Parameters, parameters: Parameters) -> dict[str, Tensor]:
+    return {"weight": parameters["weight"].clone()}
+
+
+def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+    """The weights that each method ends with at each of its strengths, on both truths, NaN where it diverged.
+
+    `<method>` is (2, T, L, d), dropout's (2, T, D, d); `stop` are the steps of early stopping (L,). Raises UserError where
+    every run of a method diverges.
+    """
+    section, methods, whole = settings.relatives, settings.relatives.methods, both(arrays, device)
+    stop = steps_until(np.array(section.sweep), section.lr, int(arrays["steps"]))
+
+    def fitted(method: str, problem: Problem, schedule: Callable[..., Schedule], decays: Any, **options: Any) -> Fit:
+        run = replace(BASELINE, schedule=schedule, runs_at_once=AT_ONCE)
+        found = fit_decays(f"relatives {method}", run, problem, decays, settings, arrays, progress=progress, **options)
+        if found.diverged.all():
+            raise UserError(f"params.yaml: relatives.lr: expected a stable one for {method}, got divergence in every run")
+        return found
+
+    found = {
+        method: ended(fitted(method, whole, to_the_end, section.sweep, l1_ratio=ratio))
+        for method, ratio in (("l2", 0.0), ("elastic_net", methods.l1_ratio), ("l1", 1.0))
+    }
+    last = int(stop[1:].max(initial=1))
+    path = fitted("early stopping", whole, partial(every_step, last=last), [0.0], watch=weights)
+    stopped = path.history["weight"][:, 0][..., stop[1:]].mT.cpu().numpy()  # (2T, L − 1, d)
+    found["early_stopping"] = np.concatenate([found["l2"][:, :1], stopped], axis=1)
+    masks = torch.from_numpy(arrays["masks"]).to(device)
+    by_mask = partial(a_mask_a_step, steps=methods.dropout_steps)
+    each = [ended(fitted(f"dropout {p:g}", dropped(whole, masks, p), by_mask, [0.0])) for p in methods.dropout]
+    found["dropout"] = np.concatenate(each, axis=1)
+    known = {"weight_decay": section.sweep, "stop": stop, "dropout_rate": methods.dropout, "l1_ratio": methods.l1_ratio}
+    numbers = known | {"lr": section.lr}
+    written = {name: of_two_truths(each) for name, each in found.items()}
+    return written | {name: np.asarray(value) for name, value in numbers.items()}
+
+
+def ended(fitted: Fit) -> NDArray:
+    """Where a fit ends, NaN where it diverged.  (2T, L, d)"""
+    return torch.where(fitted.diverged[..., None], torch.nan, fitted.parameters["weight"]).cpu().numpy()
+
+
+def of_two_truths(weights: NDArray) -> NDArray:
+    """Rounded, with an axis of the truths.  (2T, L, d) → (2, T, L, d)"""
+    rounded = on_grid(weights, np.abs(weights).max(axis=-1, keepdims=True), PATH)
+    return rounded.reshape(2, -1, *weights.shape[1:])
+
+
+BASELINE = Run("baseline", "relatives.lr", "relatives.optimizers.sgd", problem, by_steps)
+SPARSE = replace(BASELINE, problem=partial(problem, truth="sparse"))
+TRAINING = Training(
+    runs={
+        "baseline": BASELINE,
+        "baseline_sparse": SPARSE,
+        "wd": replace(BASELINE, weight_decay="relatives.wd"),
+        "wd_sparse": replace(SPARSE, weight_decay="relatives.wd"),
+    },
+    swept=BASELINE,
+    sweep=sweep,
+)
