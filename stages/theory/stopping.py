@@ -15,13 +15,16 @@ Array = NDArray[np.float64]
 AT_MOST = 1.6862  # times ridge's risk at λ = 1/t is the risk of gradient flow at time t (Theorem 1 of the source)
 
 
-def stopped_risk(values: Array, steps: int, *, lr: float, rows: int, inputs: int, signal: float, noise: float) -> Array:
+def stopped_risk(
+    values: Array, steps: int, *, lr: float, rows: int, inputs: int, signal: float, noise: float, weight_decay: float = 0.0
+) -> Array:
     """‖w − w*‖² after so many steps on half the mean squared error, from zero, without an intercept, given the rows.
 
     Σ over d of (1 − f)²·signal²/d + (f·noise/s)², an expectation over the direction of w*, with ‖w*‖ = signal, and over the
-    noise. Singular values s of the rows (T, m) → (T,)
+    noise. With weight decay too, f = s²/(s² + nλ)·(1 − (1 − lr·(s²/n + λ))^k). Singular values s of the rows (T, m) → (T,)
     """
-    left = (1 - lr * values**2 / rows) ** steps
-    fitted = np.divide(1 - left, values, out=np.zeros_like(values), where=values > 0)
-    within = np.sum(left**2 * signal**2 / inputs + (noise * fitted) ** 2, axis=-1)
+    squares, penalty = values**2, rows * weight_decay
+    reached = 1 - (1 - lr * (squares + penalty) / rows) ** steps  # the share of ridge that is reached
+    fitted = reached * np.divide(values, squares + penalty, out=np.zeros_like(values), where=values > 0)  # f/s
+    within = np.sum((1 - fitted * values) ** 2 * signal**2 / inputs + (noise * fitted) ** 2, axis=-1)
     return within + (inputs - values.shape[-1]) * signal**2 / inputs

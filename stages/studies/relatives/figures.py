@@ -11,6 +11,7 @@ from stages.drawing.curves import curves, panel
 from stages.drawing.figures import Figures
 from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, matplotlib
 from stages.drawing.sweeps import column
+from stages.studies.relatives.system import sparse_truth
 
 STOPPED = "#009e73"  # early stopping, where it stands beside weight decay
 NAMES = {
@@ -41,6 +42,10 @@ def risks(summary: Metrics) -> Figure:
     """The risk of each method, tuned in each trial, where the truth is dense and where it is sparse."""
     figure = Figure()
     sides = figure.subplots(1, 2, sharex=True, sharey=True)
+    nonzeros, inputs = summary["nonzeros"], summary["inputs"]
+    titles = {"dense": f"dense truth: all {inputs} weights", "sparse": f"{nonzeros} of {inputs} weights"}
+    if sparse_truth(nonzeros, inputs) == "sparse":
+        titles["sparse"] = f"sparse truth: {titles['sparse']}"
     for axes, truth in zip(sides, ("dense", "sparse"), strict=True):
         found = summary[truth]
         if "risk" in found["l2"]:
@@ -52,12 +57,13 @@ def risks(summary: Metrics) -> Figure:
             colour = COLOURS.get(method, DECAY)
             axes.errorbar(value, place, xerr=error, fmt="o", color=colour, markersize=7, elinewidth=1.5)
             beside: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 12}
-            axes.annotate(f"{value:.2g}", (value + error, place), **beside)
+            axes.annotate(f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}", (value + error, place), **beside)
         axes.axvline(summary["signal"] ** 2, color=BLACK, linewidth=1, linestyle=":")
         axes.set_xlabel("risk, ‖w − w*‖²")
-        weights = f"{summary['nonzeros']} of {summary['inputs']}" if truth == "sparse" else f"all {summary['inputs']}"
-        axes.set_title(f"{truth} truth: {weights} weights")
-    every = [found[method]["risk"] for found in (summary["dense"], summary["sparse"]) for method in NAMES if "risk" in found[method]]
+        axes.set_title(titles[truth])
+    every = [
+        found[method]["risk"] for found in (summary["dense"], summary["sparse"]) for method in NAMES if "risk" in found[method]
+    ]
     span(sides[0], "x", [*every, summary["signal"] ** 2])
     sides[0].set_yticks(range(len(NAMES)), list(NAMES.values()))
     sides[0].set_ylim(len(NAMES) - 0.5, -0.8)
@@ -87,10 +93,16 @@ def paths(table: Table, summary: Metrics) -> Figure:
     plain(over_time.xaxis)
     for method, colour, marker in (("l2", DECAY, "o"), ("early_stopping", STOPPED, "s"), ("l1", START, "^")):
         rows = [row for row in table if row["run"] == f"sparse_{method}" and row["risk"] is not None]
+        if not rows:
+            continue
         rows = sorted(rows, key=lambda row: row["weight_norm"])
-        over_norm.plot(column(rows, "weight_norm"), column(rows, "risk"), color=colour, marker=marker, markersize=5, linewidth=0.8)
+        over_norm.plot(
+            column(rows, "weight_norm"), column(rows, "risk"), color=colour, marker=marker, markersize=5, linewidth=0.8
+        )
         ends.append((min(row["risk"] for row in rows), NAMES[method], colour))
-    over_norm.set(xlabel="‖w‖₂, the weights' length", title="sparse truth, and ℓ1", xlim=(0, None))
+    over_norm.set(xlabel="‖w‖₂, the weights' length", xlim=(0, None))
+    few = sparse_truth(summary["nonzeros"], summary["inputs"])
+    over_norm.set_title("sparse truth, and ℓ1" if few == "sparse" else f"truth of {few}, and ℓ1")
     over_time.set_ylim(0, None)
     label_ends(over_norm, ends)
     headline(figure, summary["findings"]["paths"])
@@ -111,7 +123,7 @@ def span(axes: Axes, which: str, values: list[float]) -> None:
 def plain(axis: Any) -> None:
     """0.1, 1, 10 on a log axis; with 2 and 5 between where there would be few."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if low > 1e-3 and high < 100 * low else (1,), numticks=5))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("")
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.streams import Arrays
-from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, risk
+from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, risk, sparse_truth
 from stages.theory import linear, penalties
 from stages.theory.findings import effect, per_cent, visible
 from stages.theory.measured import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.ridge import solve
 from stages.theory.risk import ridge_risk
-from stages.theory.statistics import alive, mean_and_error, z_score
-from stages.theory.stopping import AT_MOST, stopped_risk
+from stages.theory.statistics import alive, mean_and_error, summarise, z_score
+from stages.theory.stopping import stopped_risk
 from stages.theory.trajectory import gradient_descent
 
 ARMS = {"dense": ("baseline", "wd"), "sparse": ("baseline_sparse", "wd_sparse")}  # truth → rows without and with decay
@@ -27,7 +27,7 @@ LIMITS = {"dense": "ridge", "sparse": "ridge_sparse"}  # truth → the row of th
 SHOWN = 30  # evaluations in a table of curves, at most
 READ = ("l2", "elastic_net", "l1", "early_stopping", "dropout")  # methods in data/relatives/sweep.npz
 TUNED = ("none", "l2", "early_stopping", "dropout", "elastic_net", "l1")
-WITH_THEORY = ("l2", "early_stopping")  # methods whose expected risk is known
+NEAR = 1.5  # a ratio of two risks up to which they are close
 
 
 def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
@@ -55,7 +55,10 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
     ended = effect(found, when=f" after {section.steps:,} steps")
-    said = {"panel": on_both(found), "curves": "; ".join([*overfitting(runs["baseline"]), ended])}
+    said = {
+        "panel": on_both(found, sparse_truth(section.system.nonzeros, section.system.inputs)),
+        "curves": "; ".join([*overfitting(runs["baseline"]), ended]),
+    }
     return found | {"findings": said}, curves(shown, "step", theory)
 
 
@@ -75,7 +78,7 @@ def thinned(run: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 def closed_form(data: Arrays, run: Mapping[str, NDArray]) -> Row:
     """The histories of gradient descent in closed form, at the steps of a run.  (T, K) each"""
-    numbers = {"lr": float(run["lr"]), "weight_decay": float(run["weight_decay"]), "curvature": CURVATURE}
+    numbers: dict[str, Any] = {"lr": float(run["lr"]), "weight_decay": float(run["weight_decay"]), "curvature": CURVATURE}
     trials = zip(data["train_inputs"], data["train_targets"], data["start_weight"], strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
         path = np.stack([gradient_descent(*each, run["steps"], **numbers) for each in trials])  # (T, K, d)
@@ -102,49 +105,64 @@ def overfitting(run: Mapping[str, NDArray]) -> list[str]:
     return [f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"]
 
 
-def on_both(found: Metrics) -> str:
+def on_both(found: Metrics, sparse_truth: str) -> str:
     """What decay does to the validation loss, where the truth is dense and where it is sparse."""
     dense, sparse = (effect(found, wd, baseline) for baseline, wd in ARMS.values())
+    if found["wd"]["weight_decay"] == found["baseline"]["weight_decay"] or "val_loss_se" not in found["wd_minus_baseline"]:
+        return dense  # which says why there is nothing to say
     if dense == sparse:
-        return f"{dense}, be the truth dense or sparse"
-    what, by_dense, size = dense.partition(" by ")
+        return f"{dense}, be the truth dense or {sparse_truth}"
+    what, by_dense, _ = dense.partition(" by ")
     if by_dense and sparse.startswith(what + by_dense):
-        return f"{dense} where the truth is dense, by {sparse.removeprefix(what + by_dense)} where it is sparse"
-    return f"{dense} where the truth is dense; {sparse} where it is sparse"
+        return f"{dense} where the truth is dense, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"
+    return f"{dense} where the truth is dense; {sparse} where it is {sparse_truth}"
 
 
 def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each truth, method and strength; and for each truth and method what its tuned strength gives."""
-    strengths = {"none": swept["weight_decay"][:1], "early_stopping": swept["stop"], "dropout": swept["dropout_rate"]}
-    strengths |= dict.fromkeys(("l2", "elastic_net", "l1"), swept["weight_decay"])
     expected = expected_risks(section, arrays, swept)
-    table, found, risks = [], {}, {}
+    table: Table = []
+    found: dict[str, Any] = {}
     for index, truth in enumerate(TRUTHS):
-        data = of_truth(arrays, truth)
         trained = {method: swept[method][index] for method in READ}
         trained["none"] = trained["l2"][:, :1]
-        optima = exact(data, trained, swept)
-        found[truth], risks[truth] = {}, {}
-        for method in TUNED:
-            values = measured(data, trained[method], optima[method])
-            chosen = best(values["val_loss"])  # (T,)
-            table += strengths_of(f"{truth}_{method}", strengths[method], values, chosen, expected.get(method))
-            tuned = {name: taken(value, chosen) for name, value in values.items()}
-            risks[truth][method] = tuned["risk"]
-            gaps = np.abs(taken(trained[method] - optima[method], chosen))
-            found[truth][method] = summarised(tuned, taken(np.tile(strengths[method], (len(chosen), 1)), chosen), gaps)
-        for method in TUNED:
-            for other in ("none", "l2"):
-                if method != other:
-                    gap = risks[truth][method] - risks[truth][other]
-                    found[truth][method] |= mean_and_error(f"risk_minus_{other}", gap)
+        rows, found[truth] = tuned(truth, of_truth(arrays, truth), trained, swept, expected)
+        table += rows
     diverged = sum(row["diverged"] for row in table if not row["run"].endswith("none"))
-    ratios = against_ridge(section, arrays, swept["stop"])
-    said = {"risk": of_risk(found, diverged), "paths": of_paths(ratios)}
+    ratios = against_ridge(section, arrays, swept)
+    said = {
+        "risk": of_risk(found, sparse_truth(section.system.nonzeros, section.system.inputs), diverged),
+        "paths": of_paths(ratios),
+    }
     scores = [abs(row["z"]) for row in table if row["z"] is not None]
     numbers = {"lr": section.lr, "signal": section.system.weight_norm, "nonzeros": section.system.nonzeros}
     numbers |= {"inputs": section.system.inputs, "diverged": diverged}
     return table, found | numbers | ratios | {"max_abs_z": max(scores, default=0.0), "findings": said}
+
+
+def tuned(
+    truth: str, data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDArray], expected: Mapping[str, NDArray]
+) -> tuple[Table, dict[str, dict[str, float]]]:
+    """Each method on one truth: its rows of the table; what it gives at the strength that each trial chooses on its validation
+    rows, and how that differs from `none` and from L2, trial by trial.
+    """
+    strengths = dict.fromkeys(("l2", "elastic_net", "l1"), swept["weight_decay"])
+    strengths |= {"none": swept["weight_decay"][:1], "early_stopping": swept["stop"], "dropout": swept["dropout_rate"]}
+    optima, table, found = exact(data, trained, swept), [], {}
+    risks: dict[str, NDArray] = {}
+    for method in TUNED:
+        values = measured(data, trained[method], optima[method])
+        chosen = best(values["val_loss"])  # (T,)
+        table += strengths_of(f"{truth}_{method}", strengths[method], values, chosen, expected.get(method))
+        own = {name: taken(value, chosen) for name, value in values.items()}
+        own["strength"] = np.where(np.isnan(own["risk"]), np.nan, strengths[method][chosen])
+        gaps = np.abs(taken(trained[method] - optima[method], chosen))  # (T, d)
+        risks[method], found[method] = own["risk"], summarise(own) | bound(gaps)
+    for method in TUNED:
+        for other in ("none", "l2"):
+            if method != other:
+                found[method] |= mean_and_error(f"risk_minus_{other}", risks[method] - risks[other])
+    return table, found
 
 
 def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -152,7 +170,7 @@ def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDAr
     and where training is stopped, gradient descent in closed form. NaN where it is not known.  (T, S, d) each
     """
     inputs, targets, decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
-    numbers = {"lr": float(swept["lr"]), "weight_decay": 0.0, "curvature": CURVATURE}
+    numbers: dict[str, Any] = {"lr": float(swept["lr"]), "weight_decay": 0.0, "curvature": CURVATURE}
     trials = zip(inputs, targets, data["start_weight"], strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = np.stack([gradient_descent(*each, swept["stop"], **numbers) for each in trials])
@@ -163,7 +181,9 @@ def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDAr
     for method, ratio in (("elastic_net", float(swept["l1_ratio"])), ("l1", 1.0)):
         solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], decays[1:], ratio)
         found[method] = np.concatenate([none, solved], axis=1)
-    found["dropout"] = np.stack([penalties.dropout(inputs, targets, kept(rate)) for rate in swept["dropout_rate"].tolist()], axis=1)
+    found["dropout"] = np.stack(
+        [penalties.dropout(inputs, targets, kept(rate)) for rate in swept["dropout_rate"].tolist()], axis=1
+    )
     return found
 
 
@@ -223,11 +243,10 @@ def score(gaps: NDArray) -> float | None:
     return z_score(gap["gap"], gap.get("gap_se"), 0.0)
 
 
-def summarised(tuned: Mapping[str, NDArray], strength: NDArray, gaps: NDArray) -> dict[str, Any]:
-    """Means over the trials' choices, and a bound on how far any weight is from the exact one.  (T,) each, gaps (T, d)"""
-    found = {key: value for name, each in (tuned | {"strength": strength}).items() for key, value in mean_and_error(name, each).items()}
+def bound(gaps: NDArray) -> dict[str, float]:
+    """On how far any weight is from the exact one, over the trials where that is known."""
     known = gaps[np.isfinite(gaps)]
-    return found | ({"gap_below": decade_above(float(known.max()))} if known.size else {})
+    return {"gap_below": decade_above(float(known.max()))} if known.size else {}
 
 
 def singular_values(arrays: Arrays) -> NDArray[np.float64]:
@@ -235,40 +254,44 @@ def singular_values(arrays: Arrays) -> NDArray[np.float64]:
 
 
 def expected_risks(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Over the noise and the truth: signs and places of a sparse one are as random as the direction of a dense one.  (T, L) each"""
-    system, values = section.system, singular_values(arrays)
-    known: dict[str, Any] = {"inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
-    rows = system.train_rows
+    """Of gradient descent, over the noise and the truth. Signs and places of a sparse truth are as random as the direction of a
+    dense one, so that both have the same expectation.  (T, L) each
+    """
+    options = {"lr": float(swept["lr"])} | sizes(section)
+    values, steps, decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
     with np.errstate(over="ignore", invalid="ignore"):
-        stopped = [stopped_risk(values, int(step), lr=float(swept["lr"]), rows=rows, **known) for step in swept["stop"]]
-    ridges = [ridge_risk(values, rows * decay, **known) for decay in swept["weight_decay"][1:]]
-    return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack([stopped[0], *ridges], axis=1), "none": stopped[0][:, None]}
+        stopped = [stopped_risk(values, step, **options) for step in steps]
+        decayed = [stopped_risk(values, int(arrays["steps"]), weight_decay=decay, **options) for decay in decays]
+    return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack(decayed, axis=1), "none": stopped[0][:, None]}
 
 
-def against_ridge(section: Relatives, arrays: Arrays, stop: NDArray) -> dict[str, float]:
+def against_ridge(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> dict[str, float]:
     """The smallest and the largest ratio of expected risks, stopped at t and ridge at λ = 1/t, over the stops of the sweep."""
-    system, values = section.system, singular_values(arrays)
-    known: dict[str, Any] = {"inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
-    ratios = []
+    values, lr, known = singular_values(arrays), float(swept["lr"]), sizes(section)
+    rows, ratios = known.pop("rows"), []
     with np.errstate(over="ignore", invalid="ignore"):
-        for step in stop[1:].tolist():
-            stopped = stopped_risk(values, step, lr=section.lr, rows=system.train_rows, **known).mean()
-            ratios.append(stopped / ridge_risk(values, system.train_rows / (section.lr * step), **known).mean())
-    usable = [float(ratio) for ratio in ratios if np.isfinite(ratio)]
+        for step in swept["stop"][1:].tolist():
+            stopped = stopped_risk(values, step, lr=lr, rows=rows, **known).mean()
+            ratios.append(float(stopped / ridge_risk(values, rows / (lr * step), **known).mean()))
+    usable = [ratio for ratio in ratios if np.isfinite(ratio)]
     return {"smallest_ratio": min(usable), "largest_ratio": max(usable)} if usable else {}
 
 
-def of_risk(found: Metrics, diverged: int) -> str:
+def sizes(section: Relatives) -> dict[str, Any]:
+    system = section.system
+    return {"rows": system.train_rows, "inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
+
+
+def of_risk(found: Metrics, sparse_truth: str, diverged: int) -> str:
     """Which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
     sparse, dense = (amount(found[truth]["l1"], found[truth]["l2"]) for truth in ("sparse", "dense"))
     lost = [f"{diverged} runs diverged"] if diverged else []
     if sparse is None or dense is None:
         return "; ".join(["A single trial has no error to tell an effect by", *lost])
-    said = f"ℓ1 has {sparse or 'no visibly other'} risk than L2"
-    where = "where the truth is sparse and where it is dense"
+    where = f"where the truth is {sparse_truth} and where it is dense"
     if sparse or dense:
-        where = f"where the truth is sparse, {dense or 'no visibly other'} where it is dense"
-    return "; ".join([f"{said} {where}", *lost])
+        where = f"where the truth is {sparse_truth}, {dense or 'no visibly other'} where it is dense"
+    return "; ".join([f"ℓ1 has {sparse or 'no visibly other'} risk than L2 {where}", *lost])
 
 
 def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str | None:
@@ -286,8 +309,10 @@ def of_paths(ratios: Mapping[str, float]) -> str:
     if not ratios:
         return "No λ above 0 to compare early stopping with"
     low, high = ratios["smallest_ratio"], ratios["largest_ratio"]
-    near = "Early stopping is close to L2: s" if 1 / AT_MOST <= low and high <= AT_MOST else "S"
-    return f"{near}topped at t = 1/λ, its expected risk is {low:.2g} to {high:.2g} times that of L2"
+    said = " to ".join(dict.fromkeys(f"{ratio:.2g}" for ratio in (low, high)))
+    if low >= 1 / NEAR and high <= NEAR:
+        return f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"
+    return f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"
 
 
 NUMBERS = {"weight_decay": 1, "stop": 1, "dropout_rate": 1, "l1_ratio": 0, "lr": 0}

@@ -117,6 +117,11 @@ def of_truth(arrays: Arrays, truth: str) -> Arrays:
     return arrays | {name: arrays[f"{TRUTHS[truth]}{name}"] for name in names}
 
 
+def sparse_truth(nonzeros: int, inputs: int) -> str:
+    """What the truth with so many weights may be called."""
+    return "sparse" if 2 * nonzeros <= inputs else f"{nonzeros} equal weights"
+
+
 def kept(dropout: float) -> float:
     """The probability that an input is kept: a multiple of 1/256 above 0, nearest to 1 − dropout."""
     return max(round(LEVELS * (1 - dropout)), 1) / LEVELS
