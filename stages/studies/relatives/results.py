@@ -130,10 +130,8 @@ def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
         table += rows
     diverged = sum(row["diverged"] for row in table if not row["run"].endswith("none"))
     ratios = against_ridge(section, arrays, swept)
-    said = {
-        "risk": of_risk(found, sparse_truth(section.system.nonzeros, section.system.inputs), diverged),
-        "paths": of_paths(ratios),
-    }
+    fits = of_risk(found, sparse_truth(section.system.nonzeros, section.system.inputs), diverged)
+    said = {"panel": fits, "risk": fits, "paths": of_paths(ratios)}
     scores = [abs(row["z"]) for row in table if row["z"] is not None]
     numbers = {"lr": section.lr, "signal": section.system.weight_norm, "nonzeros": section.system.nonzeros}
     numbers |= {"inputs": section.system.inputs, "diverged": diverged}

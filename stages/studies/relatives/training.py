@@ -25,7 +25,7 @@ from stages.engine.sweep import fit_decays
 from stages.engine.training import Run, Training
 from stages.studies.relatives.system import CURVATURE, LEVELS, TRUTHS, kept, of_truth, steps_until
 
-AT_ONCE = 280  # runs in a batch: several batches a core, whose rows stay in its cache
+BATCHES = 2  # side by side; with more of them, the steps of each are so short that starting them takes longest
 
 
 def problem(arrays: Arrays, device: torch.device, *, truth: str = "dense") -> Problem:
@@ -86,7 +86,8 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     stop = steps_until(np.array(section.sweep), section.lr, int(arrays["steps"]))
 
     def fitted(method: str, problem: Problem, schedule: Callable[..., Schedule], decays: Any, **options: Any) -> Fit:
-        run = replace(BASELINE, schedule=schedule, runs_at_once=AT_ONCE)
+        runs = len(problem.train[1]) * len(decays)
+        run = replace(BASELINE, schedule=schedule, runs_at_once=-(-runs // BATCHES))
         found = fit_decays(f"relatives {method}", run, problem, decays, settings, arrays, progress=progress, **options)
         if method == "l2" and found.diverged.all():
             raise UserError(f"params.yaml: relatives.lr: expected a stable one, got lr = {section.lr:g}: every run diverged")
