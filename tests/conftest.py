@@ -206,6 +206,16 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "descent.steps": 100,
     "descent.rows": [5, 10, 20],
     "descent.system.inputs": 10,
+    "relatives.trials": 2,
+    "relatives.steps": 20,
+    "relatives.sweep": [0, 0.2, 1],
+    "relatives.methods.dropout": [0.25],
+    "relatives.methods.dropout_steps": 4,
+    "relatives.system.train_rows": 12,
+    "relatives.system.val_rows": 10,
+    "relatives.system.inputs": 6,
+    "relatives.system.nonzeros": 2,
+    "relatives.system.masks": 2,
 }
 
 
