@@ -1,0 +1,400 @@
+"""relatives: training against solvers, theory against simulation and scikit-learn, what is measured against plain NumPy."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw, metrics, silent, table
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from sklearn.linear_model import ElasticNet, Lasso, Ridge
+
+from stages.base import storage
+from stages.base.errors import UserError
+from stages.base.params import Settings
+from stages.base.rounding import PATH
+from stages.studies.relatives import figures, results, system, training
+from stages.theory import penalties
+from stages.theory.risk import ridge_risk
+from stages.theory.stopping import AT_MOST, stopped_risk
+
+CPU = torch.device("cpu")
+SUMMARY, TABLE, ROWS = metrics("relatives_sweep"), table("relatives_sweep"), metrics("relatives")
+SWEEP = (0.0, 0.05, 0.2, 1.0)
+ON_GRID = 2.0**-PATH  # of the largest weight, which is below 2
+Arrays = dict[str, NDArray]
+
+
+@pytest.fixture(scope="module")
+def small(settings: Settings) -> Settings:
+    """Few trials and strengths, and more steps than shipped, so that the penalised ones arrive."""
+    section = settings.relatives
+    methods = replace(section.methods, dropout=(0.25, 0.5), dropout_steps=600)
+    shape = replace(section.system, train_rows=24, val_rows=30, inputs=12, nonzeros=3, masks=6)
+    return replace(settings, relatives=replace(section, trials=3, steps=1500, lr=0.2, sweep=SWEEP, methods=methods, system=shape))
+
+
+@pytest.fixture(scope="module")
+def drawn(small: Settings) -> Arrays:
+    return draw("relatives", small.relatives, 3)
+
+
+@pytest.fixture(scope="module")
+def swept(small: Settings, drawn: Arrays) -> Arrays:
+    return training.sweep(small, drawn, CPU, silent)
+
+
+def of(drawn: Arrays, truth: str) -> Arrays:
+    return storage.in_float64(system.of_truth(drawn, truth))
+
+
+def test_both_truths_have_the_same_inputs_noise_and_length(settings: Settings) -> None:
+    section = settings.relatives
+    data = draw("relatives", section)
+    dense, sparse = (of(data, truth) for truth in ("dense", "sparse"))
+    for split in ("train", "val"):
+        noise = [
+            each[f"{split}_targets"] - np.einsum("tnd,td->tn", each[f"{split}_inputs"], each["true_weight"])
+            for each in (dense, sparse)
+        ]
+        np.testing.assert_allclose(noise[0], noise[1], atol=2e-6)  # targets are stored in float32
+        assert noise[0].std() == pytest.approx(section.system.noise, rel=5 / np.sqrt(2 * noise[0].size))
+    for each in (dense, sparse):
+        np.testing.assert_allclose(np.linalg.norm(each["true_weight"], axis=1), section.system.weight_norm, rtol=1e-6)
+    assert np.all((sparse["true_weight"] != 0).sum(axis=1) == section.system.nonzeros)
+    assert np.all((dense["true_weight"] != 0).sum(axis=1) == section.system.inputs)
+    assert len(np.unique(np.abs(sparse["true_weight"]))) == 2
+    assert abs(data["masks"].mean() - 127.5) < 5 * 74 / np.sqrt(data["masks"].size)
+
+
+def test_the_arms_have_the_best_decay_in_theory(settings: Settings) -> None:
+    known = settings.relatives.system
+    assert settings.relatives.wd == pytest.approx(known.inputs * known.noise**2 / (known.train_rows * known.weight_norm**2))
+
+
+@pytest.mark.parametrize("truth", ["dense", "sparse"])
+@pytest.mark.parametrize(("method", "ratio"), [("l2", 0.0), ("elastic_net", 0.5), ("l1", 1.0)])
+def test_training_ends_where_scikit_learn_ends(method: str, ratio: float, truth: str, drawn: Arrays, swept: Arrays) -> None:
+    """1e-7: coordinate descent's tolerance; and the weights are written on a grid. Zeros are exact, and the same."""
+    data, found = of(drawn, truth), swept[method][["dense", "sparse"].index(truth)]
+    for trial, (x, y) in enumerate(zip(data["train_inputs"], data["train_targets"], strict=True)):
+        for place, decay in enumerate(SWEEP[1:], start=1):
+            known: dict[str, Any] = {"fit_intercept": False, "tol": 1e-12, "max_iter": 100_000}
+            models = {0.0: Ridge(len(x) * decay, fit_intercept=False), 1.0: Lasso(decay, **known)}
+            model = models.get(ratio, ElasticNet(decay, l1_ratio=ratio, **known))
+            expected = model.fit(x, y).coef_
+            np.testing.assert_allclose(found[trial, place], expected, atol=1e-7, rtol=0)
+            np.testing.assert_array_equal(found[trial, place] == 0, expected == 0)
+    if ratio:
+        assert 0 < (found[:, 1:] == 0).mean() < 1
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_the_support_leads_to_the_optimum_of_scikit_learn(ratio: float, drawn: Arrays) -> None:
+    data, decays = of(drawn, "sparse"), np.array(SWEEP[1:])
+    x, y = data["train_inputs"], data["train_targets"]
+
+    def solved(trial: int, decay: float) -> NDArray:
+        return ElasticNet(decay, l1_ratio=ratio, fit_intercept=False, tol=1e-13, max_iter=100_000).fit(x[trial], y[trial]).coef_
+
+    with warnings.catch_warnings(action="ignore"):  # a tolerance that it cannot quite meet
+        expected = np.array([[solved(trial, decay) for decay in decays] for trial in range(len(x))])
+    near = np.sign(expected) * 0.3
+    np.testing.assert_allclose(penalties.elastic_net(x, y, near, decays, ratio), expected, atol=1e-9, rtol=0)
+    near[0, 0, np.flatnonzero(near[0, 0])[0]] *= -1
+    near[1, 1, :] = 0
+    near[2, 2, 0] = np.nan
+    found = penalties.elastic_net(x, y, near, decays, ratio)
+    wrong = np.isnan(found).all(axis=-1)
+    assert np.argwhere(wrong).tolist() == [[0, 0], [1, 1], [2, 2]], "signs that are not the optimum's lead nowhere"
+
+
+def test_more_weights_than_rows_are_no_support_of_the_lasso(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((1, 4, 9)), rng.standard_normal((1, 4))
+    assert np.isnan(penalties.elastic_net(x, y, np.ones((1, 1, 9)), np.array([0.1]), 1.0)).all()
+
+
+def test_dropout_is_ridge_weighted_by_second_moments_on_average(rng: np.random.Generator) -> None:
+    """By autograd the gradient of the loss, averaged over each mask of a row of three inputs of unlike size, is zero there."""
+    x, y, share = rng.standard_normal((7, 3)) * [1, 2, 0.5], rng.standard_normal(7), 0.7
+    masks = np.array([[(each >> place) & 1 for place in range(3)] for each in range(8)])
+    chances = torch.from_numpy(np.prod(np.where(masks, share, 1 - share), axis=1))
+    rows = torch.from_numpy(masks[:, None] * x / share)  # (8, 7, 3)
+
+    def gradient(weight: NDArray) -> torch.Tensor:
+        free = torch.from_numpy(weight).requires_grad_()
+        loss = chances @ ((rows @ free - torch.from_numpy(y)) ** 2).mean(dim=1) / 2
+        return torch.autograd.grad(loss, free)[0]
+
+    found = penalties.dropout(x[None], y[None], share)[0]
+    assert float(gradient(found).abs().max()) < 1e-12 * float(gradient(np.zeros(3)).abs().max())
+
+
+def test_dropout_settles_at_the_least_squares_of_its_masks(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+    """One mask a step, at a falling learning rate: what is left is below a tenth of what separates it from the expectation."""
+    for index, truth in enumerate(("dense", "sparse")):
+        data = of(drawn, truth)
+        for place, rate in enumerate(small.relatives.methods.dropout):
+            share, own = 1 - rate, swept["dropout"][index][:, place]
+            copies = np.where(drawn["masks"] < 256 * share, data["train_inputs"][:, None] / share, 0).reshape(len(own), -1, 12)
+            targets = np.tile(data["train_targets"], (1, drawn["masks"].shape[1]))
+            solved = np.array([np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(copies, targets, strict=True)])
+            expected = penalties.dropout(data["train_inputs"], data["train_targets"], share)
+            assert np.abs(own - solved).max() < 0.1 * np.abs(solved - expected).max()
+
+
+def test_a_probability_of_dropout_is_a_multiple_of_a_256th() -> None:
+    assert [system.kept(rate) for rate in (0.5, 0.25, 0.1, 0.9999)] == [0.5, 0.75, 230 / 256, 1 / 256]
+
+
+def test_many_masks_keep_the_share_that_they_should(drawn: Arrays) -> None:
+    whole = training.both(drawn, CPU)
+    rows = training.dropped(whole, torch.from_numpy(drawn["masks"]), 0.25).train[0]
+    assert rows.shape == (6, 6 * 24, 12)
+    assert float((rows != 0).double().mean()) == pytest.approx(0.75, abs=5 * np.sqrt(0.75 * 0.25 / drawn["masks"].size))
+    kept = rows[0, :24] != 0
+    torch.testing.assert_close(rows[0, :24][kept], whole.train[0][0][kept] / 0.75)
+    assert torch.equal(rows[0], rows[3]), "both truths have the same masks"
+
+
+def test_early_stopping_is_a_loop_of_torch_optim_stopped(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+    stop = [1500, 100, 25, 5]
+    assert swept["stop"].tolist() == stop
+    for index, truth in enumerate(("dense", "sparse")):
+        data = {name: torch.from_numpy(each) for name, each in of(drawn, truth).items() if isinstance(each, np.ndarray)}
+        weight = torch.zeros(3, 12, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([weight], lr=small.relatives.lr)
+        for step in range(1, 101):
+            errors = torch.einsum("tnd,td->tn", data["train_inputs"], weight) - data["train_targets"]
+            optimizer.zero_grad()
+            ((errors**2).mean(dim=1) / 2).sum().backward()
+            with warnings.catch_warnings(action="ignore"):  # of torch's own imports
+                optimizer.step()
+            if step in stop:
+                found = swept["early_stopping"][index][:, stop.index(step)]
+                np.testing.assert_allclose(found, weight.detach().numpy(), atol=2 * ON_GRID, rtol=0)
+    np.testing.assert_array_equal(swept["early_stopping"][:, :, 0], swept["l2"][:, :, 0])
+
+
+def test_training_stops_at_the_time_of_each_decay() -> None:
+    found = system.steps_until(np.array([0, 0.001, 0.1, 3, 100]), 0.25, 800)
+    assert found.tolist() == [800, 800, 40, 1, 1]
+
+
+@pytest.mark.parametrize("rows", [5, 8, 30])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_the_expected_risk_of_stopping_is_the_mean_over_truth_and_noise(
+    weight_decay: float, rows: int, rng: np.random.Generator
+) -> None:
+    """20,000 draws for one set of rows, by iteration: within four standard errors."""
+    x = rng.standard_normal((rows, 8))
+    directions = rng.standard_normal((20_000, 8))
+    truth = 1.5 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    targets = truth @ x.T + 0.4 * rng.standard_normal((20_000, rows))
+    weights = np.zeros_like(truth)
+    for _ in range(12):
+        weights -= 0.1 * ((weights @ x.T - targets) @ x / rows + weight_decay * weights)
+    risks = np.sum((weights - truth) ** 2, axis=1)
+    values = np.linalg.svd(x, compute_uv=False).astype(np.float64)[None]
+    known: dict[str, Any] = {"lr": 0.1, "rows": rows, "inputs": 8, "signal": 1.5, "noise": 0.4, "weight_decay": weight_decay}
+    assert abs(risks.mean() - stopped_risk(values, 12, **known)[0]) < 4 * risks.std(ddof=1) / np.sqrt(len(risks))
+
+
+@pytest.mark.parametrize("rows", [5, 8, 30])
+def test_after_many_steps_the_risk_is_ridges(rows: int, rng: np.random.Generator) -> None:
+    values = np.linalg.svd(rng.standard_normal((4, rows, 8)), compute_uv=False).astype(np.float64)
+    known: dict[str, Any] = {"inputs": 8, "signal": 1.5, "noise": 0.4}
+    stopped = stopped_risk(values, 100_000, lr=0.1, rows=rows, weight_decay=0.3, **known)
+    np.testing.assert_allclose(stopped, ridge_risk(values, rows * 0.3, **known), rtol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("rows", [20, 40, 50, 300])
+def test_early_stopping_is_within_the_published_factor_of_ridge(rows: int, noise: float, rng: np.random.Generator) -> None:
+    """At small steps, for every set of rows and every time. Much noise comes near the factor: it is no loose bound."""
+    values = np.linalg.svd(rng.standard_normal((10, rows, 40)), compute_uv=False).astype(np.float64)
+    known: dict[str, Any] = {"inputs": 40, "signal": 1.0, "noise": noise}
+    ratios = []
+    for steps in np.geomspace(1, 1e7, 40).astype(int).tolist():
+        stopped = stopped_risk(values, steps, lr=1e-4, rows=rows, **known)
+        ratios.append(stopped / ridge_risk(values, rows / (1e-4 * steps), **known))
+    assert np.max(ratios) <= AT_MOST * (1 + 1e-3)
+    if noise == 5.0:
+        assert np.max(ratios) > 1.45
+
+
+def test_the_committed_ratios_are_within_that_factor() -> None:
+    assert 1 / AT_MOST < SUMMARY["smallest_ratio"] < 1 < SUMMARY["largest_ratio"] < AT_MOST
+    assert SUMMARY["max_abs_z"] < 3
+    assert SUMMARY["diverged"] == 0
+
+
+@pytest.mark.parametrize("truth", ["dense", "sparse"])
+def test_each_trial_takes_the_strength_of_its_lowest_validation_loss(
+    truth: str, drawn: Arrays, swept: Arrays, small: Settings
+) -> None:
+    """Again in plain NumPy: choice, risk, norm, zeros."""
+    _, found = results.evaluate_sweep(small.relatives, storage.in_float64(drawn), swept)
+    data, index = of(drawn, truth), ["dense", "sparse"].index(truth)
+    risks: dict[str, list[float]] = {}
+    for method in ("l2", "l1", "elastic_net", "early_stopping", "dropout"):
+        chosen = []
+        for trial, weights in enumerate(swept[method][index]):
+            losses = [np.mean((data["val_inputs"][trial] @ weight - data["val_targets"][trial]) ** 2) for weight in weights]
+            chosen.append(weights[int(np.argmin(losses))])
+        risks[method] = [float(np.sum((weight - true) ** 2)) for weight, true in zip(chosen, data["true_weight"], strict=True)]
+        own = found[truth][method]
+        assert own["risk"] == pytest.approx(np.mean(risks[method]), rel=1e-9)
+        assert own["weight_norm"] == pytest.approx(np.mean([np.linalg.norm(weight) for weight in chosen]), rel=1e-12)
+        assert own["nonzeros"] == pytest.approx(np.mean([np.count_nonzero(weight) for weight in chosen]))
+        gaps = np.subtract(risks[method], risks["l2"])
+        if method != "l2":
+            assert own["risk_minus_l2"] == pytest.approx(gaps.mean(), abs=1e-9)
+            assert own["risk_minus_l2_se"] == pytest.approx(gaps.std(ddof=1) / np.sqrt(3), abs=1e-9)
+    if truth == "sparse":
+        zero = data["true_weight"] == 0
+        place = results.best(results.loss(data, swept["l1"][index], "val"))
+        weights = swept["l1"][index][np.arange(3), place]
+        assert found[truth]["l1"]["truly_zero_dropped"] == pytest.approx(
+            np.mean([(w[z] == 0).mean() for w, z in zip(weights, zero, strict=True)])
+        )
+        assert found[truth]["l1"]["truly_nonzero_kept"] == pytest.approx(
+            np.mean([(w[~z] != 0).mean() for w, z in zip(weights, zero, strict=True)])
+        )
+    else:
+        assert "truly_zero_dropped" not in found[truth]["l1"]
+
+
+def test_the_committed_sweep_has_the_committed_arms_in_it() -> None:
+    """Six digits each."""
+    for truth, (without, decayed) in results.ARMS.items():
+        for row in (without, decayed):
+            (own,) = [each for each in TABLE if each["run"] == f"{truth}_l2" and each["strength"] == ROWS[row]["weight_decay"]]
+            for name in ("risk", "val_loss", "weight_norm"):
+                assert own[name] == pytest.approx(ROWS[row][name], rel=1e-5)
+
+
+def test_the_committed_weights_are_where_their_methods_end() -> None:
+    """Exactly, but for dropout, whose masks are finite in number; at the strengths that were chosen."""
+    for truth in ("dense", "sparse"):
+        for method in results.TUNED:
+            own = SUMMARY[truth][method]
+            tolerance = 0.05 if method == "dropout" else 1e-3
+            assert own["exact_risk"] == pytest.approx(own["risk"], rel=tolerance), (truth, method)
+            assert method == "dropout" or own["gap_below"] <= 1e-3
+
+
+def test_the_risk_of_l2_does_not_depend_on_which_weights_are_large() -> None:
+    """The expectation is the same on both truths, and so within three standard errors are the measured means."""
+    for method in ("l2", "early_stopping"):
+        dense, sparse = ([row for row in TABLE if row["run"] == f"{truth}_{method}"] for truth in ("dense", "sparse"))
+        assert [row["theory"] for row in dense] == [row["theory"] for row in sparse]
+    gap = SUMMARY["dense"]["l2"]["risk"] - SUMMARY["sparse"]["l2"]["risk"]
+    assert abs(gap) < 3 * np.hypot(SUMMARY["dense"]["l2"]["risk_se"], SUMMARY["sparse"]["l2"]["risk_se"])
+
+
+@pytest.mark.parametrize(
+    ("sparse", "dense", "said"),
+    [
+        (-0.2, 0.05, "ℓ1 has 67% less risk than L2 where the truth is sparse, 17% more where it is dense"),
+        (0.0, 0.05, "ℓ1 has no visibly other risk than L2 where the truth is sparse, 17% more where it is dense"),
+        (-0.2, 0.01, "ℓ1 has 67% less risk than L2 where the truth is sparse, no visibly other where it is dense"),
+        (0.01, -0.01, "ℓ1 has no visibly other risk than L2 where the truth is sparse and where it is dense"),
+        (0.6, 0.3, "ℓ1 has 200% more risk than L2 where the truth is sparse, 100% more where it is dense"),
+    ],
+)
+def test_the_prior_that_fits_is_said_where_it_is_visible(sparse: float, dense: float, said: str) -> None:
+    found = {
+        truth: {"l1": {"risk_minus_l2": gap, "risk_minus_l2_se": 0.01}, "l2": {"risk": 0.3}}
+        for truth, gap in (("sparse", sparse), ("dense", dense))
+    }
+    assert results.of_risk(found, "sparse", 0) == said
+    assert results.of_risk(found, "sparse", 3) == f"{said}; 3 runs diverged"
+    assert "sparse" not in results.of_risk(found, system.sparse_truth(4, 4), 0)
+    del found["dense"]["l1"]["risk_minus_l2_se"]
+    assert results.of_risk(found, "sparse", 0) == "A single trial has no error to tell an effect by"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.87, 1.33, "Early stopping is close to L2: at t = 1/λ its expected risk is 0.87 to 1.3 times ridge's"),
+        (0.87, 0.871, "Early stopping is close to L2: at t = 1/λ its expected risk is 0.87 times ridge's"),
+        (0.4, 1.1, "At t = 1/λ the expected risk of early stopping is 0.4 to 1.1 times ridge's"),
+        (1.4, 1.6, "At t = 1/λ the expected risk of early stopping is 1.4 to 1.6 times ridge's"),
+    ],
+)
+def test_early_stopping_is_said_to_be_close_where_it_is(low: float, high: float, said: str) -> None:
+    assert results.of_paths({"smallest_ratio": low, "largest_ratio": high}) == said
+    assert results.of_paths({}) == "No λ above 0 to compare early stopping with"
+
+
+def test_overfitting_is_said_where_the_loss_visibly_rises() -> None:
+    rng = np.random.default_rng(0)
+    rising = 1 + np.array([0, -0.5, 0.5]) + 0.01 * rng.standard_normal((6, 3))
+    run = {"val_loss": rising, "diverged": np.zeros(6, bool), "steps": np.array([0, 4, 2000]), "weight_decay": np.array(0.0)}
+    assert results.overfitting(run) == ["λ = 0 overfits after step 4"]
+    assert results.overfitting(run | {"val_loss": rising[:, ::-1] - [0, 0, 2]}) == []
+    assert results.overfitting(run | {"val_loss": rising + 9 * rng.standard_normal((6, 3))}) == []
+    assert results.overfitting({name: each[:1] if name in ("val_loss", "diverged") else each for name, each in run.items()}) == []
+    assert results.overfitting(run | {"diverged": np.arange(6) == 0}) == []
+
+
+def test_what_decay_does_is_said_of_both_truths() -> None:
+    def found(dense: float, sparse: float, error: float | None = 0.01, decay: float = 0.2) -> dict[str, Any]:
+        rows: dict[str, Any] = {
+            row: {"weight_decay": each, "val_loss": 1.0, "diverged": 0, "trials": 4}
+            for pair in results.ARMS.values()
+            for row, each in zip(pair, (0.0, decay), strict=True)
+        }
+        for (without, decayed), gap in zip(results.ARMS.values(), (dense, sparse), strict=True):
+            rows[f"{decayed}_minus_{without}"] = {"val_loss": gap} | ({} if error is None else {"val_loss_se": error})
+        return rows
+
+    lowers = "λ = 0.2 lowers the validation loss by 60%"
+    assert results.on_both(found(-0.6, -0.6), "sparse") == f"{lowers}, be the truth dense or sparse"
+    assert results.on_both(found(-0.6, -0.4), "sparse") == f"{lowers} where the truth is dense, by 40% where it is sparse"
+    raises = "λ = 0.2 raises the validation loss by 40%"
+    assert results.on_both(found(-0.6, 0.4), "sparse") == f"{lowers} where the truth is dense; {raises} where it is sparse"
+    assert results.on_both(found(-0.6, -0.6, error=None), "sparse").endswith("no error to tell an effect by")
+    assert results.on_both(found(0, 0, decay=0.0), "sparse") == "Both arms have λ = 0: nothing to compare"
+
+
+def test_runs_that_diverge_are_left_out_and_counted(drawn: Arrays, small: Settings) -> None:
+    """λ = 100 is beyond stability for L2: no trial chooses it; a learning rate beyond stability everywhere is refused."""
+    section = replace(small.relatives, sweep=(0.0, 0.2, 100.0), steps=60)
+    changed = replace(small, relatives=section)
+    data = drawn | {"steps": np.array(60)}
+    found = training.sweep(changed, data, CPU, silent)
+    assert np.isnan(found["l2"][:, :, 2]).all()
+    assert not np.isnan(found["l1"]).any()
+    rows, summary = results.evaluate_sweep(section, storage.in_float64(data), found)
+    assert summary["diverged"] == np.isnan(found["l2"][..., 0]).sum() + np.isnan(found["elastic_net"][..., 0]).sum() > 0
+    lost = [row for row in rows if row["run"] == "dense_l2" and row["strength"] == 100]
+    assert [(row["risk"], row["chosen"], row["diverged"]) for row in lost] == [(None, 0.0, 3)]
+    assert summary["findings"]["risk"].endswith(f"{summary['diverged']} runs diverged")
+    with pytest.raises(UserError, match=r"relatives\.lr: expected a stable one, got lr = 50: every run diverged"):
+        training.sweep(replace(changed, relatives=replace(section, lr=50.0)), data, CPU, silent)
+
+
+def test_a_single_trial_and_a_lone_decay_are_drawn_too(small: Settings) -> None:
+    section = replace(small.relatives, trials=1, sweep=(0.0,), steps=30)
+    data = draw("relatives", section)
+    found = training.sweep(replace(small, relatives=section), data, CPU, silent)
+    rows, summary = results.evaluate_sweep(section, storage.in_float64(data), found)
+    assert {name: figure.get_suptitle().replace("\n", " ") for name, figure in figures.sweep(rows, summary).items()} == {
+        "risk": "A single trial has no error to tell an effect by",
+        "paths": "No λ above 0 to compare early stopping with",
+    }
+
+
+def test_a_nudge_of_the_inputs_changes_no_written_digit(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+    """Of the whole sweep: the start is zero, which a relative nudge leaves alone, so the inputs are nudged by 1e-15."""
+    double = {name: drawn[name].astype(np.float64) * (1 + 1e-15) for name in ("train_inputs",)}
+    again = training.sweep(small, drawn | double, CPU, silent)
+    for name in results.READ:
+        np.testing.assert_array_equal(swept[name] == 0, again[name] == 0)
+        np.testing.assert_allclose(again[name], swept[name], atol=ON_GRID, rtol=0)  # neighbours on the grid at most
+        assert (again[name] != swept[name]).mean() < 1e-3
