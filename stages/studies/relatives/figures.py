@@ -11,7 +11,6 @@ from stages.drawing.curves import curves, panel
 from stages.drawing.figures import Figures
 from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, matplotlib
 from stages.drawing.sweeps import column
-from stages.studies.relatives.system import sparse_truth
 
 STOPPED = "#009e73"  # early stopping, where it stands beside weight decay
 NAMES = {
@@ -42,10 +41,6 @@ def risks(summary: Metrics) -> Figure:
     """The risk of each method, tuned in each trial, where the truth is dense and where it is sparse."""
     figure = Figure()
     sides = figure.subplots(1, 2, sharex=True, sharey=True)
-    nonzeros, inputs = summary["nonzeros"], summary["inputs"]
-    titles = {"dense": f"dense truth: all {inputs} weights", "sparse": f"{nonzeros} of {inputs} weights"}
-    if sparse_truth(nonzeros, inputs) == "sparse":
-        titles["sparse"] = f"sparse truth: {titles['sparse']}"
     for axes, truth in zip(sides, ("dense", "sparse"), strict=True):
         found = summary[truth]
         if "risk" in found["l2"]:
@@ -60,7 +55,7 @@ def risks(summary: Metrics) -> Figure:
             axes.annotate(f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}", (value + error, place), **beside)
         axes.axvline(summary["signal"] ** 2, color=BLACK, linewidth=1, linestyle=":")
         axes.set_xlabel("risk, ‖w − w*‖²")
-        axes.set_title(titles[truth])
+        axes.set_title(summary["titles"][truth])
     every = [
         found[method]["risk"] for found in (summary["dense"], summary["sparse"]) for method in NAMES if "risk" in found[method]
     ]
@@ -100,9 +95,7 @@ def paths(table: Table, summary: Metrics) -> Figure:
             column(rows, "weight_norm"), column(rows, "risk"), color=colour, marker=marker, markersize=5, linewidth=0.8
         )
         ends.append((min(row["risk"] for row in rows), NAMES[method], colour))
-    over_norm.set(xlabel="‖w‖₂, the weights' length", xlim=(0, None))
-    few = sparse_truth(summary["nonzeros"], summary["inputs"])
-    over_norm.set_title("sparse truth, and ℓ1" if few == "sparse" else f"truth of {few}, and ℓ1")
+    over_norm.set(xlabel="‖w‖₂, the weights' length", xlim=(0, None), title=summary["titles"]["sparse"])
     over_time.set_ylim(0, None)
     label_ends(over_norm, ends)
     headline(figure, summary["findings"]["paths"])

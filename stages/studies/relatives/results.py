@@ -133,9 +133,16 @@ def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
     fits = of_risk(found, sparse_truth(section.system.nonzeros, section.system.inputs), diverged)
     said = {"panel": fits, "risk": fits, "paths": of_paths(ratios)}
     scores = [abs(row["z"]) for row in table if row["z"] is not None]
-    numbers = {"lr": section.lr, "signal": section.system.weight_norm, "nonzeros": section.system.nonzeros}
-    numbers |= {"inputs": section.system.inputs, "diverged": diverged}
+    numbers = {"lr": section.lr, "signal": section.system.weight_norm, "diverged": diverged, "titles": titles(section)}
     return table, found | numbers | ratios | {"max_abs_z": max(scores, default=0.0), "findings": said}
+
+
+def titles(section: Relatives) -> dict[str, str]:
+    """Of a figure's panels: what the truths are."""
+    nonzeros, inputs = section.system.nonzeros, section.system.inputs
+    some = f"{nonzeros} of {inputs} weights"
+    sparse = f"sparse truth: {some}" if sparse_truth(nonzeros, inputs) == "sparse" else f"truth of {some}, all equal"
+    return {"dense": f"dense truth: all {inputs} weights", "sparse": sparse}
 
 
 def tuned(
