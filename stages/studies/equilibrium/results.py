@@ -1,0 +1,217 @@
+"""equilibrium, measured: beside the norm and the angle of a step that theory expects once the norm has settled.
+
+What is measured of the equilibrium is a mean over the second half of training.
+Shapes: H learning rates, T trials, L products lr·λ, K evaluations.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.streams import Arrays
+from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
+from stages.theory import equilibrium, linear
+from stages.theory.findings import effect
+from stages.theory.measured import HISTORIES, Row, Runs, Table, metrics
+from stages.theory.results import Metrics, Results
+from stages.theory.statistics import alive, curve, mean_and_error
+
+SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
+ALIKE = 0.05  # the share by which two numbers that are called the same may differ
+LEAST = 1e-6  # what a share is rounded up to
+
+
+def evaluate(section: Equilibrium, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
+    known = arrays | unseen(arrays)
+    start = np.linalg.norm(arrays["start_weight"], axis=1)
+    rows, settled = {}, {}
+    for name, run in runs.items():
+        rows[name] = linear.losses_row(known, run, CURVATURE)
+        late = run["steps"] >= run["steps"][-1] / 2
+        of_run = {key: run[key][:, late] for key in ("weight_norm", "angle", "push")}
+        found = in_equilibrium(of_run, run["steps"][late], start, float(run["lr"]), run["weight_decay"], float(run["momentum"]))
+        settled[name] = int(found.pop("settled").all())
+        rows[name] |= {key: value * alive(run) for key, value in found.items()}
+        rows[name]["effective_lr"] = float(run["lr"]) / rows[name]["weight_norm"] ** 2
+    of_zero = linear.losses_of_zero(known, CURVATURE)
+    rows["null"] = linear.losses_row(known, of_nothing(of_zero), CURVATURE)
+    all_found = metrics(rows, runs, [("wd", "baseline")], of_zero)
+    for name, value in settled.items():
+        all_found[name]["settled"] = value
+    return all_found | {"findings": findings(all_found, int(runs["wd"]["steps"][-1]))}, curves(runs)
+
+
+def of_nothing(of_zero: Mapping[str, NDArray]) -> Arrays:
+    """A run that predicts zero."""
+    trials = len(of_zero["train"])
+    histories = {f"{split}_loss": loss[:, None] for split, loss in of_zero.items()}
+    return histories | {"weight_norm": np.zeros((trials, 1)), "diverged": np.zeros(trials, dtype=bool)}
+
+
+def curves(runs: Runs) -> Table:
+    """Every run's histories, and its effective learning rate lr/‖w‖²."""
+    table: Table = []
+    for name, run in runs.items():
+        histories = {key: run[key] for key in HISTORIES if key in run}
+        histories["effective_lr"] = run["lr"] / run["weight_norm"] ** 2
+        table += curve({"run": name}, "step", run["steps"], {key: each * alive(run)[:, None] for key, each in histories.items()})
+    return table
+
+
+def in_equilibrium(
+    late: Mapping[str, NDArray], steps: NDArray, start: NDArray, lr: float, weight_decay: NDArray, momentum: float
+) -> Row:
+    """What the second half of training shows, and what theory expects; NaN where it expects nothing. Angles are in degrees.
+
+    `gradient` is the mean square of the gradient at the unit vector, which a step shows as push/lr. The norm that theory expects
+    hangs on it, the angle does not. `settled` is whether the norm has had the time to get there.
+    Histories (…, K), steps (K,), start (…), λ a number or (…) → (…) each
+    """
+    gradient = (late["push"] ** 2).mean(axis=-1) / lr**2
+    product = np.where(momentum > 0, np.nan, lr * weight_decay) + np.zeros_like(gradient)
+    norm = equilibrium.norm(lr, product / lr, gradient)
+    return {
+        "gradient": gradient,
+        "late_norm": late["weight_norm"].mean(axis=-1),
+        "late_norm_theory": norm,
+        "angle": np.degrees(equilibrium.mean_angle(late["angle"])),
+        "angle_theory": np.degrees(equilibrium.angle(product)),
+        "settled": equilibrium.unsettled(product, steps, start, norm) <= SETTLED,
+    }
+
+
+def findings(rows: Metrics, steps: int) -> dict[str, str]:
+    """A sentence for each figure."""
+    said = effect(rows)
+    rates = [f"at {rows[row]['effective_lr']:.2g} with λ = {rows[row]['weight_decay']:g}" for row in ends(rows, "effective_lr")]
+    return {
+        "panel": f"{said}; the effective learning rate ends {' and '.join(rates)}" if rates else said,
+        "curves": effect(rows, when=f" after {steps:,} steps"),
+        "norm": norms_said(rows, steps),
+    }
+
+
+def ends(rows: Metrics, value: str) -> list[str]:
+    """The arms that have a value, one for each λ."""
+    of_decay = {rows[row]["weight_decay"]: row for row in ("baseline", "wd") if value in rows[row]}
+    return list(of_decay.values())[::-1]
+
+
+def norms_said(rows: Metrics, steps: int) -> str:
+    """What becomes of the norm in each arm."""
+    said = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ends(rows, "weight_decay")]
+    said[0] = said[0].replace(" it", " the weight norm", 1)
+    return "; ".join(said)
+
+
+def fate(row: Mapping[str, float], steps: int) -> str:
+    if "weight_norm" not in row:
+        return "makes it grow beyond all bounds"
+    if row["weight_decay"] == 0:
+        return f"lets it grow to {row['weight_norm']:.3g}"
+    if "late_norm_theory" not in row:
+        return f"leaves it at {row['weight_norm']:.3g} after {steps:,} steps"
+    if not row["settled"]:
+        return f"takes it to {row['weight_norm']:.3g} in {steps:,} steps, on its way to {row['late_norm_theory']:.3g}"
+    gap = abs(row["late_norm"] / row["late_norm_theory"] - 1)
+    return f"holds it at {row['late_norm']:.3g}, within {at_most(gap)} of theory"
+
+
+def at_most(share: float) -> str:
+    """A share, rounded up to one digit: `0.4%`."""
+    percent = 100 * max(share, LEAST)
+    digit = 10.0 ** math.floor(math.log10(percent))
+    return f"{math.ceil(percent / digit - 1e-9) * digit:.1g}%" if percent < 10 else f"{math.ceil(percent - 1e-9)}%"
+
+
+def evaluate_sweep(_: Equilibrium, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    """A row for each learning rate, lr·λ and trial. `risk` is the validation loss, on average over the second half."""
+    rates, products, momentum = swept["lr"], swept["product"], float(swept["momentum"])
+    lost = np.where(swept["diverged"], np.nan, 1.0)
+    start = np.linalg.norm(arrays["start_weight"], axis=1)[:, None]
+    each = []
+    for index, rate in enumerate(rates.tolist()):
+        late = {name: swept[name][index] for name in ("weight_norm", "angle", "push")}
+        each.append(in_equilibrium(late, swept["steps"], start, rate, products / rate, momentum))
+    runs = {name: np.stack([of_rate[name] for of_rate in each]) * lost for name in each[0] if name != "settled"}
+    runs |= {"risk": swept["val_loss"].mean(axis=-1) * lost, "val_loss": swept["val_loss"][..., -1] * lost}
+    settled = np.stack([of_rate["settled"] for of_rate in each]).all(axis=1) & ~swept["diverged"].any(axis=1)  # (H, L)
+    table = [
+        {"lr": rate, "product": product, "weight_decay": swept["weight_decay"][h, i], "trial": trial}
+        | {"diverged": int(swept["diverged"][h, trial, i]), "settled": int(settled[h, i])}
+        | {name: none_if_unknown(value[h, trial, i]) for name, value in runs.items()}
+        for h, rate in enumerate(rates.tolist())
+        for i, product in enumerate(products.tolist())
+        for trial in range(lost.shape[1])
+    ]
+    return table, summary(rates, products, runs, settled, steps=int(swept["steps"][-1]))
+
+
+def none_if_unknown(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, steps: int) -> dict[str, Any]:
+    """What the grid says of all runs that have settled, and of the smallest and the largest of their lr·λ.
+
+    `risk_apart` is how far two risks at the same lr·λ are apart at most, in any trial, `angle_off` and `norm_off` how far a mean
+    is from theory at most, as shares. `slowest` and `fastest` are the learning rates at the ends, settled or not.
+    """
+    found: dict[str, Any] = {"settled": int(settled.sum()), "decaying": int((products > 0).sum() * len(rates)), "steps": steps}
+    shared = [index for index in range(len(products)) if settled[:, index].sum() > 1]
+    if shared:
+        found["risk_apart"] = max(apart(runs["risk"][settled[:, index], :, index]) for index in shared)
+        found["shared_by"] = int(settled[:, shared].sum(axis=0).min())
+    if settled.any():
+        for name, value in (("angle_off", "angle"), ("norm_off", "late_norm")):
+            means, expected = (runs[each].mean(axis=1)[settled] for each in (value, f"{value}_theory"))
+            found[name] = float(np.abs(means / expected - 1).max())
+        arrived = np.flatnonzero(settled.any(axis=0))
+        for place, index in (("smallest", arrived[0]), ("largest", arrived[-1])):
+            rate = int(np.flatnonzero(settled[:, index])[0])
+            found[place] = {"product": products[index]}
+            for value in ("risk", "angle", "angle_theory"):
+                found[place] |= mean_and_error(value, runs[value][rate, :, index])
+    for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
+        found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
+    return found | {"findings": {"risk": risk_said(found), "angle": angle_said(found)}}
+
+
+def apart(risks: NDArray) -> float:
+    """The largest share by which risks of different learning rates differ in a trial.  (H, T) → a number"""
+    return float((risks.max(axis=0) / risks.min(axis=0) - 1).max())
+
+
+def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
+    """The risk at λ = 0, and the lr·λ with the lowest risk.  (L,), (T, L)"""
+    whole = [index for index in range(len(products)) if not np.isnan(risks[:, index]).any()]
+    if not whole:
+        return {}
+    best = min(whole, key=risks.mean(axis=0).__getitem__)
+    found = {"best_product": products[best]} | mean_and_error("risk_at_best", risks[:, best])
+    return found | (mean_and_error("risk_at_zero", risks[:, 0]) if 0 in whole else {})
+
+
+def risk_said(found: Metrics) -> str:
+    if "risk_apart" not in found:
+        return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
+    if found["risk_apart"] > ALIKE:
+        return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'])}"
+    return f"Once settled, runs with the same lr·λ have the same risk at every learning rate, to {at_most(found['risk_apart'])}"
+
+
+def angle_said(found: Metrics) -> str:
+    if "angle_off" not in found:
+        return f"No run settles within {found['steps']:,} steps"
+    theory = "arccos(1 − lr·λ)"
+    if found["angle_off"] > ALIKE:
+        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'])} from {theory}"
+    return f"Once settled, a step turns the weights by {theory}, to {at_most(found['angle_off'])}, at every learning rate"
+
+
+READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3}
+READ |= dict.fromkeys(("val_loss", "weight_norm", "angle", "push"), 4)
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

@@ -1,0 +1,101 @@
+"""equilibrium, trained: SGD on batches, for every product lr·λ at every learning rate.
+
+Shapes: T trials, L decays, H learning rates, n rows, d inputs, K evaluations.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.base.params import Settings
+from stages.base.rounding import significant
+from stages.base.streams import Arrays
+from stages.engine.chunks import Progress
+from stages.engine.losses import squared
+from stages.engine.models import Model, Parameters, PullBack
+from stages.engine.problem import Problem, Schedule, shuffled, tensors
+from stages.engine.sweep import over_decays
+from stages.engine.training import Run, Training
+from stages.studies.equilibrium.system import CURVATURE, unseen
+
+WATCHED = ("val_loss", "weight_norm", "angle", "push")  # what is kept of a sweep's histories
+
+
+def normalised(parameters: Parameters, inputs: Tensor) -> Tensor:
+    """ŷ = X·w/‖w‖.  weight (T, L, d), inputs (T, n, d) → (T, L, n)"""
+    return torch.bmm(inputs, parameters["weight"].mT).mT / norm(parameters["weight"])
+
+
+def normalised_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
+    weight, length = parameters["weight"], norm(parameters["weight"])
+    predictions = torch.bmm(inputs, weight.mT).mT / length
+
+    def pull_back(signal: Tensor) -> Parameters:
+        """(g − (ŵ·g)ŵ)/‖w‖ with g = Xᵀs, so ŵ·g = ŷ·s: what is along the weights changes no prediction."""
+        along = (predictions * signal).sum(2, keepdim=True) / length
+        return {"weight": (torch.bmm(inputs.mT, signal.mT).mT - along * weight) / length}
+
+    return predictions, pull_back
+
+
+def norm(weight: Tensor) -> Tensor:
+    """‖w‖₂  (T, L, d) → (T, L, 1)"""
+    return weight.square().sum(2, keepdim=True).sqrt()
+
+
+NORMALISED = Model(normalised, normalised_by_hand)
+
+
+def problem(arrays: Arrays, device: torch.device) -> Problem:
+    known = tensors(arrays | unseen(arrays), device, torch.float64)
+    train, val = ((known[f"{split}_inputs"], known[f"{split}_targets"]) for split in ("train", "val"))
+    start = {"weight": known["start_weight"]}
+    return Problem(NORMALISED, squared(CURVATURE), train, val, start, ("weight",), spared=())
+
+
+def by_epochs(arrays: Arrays, _: object, device: torch.device) -> Schedule:
+    """Reshuffled every epoch, evaluated every few steps."""
+    schedule = shuffled(arrays["order"], int(arrays["batch_size"]), device)
+    return replace(schedule, evaluate_every=int(arrays["evaluate_every"]))
+
+
+def turn(before: Parameters, after: Parameters) -> dict[str, Tensor]:
+    """What the last step did: `angle`, how far it turned the weights, in radians; `push`, its part across them times ‖w‖.
+
+    Decay acts along the weights and the gradient across them. So the push of a step of SGD is lr·‖g̃‖, where g̃ = ‖w‖·g is the
+    gradient at the unit vector, whatever λ is.  (T, L, d) → (T, L) each
+    """
+    old, new = before["weight"], after["weight"]
+    norm = old.norm(dim=2)
+    along = (old * new).sum(2) / norm
+    across = (new - (along / norm)[..., None] * old).norm(dim=2)
+    return {"angle": torch.atan2(across, along), "push": across * norm}
+
+
+def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+    """Every lr·λ of the grid (L,) at every learning rate (H,): the second half of the histories (H, T, L, K).
+
+    The study's own learning rate joins the others.
+    """
+    section = settings.equilibrium
+    rates, products = sorted({section.lr, *section.map.lr}), np.array(section.sweep)
+    swept = []
+    for rate in rates:
+        decays = significant(products / rate).tolist()
+        options = {"device": device, "progress": progress, "watch": turn}
+        swept.append(over_decays("equilibrium", BASELINE, decays, settings, arrays, lr=rate, **options))
+    late = swept[0]["steps"] >= swept[0]["steps"][-1] / 2
+    found = {name: np.stack([each[name][..., late] for each in swept]) for name in WATCHED}
+    found |= {name: np.stack([each[name] for each in swept]) for name in ("diverged", "weight_decay")}
+    numbers = {"steps": swept[0]["steps"][late], "momentum": swept[0]["momentum"]}
+    return found | numbers | {"lr": np.array(rates), "product": products}
+
+
+BASELINE = Run("baseline", "equilibrium.lr", "equilibrium.optimizers.sgd", problem, by_epochs, watch=turn)
+TRAINING = Training(
+    runs={"baseline": BASELINE, "wd": replace(BASELINE, weight_decay="equilibrium.wd")},
+    swept=BASELINE,
+    sweep=sweep,
+)

@@ -1,0 +1,61 @@
+"""Scale-invariant weights under SGD with weight decay: where their norm settles, and how far a step turns them.
+
+The loss depends on ŵ = w/‖w‖ alone. So its gradient is orthogonal to w, and is g = g̃/‖w‖, with g̃ the gradient at ŵ. A step
+w' = (1 − ηλ)w − ηg has two legs at a right angle, and Pythagoras gives
+
+  ‖w'‖² = (1 − ηλ)²‖w‖² + η²‖g̃‖²/‖w‖²        cos ∠(w, w') = (1 − ηλ)‖w‖/‖w'‖
+
+Decay shrinks the norm, gradients make it grow. Where both are even, ‖w‖⁴ = η·E‖g̃‖²/(2λ − ηλ²), to leading order in the
+fluctuations of ‖w‖, and the effective learning rate η/‖w‖² depends on the product ηλ alone. Over many steps the norms cancel
+from the product of the cosines: their geometric mean is 1 − ηλ, exactly, whatever loss and data are.
+
+η is lr, λ is weight_decay, E‖g̃‖² is `gradient`; shapes broadcast. What has no equilibrium is NaN: 0 < ηλ < 2 is needed.
+
+Sources: van Laarhoven, "L2 Regularization versus Batch and Weight Normalization" (2017); Li, Lyu, Arora, "Reconciling Modern
+Deep Learning with Traditional Optimization Analyses: The Intrinsic Learning Rate" (NeurIPS 2020); Kosson, Messmer, Jaggi,
+"Rotational Equilibrium: How Weight Decay Balances Learning Across Neural Networks" (ICML 2024).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def norm(lr: ArrayLike, weight_decay: ArrayLike, gradient: ArrayLike) -> Floats:
+    """‖w‖ in equilibrium, (η·E‖g̃‖²/(2λ − ηλ²))^¼"""
+    return np.sqrt(np.asarray(lr) / effective_lr(np.multiply(lr, weight_decay), gradient))
+
+
+def effective_lr(product: ArrayLike, gradient: ArrayLike) -> Floats:
+    """η/‖w‖² in equilibrium, √((2ηλ − η²λ²)/E‖g̃‖²), from the product ηλ."""
+    product, gradient = known(product), np.asarray(gradient, dtype=np.float64)
+    return np.sqrt((2 * product - product**2) / np.where(gradient > 0, gradient, np.nan))
+
+
+def angle(product: ArrayLike) -> Floats:
+    """The angle of a step in equilibrium, arccos(1 − ηλ), in radians."""
+    return np.arccos(1 - known(product))
+
+
+def mean_angle(angles: Floats) -> Floats:
+    """The angle whose cosine is the geometric mean of the cosines, by size; above π/2 where most are.  (…, K) → (…)"""
+    with np.errstate(divide="ignore"):
+        size = np.exp(np.log(np.abs(np.cos(angles))).mean(axis=-1))
+    return np.arccos(np.where(np.median(angles, axis=-1) > np.pi / 2, -size, size))
+
+
+def unsettled(product: ArrayLike, steps: NDArray, start: ArrayLike, settled: ArrayLike) -> Floats:
+    """How far ‖w‖⁴ is from its equilibrium on average over these steps, as a share of it, if E‖g̃‖² is the same all along.
+
+    To leading order the distance shrinks by (1 − ηλ)⁴ a step. `start` and `settled` are norms.  (…), (K,) → (…)
+    """
+    product, start, settled = (np.asarray(each, dtype=np.float64) for each in (product, start, settled))
+    left = (np.abs(1 - product[..., None]) ** (4 * np.asarray(steps))).mean(axis=-1)
+    return np.abs((start / settled) ** 4 - 1) * left
+
+
+def known(product: ArrayLike) -> Floats:
+    """NaN where no equilibrium is."""
+    product = np.asarray(product, dtype=np.float64)
+    return np.where((product > 0) & (product < 2), product, np.nan)
