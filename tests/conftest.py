@@ -202,6 +202,8 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "modular.shares.trials": 1,
     "modular.shares.train_fraction": [0.5],
     "modular.system.hidden": 16,
+    "equilibrium.trials": 2,
+    "equilibrium.epochs": 2,
     "descent.trials": 3,
     "descent.steps": 100,
     "descent.rows": [5, 10, 20],

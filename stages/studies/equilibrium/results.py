@@ -40,7 +40,7 @@ def evaluate(section: Equilibrium, arrays: Arrays, runs: Runs) -> tuple[Metrics,
     rows["null"] = linear.losses_row(known, of_nothing(of_zero), CURVATURE)
     all_found = metrics(rows, runs, [("wd", "baseline")], of_zero)
     for name, value in settled.items():
-        all_found[name]["settled"] = value
+        all_found[name] |= {"settled": value, "lr": float(runs[name]["lr"])}
     return all_found | {"findings": findings(all_found, int(runs["wd"]["steps"][-1]))}, curves(runs)
 
 
@@ -200,7 +200,7 @@ def risk_said(found: Metrics) -> str:
         return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
     if found["risk_apart"] > ALIKE:
         return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'])}"
-    return f"Once settled, runs with the same lr·λ have the same risk at every learning rate, to {at_most(found['risk_apart'])}"
+    return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'])}, whatever lr"
 
 
 def angle_said(found: Metrics) -> str:
@@ -209,7 +209,7 @@ def angle_said(found: Metrics) -> str:
     theory = "arccos(1 − lr·λ)"
     if found["angle_off"] > ALIKE:
         return f"Once settled, the angle of a step is up to {at_most(found['angle_off'])} from {theory}"
-    return f"Once settled, a step turns the weights by {theory}, to {at_most(found['angle_off'])}, at every learning rate"
+    return f"Once settled, a step turns the weights by {theory} within {at_most(found['angle_off'])}, whatever lr"
 
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3}
