@@ -45,14 +45,15 @@ def mean_angle(angles: Floats) -> Floats:
     return np.arccos(np.where(np.median(angles, axis=-1) > np.pi / 2, -size, size))
 
 
-def unsettled(product: ArrayLike, steps: NDArray, start: ArrayLike, settled: ArrayLike) -> Floats:
-    """How far ‖w‖⁴ is from its equilibrium on average over these steps, as a share of it, if E‖g̃‖² is the same all along.
+def unsettled(product: ArrayLike, steps: NDArray, peak: ArrayLike, settled: ArrayLike) -> Floats:
+    """How far ‖w‖⁴ still is from its equilibrium, as a share of it, at most, on average over these steps.
 
-    To leading order the distance shrinks by (1 − ηλ)⁴ a step. `start` and `settled` are norms.  (…), (K,) → (…)
+    The distance shrinks by (1 − ηλ)⁴ a step, to leading order. It begins at most at that of the largest norm on the way, from
+    above, or at the whole, from below. `settled` is the norm where it settles.  (…), (K,) → (…)
     """
-    product, start, settled = (np.asarray(each, dtype=np.float64) for each in (product, start, settled))
-    left = (np.abs(1 - product[..., None]) ** (4 * np.asarray(steps))).mean(axis=-1)
-    return np.abs((start / settled) ** 4 - 1) * left
+    left = (np.abs(1 - known(product)[..., None]) ** (4 * np.asarray(steps))).mean(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where the norm ends at 0, or beyond all bounds
+        return np.maximum((np.asarray(peak) / np.asarray(settled)) ** 4, 1) * left
 
 
 def known(product: ArrayLike) -> Floats:

@@ -1,6 +1,7 @@
 """equilibrium, drawn."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -52,7 +53,8 @@ def norms(table: Table, metrics: Metrics) -> Figure:
         axes.set(xlabel="step")
         log_steps(axes, path["step"])
         loss_axis(axes)
-        plain_numbers(axes.yaxis)
+        for axis in (axes.xaxis, axes.yaxis):
+            plain_numbers(axis)
         label_ends(axes, ends)
     panels[0].set_title("‖w‖₂, the weights' length")
     panels[1].set_title("lr/‖w‖², effective learning rate")
@@ -73,7 +75,10 @@ def risks(table: Table, summary: Metrics) -> Figure:
     figure = Figure()
     axes = figure.subplots()
     points(axes, table, "risk")
-    decay_axis(axes, sorted({row["product"] for row in table}))
+    products, _ = by(table, "product")
+    decay_axis(axes, products)
+    axes.set_xticks([each for each in products if each == 0 or each == 10.0 ** round(math.log10(each))] or products)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set(yscale="log", xlabel="lr·λ", title="risk, ½‖w/‖w‖ − w*‖²")
     finish(figure, axes, summary["findings"]["risk"])
     return figure
@@ -120,15 +125,17 @@ def by(table: Table, name: str) -> tuple[list[float], list[Table]]:
 
 
 def finish(figure: Figure, axes: Axes, said: str) -> None:
-    axes.legend(loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     plain_numbers(axes.yaxis)
     headline(figure, said.replace("(1 − lr", "(1\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}lr"))
 
 
 def plain_numbers(axis: matplotlib.axis.Axis) -> None:
-    """On a log axis 1, 3 and 10 as such, in place of powers of ten."""
-    if axis.get_scale() == "log":
-        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 3)))
+    """On a log axis of less than three decades 1, 3 and 10 as such, in place of powers of ten; of less than one, 1, 2 and 5."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high < 1000 * low:
+        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
 

@@ -22,26 +22,24 @@ from stages.theory.statistics import alive, curve, mean_and_error
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
 ALIKE = 0.05  # the share by which two numbers that are called the same may differ
 LEAST = 1e-6  # what a share is rounded up to
+WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
 
 
 def evaluate(section: Equilibrium, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     known = arrays | unseen(arrays)
-    start = np.linalg.norm(arrays["start_weight"], axis=1)
-    rows, settled = {}, {}
-    for name, run in runs.items():
-        rows[name] = linear.losses_row(known, run, CURVATURE)
-        late = run["steps"] >= run["steps"][-1] / 2
-        of_run = {key: run[key][:, late] for key in ("weight_norm", "angle", "push")}
-        found = in_equilibrium(of_run, run["steps"][late], start, float(run["lr"]), run["weight_decay"], float(run["momentum"]))
-        settled[name] = int(found.pop("settled").all())
-        rows[name] |= {key: value * alive(run) for key, value in found.items()}
-        rows[name]["effective_lr"] = float(run["lr"]) / rows[name]["weight_norm"] ** 2
     of_zero = linear.losses_of_zero(known, CURVATURE)
-    rows["null"] = linear.losses_row(known, of_nothing(of_zero), CURVATURE)
-    all_found = metrics(rows, runs, [("wd", "baseline")], of_zero)
-    for name, value in settled.items():
-        all_found[name] |= {"settled": value, "lr": float(runs[name]["lr"])}
-    return all_found | {"findings": findings(all_found, int(runs["wd"]["steps"][-1]))}, curves(runs)
+    rows, further = {"null": linear.losses_row(known, of_nothing(of_zero), CURVATURE)}, {}
+    for name, run in runs.items():
+        lr, late = float(run["lr"]), run["steps"] >= run["steps"][-1] / 2
+        of_run = {key: run[key][:, late] for key in WATCHED} | {"peak": run["weight_norm"].max(axis=1)}
+        found = late_training(of_run, run["steps"][late], lr, run["weight_decay"], float(run["momentum"]))
+        further[name] = {"settled": int(found.pop("settled").all()), "lr": lr}
+        values = linear.losses_row(known, run, CURVATURE) | {key: value * alive(run) for key, value in found.items()}
+        rows[name] = values | {"effective_lr": effective(lr, values["weight_norm"])}
+    found = metrics(rows, runs, [("wd", "baseline")], of_zero)
+    for name, values in further.items():
+        found[name] |= values
+    return found | {"findings": findings(found, int(runs["wd"]["steps"][-1]))}, curves(runs)
 
 
 def of_nothing(of_zero: Mapping[str, NDArray]) -> Arrays:
@@ -56,30 +54,35 @@ def curves(runs: Runs) -> Table:
     table: Table = []
     for name, run in runs.items():
         histories = {key: run[key] for key in HISTORIES if key in run}
-        histories["effective_lr"] = run["lr"] / run["weight_norm"] ** 2
+        histories["effective_lr"] = effective(float(run["lr"]), run["weight_norm"])
         table += curve({"run": name}, "step", run["steps"], {key: each * alive(run)[:, None] for key, each in histories.items()})
     return table
 
 
-def in_equilibrium(
-    late: Mapping[str, NDArray], steps: NDArray, start: NDArray, lr: float, weight_decay: NDArray, momentum: float
-) -> Row:
-    """What the second half of training shows, and what theory expects; NaN where it expects nothing. Angles are in degrees.
+def effective(lr: float, norms: NDArray) -> NDArray:
+    """lr/‖w‖², NaN where no weights are left."""
+    return lr / np.where(norms > 0, norms, np.nan) ** 2
+
+
+def late_training(late: Mapping[str, NDArray], steps: NDArray, lr: float, weight_decay: NDArray, momentum: float) -> Row:
+    """What the second half of training shows, and what theory expects of it; NaN where it expects nothing. Angles in degrees.
 
     `gradient` is the mean square of the gradient at the unit vector, which a step shows as push/lr. The norm that theory expects
-    hangs on it, the angle does not. `settled` is whether the norm has had the time to get there.
-    Histories (…, K), steps (K,), start (…), λ a number or (…) → (…) each
+    hangs on it, the angle does not. Theory is for SGD without momentum. `settled` is whether the norm had the time to get to its
+    equilibrium, wherever that is.
+    Histories (…, K), `peak` (…), steps (K,), λ a number or (…) → (…) each
     """
-    gradient = (late["push"] ** 2).mean(axis=-1) / lr**2
-    product = np.where(momentum > 0, np.nan, lr * weight_decay) + np.zeros_like(gradient)
-    norm = equilibrium.norm(lr, product / lr, gradient)
+    with np.errstate(over="ignore"):  # where the norm grows beyond all bounds
+        gradient = (late["push"] ** 2).mean(axis=-1) / lr**2
+    norm, product = late["weight_norm"].mean(axis=-1), lr * weight_decay + np.zeros_like(gradient)
+    expected = np.where(momentum > 0, np.nan, product)
     return {
         "gradient": gradient,
-        "late_norm": late["weight_norm"].mean(axis=-1),
-        "late_norm_theory": norm,
+        "late_norm": norm,
+        "late_norm_theory": equilibrium.norm(lr, expected / lr, gradient),
         "angle": np.degrees(equilibrium.mean_angle(late["angle"])),
-        "angle_theory": np.degrees(equilibrium.angle(product)),
-        "settled": equilibrium.unsettled(product, steps, start, norm) <= SETTLED,
+        "angle_theory": np.degrees(equilibrium.angle(expected)),
+        "settled": equilibrium.unsettled(product, steps, late["peak"], norm) <= SETTLED,
     }
 
 
@@ -112,30 +115,29 @@ def fate(row: Mapping[str, float], steps: int) -> str:
         return "makes it grow beyond all bounds"
     if row["weight_decay"] == 0:
         return f"lets it grow to {row['weight_norm']:.3g}"
-    if "late_norm_theory" not in row:
-        return f"leaves it at {row['weight_norm']:.3g} after {steps:,} steps"
     if not row["settled"]:
-        return f"takes it to {row['weight_norm']:.3g} in {steps:,} steps, on its way to {row['late_norm_theory']:.3g}"
-    gap = abs(row["late_norm"] / row["late_norm_theory"] - 1)
-    return f"holds it at {row['late_norm']:.3g}, within {at_most(gap)} of theory"
+        return f"takes it to {row['weight_norm']:.3g} in {steps:,} steps, without time to settle"
+    held = f"holds it at {row['late_norm']:.3g}"
+    if "late_norm_theory" not in row:
+        return held
+    return f"{held}, within {at_most(abs(row['late_norm'] / row['late_norm_theory'] - 1))} of theory"
 
 
 def at_most(share: float) -> str:
-    """A share, rounded up to one digit: `0.4%`."""
+    """A share, rounded up to two digits: `0.48%`."""
     percent = 100 * max(share, LEAST)
-    digit = 10.0 ** math.floor(math.log10(percent))
-    return f"{math.ceil(percent / digit - 1e-9) * digit:.1g}%" if percent < 10 else f"{math.ceil(percent - 1e-9)}%"
+    digit = 10.0 ** (math.floor(math.log10(percent)) - 1)
+    return f"{math.ceil(percent / digit - 1e-9) * digit:.{2 if percent < 100 else 6}g}%"
 
 
-def evaluate_sweep(_: Equilibrium, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each learning rate, lr·λ and trial. `risk` is the validation loss, on average over the second half."""
     rates, products, momentum = swept["lr"], swept["product"], float(swept["momentum"])
     lost = np.where(swept["diverged"], np.nan, 1.0)
-    start = np.linalg.norm(arrays["start_weight"], axis=1)[:, None]
     each = []
     for index, rate in enumerate(rates.tolist()):
-        late = {name: swept[name][index] for name in ("weight_norm", "angle", "push")}
-        each.append(in_equilibrium(late, swept["steps"], start, rate, products / rate, momentum))
+        late = {name: swept[name][index] for name in (*WATCHED, "peak")}
+        each.append(late_training(late, swept["steps"], rate, products / rate, momentum))
     runs = {name: np.stack([of_rate[name] for of_rate in each]) * lost for name in each[0] if name != "settled"}
     runs |= {"risk": swept["val_loss"].mean(axis=-1) * lost, "val_loss": swept["val_loss"][..., -1] * lost}
     settled = np.stack([of_rate["settled"] for of_rate in each]).all(axis=1) & ~swept["diverged"].any(axis=1)  # (H, L)
@@ -160,29 +162,30 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
     `risk_apart` is how far two risks at the same lr·λ are apart at most, in any trial, `angle_off` and `norm_off` how far a mean
     is from theory at most, as shares. `slowest` and `fastest` are the learning rates at the ends, settled or not.
     """
-    found: dict[str, Any] = {"settled": int(settled.sum()), "decaying": int((products > 0).sum() * len(rates)), "steps": steps}
+    found: dict[str, Any] = {"settled": int(settled.sum()), "decaying": int((products > 0).sum() * len(rates))}
+    found |= {"rates": len(rates), "steps": steps}
     shared = [index for index in range(len(products)) if settled[:, index].sum() > 1]
     if shared:
         found["risk_apart"] = max(apart(runs["risk"][settled[:, index], :, index]) for index in shared)
-        found["shared_by"] = int(settled[:, shared].sum(axis=0).min())
-    if settled.any():
-        for name, value in (("angle_off", "angle"), ("norm_off", "late_norm")):
-            means, expected = (runs[each].mean(axis=1)[settled] for each in (value, f"{value}_theory"))
-            found[name] = float(np.abs(means / expected - 1).max())
-        arrived = np.flatnonzero(settled.any(axis=0))
-        for place, index in (("smallest", arrived[0]), ("largest", arrived[-1])):
-            rate = int(np.flatnonzero(settled[:, index])[0])
-            found[place] = {"product": products[index]}
-            for value in ("risk", "angle", "angle_theory"):
-                found[place] |= mean_and_error(value, runs[value][rate, :, index])
+    for name, value in (("angle_off", "angle"), ("norm_off", "late_norm")):
+        means, expected = (runs[each].mean(axis=1)[settled] for each in (value, f"{value}_theory"))
+        gaps = np.abs(means / expected - 1)[np.isfinite(expected)]
+        found |= {name: float(gaps.max())} if gaps.size else {}
+    arrived = np.flatnonzero(settled.any(axis=0)).tolist()
+    for place, index in zip(("smallest", "largest"), arrived[:1] + arrived[-1:], strict=bool(arrived)):
+        rate = int(np.flatnonzero(settled[:, index])[0])
+        found[place] = {"product": products[index], "lr": rates[rate]}
+        for value in ("risk", "angle", "angle_theory"):
+            found[place] |= mean_and_error(value, runs[value][rate, :, index])
     for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
         found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
-    return found | {"findings": {"risk": risk_said(found), "angle": angle_said(found)}}
+    return found | {"findings": {"panel": panel_said(found), "risk": risk_said(found), "angle": angle_said(found)}}
 
 
 def apart(risks: NDArray) -> float:
-    """The largest share by which risks of different learning rates differ in a trial.  (H, T) → a number"""
-    return float((risks.max(axis=0) / risks.min(axis=0) - 1).max())
+    """How far the risks of different learning rates are apart in a trial at most, as a share of the largest.  (H, T)"""
+    largest = risks.max(axis=0)
+    return float(((largest - risks.min(axis=0)) / np.where(largest > 0, largest, 1)).max())
 
 
 def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
@@ -196,6 +199,9 @@ def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
 
 
 def risk_said(found: Metrics) -> str:
+    """Whether only the product lr·λ counts."""
+    if found["rates"] == 1:
+        return "A single learning rate has nothing to compare with"
     if "risk_apart" not in found:
         return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
     if found["risk_apart"] > ALIKE:
@@ -203,15 +209,25 @@ def risk_said(found: Metrics) -> str:
     return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'])}, whatever lr"
 
 
+def panel_said(found: Metrics) -> str:
+    if found.get("risk_apart", 1) > ALIKE:
+        return risk_said(found)
+    rates = f"{found['rates']} learning rates from {found['slowest']['lr']:g} to {found['fastest']['lr']:g}"
+    return f"Only lr·λ counts: {rates} have the same risk at the same lr·λ, within {at_most(found['risk_apart'])}, once settled"
+
+
 def angle_said(found: Metrics) -> str:
-    if "angle_off" not in found:
+    """Whether the angle of a step is theory's."""
+    if not found["settled"]:
         return f"No run settles within {found['steps']:,} steps"
-    theory = "arccos(1 − lr·λ)"
+    if "angle_off" not in found:
+        return "With momentum, theory has no angle to compare with"
     if found["angle_off"] > ALIKE:
-        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'])} from {theory}"
-    return f"Once settled, a step turns the weights by {theory} within {at_most(found['angle_off'])}, whatever lr"
+        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'])} from arccos(1 − lr·λ)"
+    rates = ", whatever lr" if found["rates"] > 1 else ""
+    return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'])}{rates}"
 
 
-READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3}
-READ |= dict.fromkeys(("val_loss", "weight_norm", "angle", "push"), 4)
+READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3, "peak": 3, "val_loss": 4}
+READ |= dict.fromkeys(WATCHED, 4)
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

@@ -8,7 +8,6 @@ from stages.base.streams import Arrays, Purpose, Streams, orders, single
 from stages.base.system import System
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
-LIMIT = 2.0  # of lr·λ; from there on decay alone makes the weights grow
 
 
 class Optimizers(Section, frozen=True):
@@ -29,6 +28,10 @@ class Data(Section, frozen=True):
     start_norm: Positive
     evaluate_every: Count
 
+    def __post_init__(self) -> None:
+        if self.inputs < 2:
+            raise ValueError("inputs: expected at least 2, as one weight has no direction to learn")
+
 
 class Equilibrium(Section, frozen=True):
     trials: Count
@@ -43,10 +46,6 @@ class Equilibrium(Section, frozen=True):
 
     def __post_init__(self) -> None:
         ascending("sweep", self.sweep, zero_first=True)
-        if self.sweep[-1] >= LIMIT:
-            raise ValueError(f"sweep: expected lr·λ below {LIMIT:g}")
-        if self.lr * self.wd >= LIMIT:
-            raise ValueError(f"wd: expected lr·λ below {LIMIT:g}, at lr = {self.lr:g}")
 
 
 def draw(section: Equilibrium, streams: Streams) -> Arrays:
