@@ -28,17 +28,17 @@ WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
 def evaluate(section: Equilibrium, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     known = arrays | unseen(arrays)
     of_zero = linear.losses_of_zero(known, CURVATURE)
-    rows, further = {"null": linear.losses_row(known, of_nothing(of_zero), CURVATURE)}, {}
+    rows, settled = {"null": linear.losses_row(known, of_nothing(of_zero), CURVATURE)}, {}
     for name, run in runs.items():
         lr, late = float(run["lr"]), run["steps"] >= run["steps"][-1] / 2
         of_run = {key: run[key][:, late] for key in WATCHED} | {"peak": run["weight_norm"].max(axis=1)}
-        found = late_training(of_run, run["steps"][late], lr, run["weight_decay"], float(run["momentum"]))
-        further[name] = {"settled": int(found.pop("settled").all()), "lr": lr}
-        values = linear.losses_row(known, run, CURVATURE) | {key: value * alive(run) for key, value in found.items()}
-        rows[name] = values | {"effective_lr": effective(lr, values["weight_norm"])}
+        measured = late_training(of_run, run["steps"][late], lr, run["weight_decay"], float(run["momentum"]))
+        settled[name] = measured.pop("settled")
+        rows[name] = linear.losses_row(known, run, CURVATURE) | {key: value * alive(run) for key, value in measured.items()}
+        rows[name]["effective_lr"] = effective(lr, rows[name]["weight_norm"])
     found = metrics(rows, runs, [("wd", "baseline")], of_zero)
-    for name, values in further.items():
-        found[name] |= values
+    for name, run in runs.items():
+        found[name] |= {"settled": int(settled[name].all()), "lr": float(run["lr"])}
     return found | {"findings": findings(found, int(runs["wd"]["steps"][-1]))}, curves(runs)
 
 
@@ -140,7 +140,8 @@ def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> 
         each.append(late_training(late, swept["steps"], rate, products / rate, momentum))
     runs = {name: np.stack([of_rate[name] for of_rate in each]) * lost for name in each[0] if name != "settled"}
     runs |= {"risk": swept["val_loss"].mean(axis=-1) * lost, "val_loss": swept["val_loss"][..., -1] * lost}
-    settled = np.stack([of_rate["settled"] for of_rate in each]).all(axis=1) & ~swept["diverged"].any(axis=1)  # (H, L)
+    in_time = np.stack([of_rate["settled"] for of_rate in each])
+    settled = np.all(in_time & ~swept["diverged"], axis=1)  # (H, L)
     table = [
         {"lr": rate, "product": product, "weight_decay": swept["weight_decay"][h, i], "trial": trial}
         | {"diverged": int(swept["diverged"][h, trial, i]), "settled": int(settled[h, i])}

@@ -4,6 +4,7 @@ Shapes: T trials, L decays, H learning rates, n rows, d inputs, K evaluations.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,8 +85,8 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     swept = []
     for rate in rates:
         decays = significant(products / rate).tolist()
-        options = {"device": device, "progress": progress, "watch": turn}
-        swept.append(over_decays("equilibrium", BASELINE, decays, settings, arrays, lr=rate, **options))
+        options: dict[str, Any] = {"device": device, "progress": progress, "lr": rate, "watch": BASELINE.watch}
+        swept.append(over_decays("equilibrium", BASELINE, decays, settings, arrays, **options))
     late = swept[0]["steps"] >= swept[0]["steps"][-1] / 2
     found = {name: np.stack([each[name][..., late] for each in swept]) for name in WATCHED}
     found |= {name: np.stack([each[name] for each in swept]) for name in ("diverged", "weight_decay")}
