@@ -151,6 +151,15 @@ def test_a_push_is_the_learning_rate_times_the_gradient_at_the_unit_vector(setti
             weights = after
 
 
+def test_a_nudge_of_the_start_stays_one_over_the_whole_training(settings: Settings) -> None:
+    """At small and large lr·λ: batches pull all directions together. What a sweep writes has a grid of 1e-9 or more."""
+    data = arrays(settings, trials=1, epochs=60)
+    nudged = data | {"start_weight": data["start_weight"].astype(float) * (1 + 1e-15)}
+    one, other = (trained(each, 0.1, [0.0, 0.01, 0.1, 3.0], every=100) for each in (data, nudged))
+    for name in ("val_loss", "weight_norm", "angle", "push"):
+        np.testing.assert_allclose(history(one, name), history(other, name), rtol=0, atol=1e-12)
+
+
 def test_without_decay_the_norm_never_falls(settings: Settings) -> None:
     norms = history(trained(arrays(settings), 0.1, [0.0]), "weight_norm")
     assert (np.diff(norms, axis=-1) > 0).all()

@@ -149,6 +149,16 @@ DESCENT = {
     "descent.rows": [4, 8, 40],
     "descent.system.inputs": 8,
 }
+EQUILIBRIUM = {
+    "equilibrium.trials": 3,
+    "equilibrium.epochs": 6,
+    "equilibrium.batch_size": 7,  # of 40 rows: five of 7, one of 5
+    "equilibrium.sweep": [0, 0.01, 0.1, 0.5],
+    "equilibrium.map": {"lr": [0.02, 0.3]},
+    "equilibrium.system.rows": 40,
+    "equilibrium.system.inputs": 5,
+    "equilibrium.system.evaluate_every": 5,
+}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +175,10 @@ DESCENT = {
             "line", LINE | {"line.batch_size": 5, "line.lr": 0.05, "baseline": 0.02}, id="line: full batches, closed form"
         ),
         pytest.param("modular", MODULAR | {"modular.p": 4, "modular.system.train_fraction": 0.5}, id="modular: p = 4"),
+        pytest.param("equilibrium", EQUILIBRIUM, id="equilibrium: an uneven last batch"),
+        pytest.param(
+            "equilibrium", EQUILIBRIUM | {"equilibrium.optimizers.sgd.momentum": 0.5, "baseline": 0.3}, id="equilibrium: momentum"
+        ),
         pytest.param("descent", DESCENT, id="descent"),
         pytest.param("descent", DESCENT | {"descent.rows": [3, 7, 8], "descent.trials": 20}, id="descent: up to the peak"),
     ],
@@ -198,7 +212,7 @@ def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
     assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"
 
 
-@pytest.mark.parametrize("study", ["line", "wide"])
+@pytest.mark.parametrize("study", ["line", "wide", "equilibrium"])
 def test_every_committed_number(bench: Clone, study: str) -> None:
     (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     bench.run(sys.executable, "-m", "stages.generate", study)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from independent.descent import descent
+from independent.equilibrium import equilibrium
 from independent.line import line
 from independent.modular import modular
 from independent.shared import Results
@@ -20,4 +21,5 @@ from independent.wide import wide
 
 def results(study: str, params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     exact = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in data.items()}
-    return {"line": line, "wide": wide, "modular": modular, "descent": descent}[study](params, exact)
+    known = {"line": line, "wide": wide, "modular": modular, "descent": descent, "equilibrium": equilibrium}
+    return known[study](params, exact)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from stages.base.params import Settings
-from stages.base.rounding import significant
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress
 from stages.engine.losses import squared
@@ -84,9 +83,8 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     rates, products = sorted({section.lr, *section.map.lr}), np.array(section.sweep)
     swept = []
     for rate in rates:
-        decays = significant(products / rate).tolist()
         options: dict[str, Any] = {"device": device, "progress": progress, "lr": rate, "watch": BASELINE.watch}
-        swept.append(over_decays("equilibrium", BASELINE, decays, settings, arrays, **options))
+        swept.append(over_decays("equilibrium", BASELINE, (products / rate).tolist(), settings, arrays, **options))
     late = swept[0]["steps"] >= swept[0]["steps"][-1] / 2
     found = {name: np.stack([each[name][..., late] for each in swept]) for name in WATCHED}
     found |= {name: np.stack([each[name] for each in swept]) for name in ("diverged", "weight_decay")}
