@@ -11,7 +11,7 @@ from stages import studies
 pytestmark = pytest.mark.pipeline
 
 
-SMALL = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "descent.trials": 1}
+SMALL = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "descent.trials": 1, "equilibrium.trials": 1}
 SHORT = {"modular.steps": 20, "line.optimizers.adam.epochs": 50, "descent.steps": 20}
 EXTREMES = {
     "one of everything, no decay": {
@@ -27,8 +27,23 @@ EXTREMES = {
         "modular.system.hidden": 1,
         "descent.system.inputs": 1,
         "descent.system.noise": 0,
+        "equilibrium.wd": 0,
+        "equilibrium.batch_size": 50,
+        "equilibrium.optimizers.sgd.momentum": 0.5,
+        "equilibrium.system.inputs": 2,
+        "equilibrium.system.rows": 1,
+        "equilibrium.system.noise": 0,
     },
-    "a million, stable": {"wd": 1e6, "wide.lr": 1e-7, "modular.lr": 1e-7, "line.wd": 1e6, "line.lr": 1e-7, "modular.p": 2},
+    "a million, stable": {
+        "wd": 1e6,
+        "wide.lr": 1e-7,
+        "modular.lr": 1e-7,
+        "line.wd": 1e6,
+        "line.lr": 1e-7,
+        "equilibrium.wd": 1e6,
+        "equilibrium.lr": 1e-7,
+        "modular.p": 2,
+    },
 }
 
 
