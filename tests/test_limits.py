@@ -11,7 +11,7 @@ from stages import studies
 pytestmark = pytest.mark.pipeline
 
 
-SMALL = {"line.trials": 1, "wide.trials": 1, "modular.trials": 1, "descent.trials": 1, "equilibrium.trials": 1}
+SMALL = {f"{study}.trials": 1 for study in studies.NAMES}
 SHORT = {"modular.steps": 20, "line.optimizers.adam.epochs": 50, "descent.steps": 20}
 EXTREMES = {
     "one of everything, no decay": {
