@@ -218,6 +218,13 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "relatives.system.inputs": 6,
     "relatives.system.nonzeros": 2,
     "relatives.system.masks": 2,
+    "optimizers.trials": 2,
+    "optimizers.steps": 20,
+    "optimizers.sweep": [0, 1, 10],
+    "optimizers.learning_rates": [0.01, 0.02],
+    "optimizers.system.rows": 20,
+    "optimizers.system.val_rows": 10,
+    "optimizers.system.inputs": 5,
 }
 
 

@@ -1,0 +1,67 @@
+"""Where AdamW ends: least squares in a box, |w| ≤ 1/λ, and how far its ε keeps it from there.
+
+At rest AdamW's step is zero: λw = −m/(√v + ε). Where the gradient g keeps its sign m = g and √v = |g|, so
+    |λw| = |g|/(|g| + ε) < 1,
+whatever the loss. As ε → 0 either g = 0, or |w| = 1/λ and g holds the weight there: the optimality conditions of the box.
+Source of the limit: Xie, Li, "Implicit Bias of AdamW: ℓ∞ Norm Constrained Optimization" (ICML 2024).
+
+With ε > 0 the same line, solved for g, says that a sum is stationary:
+    data loss + (ε/λ)·Σ (−log(1 − λ|w|) − λ|w|),
+a convex barrier inside the box, as interior-point methods have it.
+
+Shapes: n rows, d inputs. The data loss is half the mean squared error.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+Array = NDArray[np.float64]
+BETWEEN = 100.0  # factor from one barrier to the next weaker one
+STEPS = 100  # of Newton's method at most; a dozen are usual
+CLOSE, CONVERGED = 1e-6, 1e-24  # Newton's decrement, in units of the targets' mean square: on the way, and at the end
+ROUNDING = 1e-15  # of the sum, in the same units
+
+
+def box(inputs: Array, targets: Array, weight_decay: float) -> Array:
+    """The minimiser of ‖Xw − y‖² with every |w| ≤ 1/λ; plain least squares at λ = 0.  (n, d), (n,) → (d,)"""
+    wall = 1 / weight_decay if weight_decay else np.inf
+    return lsq_linear(inputs, targets, bounds=(-wall, wall), method="bvls", tol=1e-14, max_iter=10 * inputs.shape[1]).x
+
+
+def rest(inputs: Array, targets: Array, weight_decay: float, *, eps: float) -> Array:
+    """Where AdamW comes to rest as its learning rate goes to zero: `box` with the barrier that ε is.  (n, d), (n,) → (d,)
+
+    Newton's method inside the box, for ever weaker barriers until ε is reached.
+    """
+    if not weight_decay:
+        return box(inputs, targets, 0)
+    rows, size = len(inputs), float(np.mean(targets**2))
+    hessian, pull = inputs.T @ inputs / rows, inputs.T @ targets / rows
+    weight, strength = np.zeros_like(pull), max(float(np.abs(pull).max()), eps)
+    while strength > eps:
+        weight = _inside(hessian, pull, weight, weight_decay, strength, size=size, enough=CLOSE)
+        strength /= BETWEEN
+    return _inside(hessian, pull, weight, weight_decay, eps, size=size, enough=CONVERGED)
+
+
+def _inside(hessian: Array, pull: Array, weight: Array, decay: float, eps: float, *, size: float, enough: float) -> Array:
+    """Newton's method with steps halved until they stay in the box and lower the sum."""
+
+    def value(at: Array) -> float:
+        share = decay * np.abs(at)
+        if (share >= 1).any():
+            return np.inf
+        return float(at @ hessian @ at / 2 - pull @ at + eps / decay * np.sum(-np.log1p(-share) - share))
+
+    for _ in range(STEPS):
+        share = decay * np.abs(weight)
+        gradient = hessian @ weight - pull + eps * np.sign(weight) * share / (1 - share)
+        step = np.linalg.solve(hessian + np.diag(eps * decay / (1 - share) ** 2), gradient)
+        decrement, length, before = float(gradient @ step), 1.0, value(weight)
+        while value(weight - length * step) > before - length * decrement / 4 + ROUNDING * size:
+            length /= 2
+        weight = weight - length * step
+        if decrement <= enough * size:
+            break
+    return weight
