@@ -1,53 +1,274 @@
-"""What the table says of an optimiser is what it does."""
+"""optimizers, the study: its data, its runs against plain torch.optim, its committed results, its sentences."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_fit import linear_problem
+from conftest import draw, metrics, silent, table
+from msgspec import convert, structs
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 
-from stages.engine.fit import Fit, fit
-from stages.engine.optimizers import OPTIMIZERS
-from stages.engine.problem import Problem
-from stages.engine.stability import smallest_limit
+from stages.base import storage
+from stages.base.params import Settings, at
+from stages.engine import arms
+from stages.studies.optimizers import figures, results, training
+from stages.studies.optimizers.system import Data, general
+from stages.theory.box import rest
 
 CPU = torch.device("cpu")
-ARGUMENTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9}}
+PLAIN = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def trained(problem: Problem, kind: str, *, steps: int = 30, lr: float = 0.01, **options: Any) -> Fit:
-    settings = {"lr": lr} | ARGUMENTS.get(kind, {})
-    options = {"weight_decay": 0.3, "evaluate_every": steps} | options
-    return fit(problem, [None] * steps, optimizer=kind, settings=settings, **options)
+@pytest.fixture(scope="module")
+def few(settings: Settings) -> Settings:
+    """Two trials, two learning rates, three λ, sixty steps."""
+    section = structs.replace(settings.optimizers, trials=2, steps=60, sweep=(0.0, 2.0, 10.0), learning_rates=(0.001, 0.02))
+    return structs.replace(settings, optimizers=section)
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_rotated_inputs_give_rotated_weights_where_the_table_says_so(kind: str, rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, CPU, runs=1)
-    rotation = torch.from_numpy(np.linalg.qr(rng.standard_normal((5, 5)))[0])
-    turned = replace(
-        problem,
-        train=(problem.train[0] @ rotation, problem.train[1]),
-        start=problem.start | {"weight": problem.start["weight"] @ rotation},
+@pytest.fixture(scope="module")
+def arrays(few: Settings) -> dict[str, NDArray]:
+    return draw("optimizers", few.optimizers)
+
+
+def by_torch(arrays: dict[str, NDArray], kind: str, settings: Settings, decay: float, *, settles: bool = True) -> NDArray:
+    """A loop of torch.optim over all rows, every trial a weight of its own."""
+    x, y, start = (torch.from_numpy(arrays[name]).double() for name in ("train_inputs", "train_targets", "start_weight"))
+    weights = [each.clone().requires_grad_() for each in start]
+    options = {"lr": at(settings, training.LEARNING_RATES[kind])} | at(settings.optimizers.optimizers, kind).arguments()
+    optimizer = PLAIN[kind](weights, weight_decay=decay, **options)
+    steps = settings.optimizers.steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 2 if settles else 1.0)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = sum(((x[trial] @ weight - y[trial]) ** 2).mean() / 2 for trial, weight in enumerate(weights))
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return torch.stack(weights).detach().numpy()
+
+
+def test_columns_are_orthogonal_and_validation_rows_are_not(settings: Settings) -> None:
+    """To float32's rounding. The general rows span what the orthogonal ones span, and have the same noise."""
+    data = storage.in_float64(draw("optimizers", settings.optimizers))
+    rows, inputs = data["train_inputs"].shape[1:]
+    gram = np.einsum("tni,tnj->tij", data["train_inputs"], data["train_inputs"]) / rows
+    np.testing.assert_allclose(gram, np.broadcast_to(np.eye(inputs), gram.shape), atol=1e-6)
+    for split in ("val", "general"):
+        found = np.einsum("tni,tnj->tij", data[f"{split}_inputs"], data[f"{split}_inputs"]) / data[f"{split}_inputs"].shape[1]
+        assert np.abs(found - np.eye(inputs)).max() > 0.1
+        assert found.mean(axis=0).diagonal() == pytest.approx(1, abs=0.25)
+    for x, basis in zip(data["general_inputs"], data["train_inputs"], strict=True):
+        np.testing.assert_allclose(basis @ (basis.T @ x) / rows, x, atol=1e-5)
+    predicted = {split: np.einsum("tnd,td->tn", data[f"{split}_inputs"], data["true_weight"]) for split in ("train", "general")}
+    noise = {split: data[f"{split}_targets"] - each for split, each in predicted.items()}
+    np.testing.assert_allclose(noise["general"], noise["train"], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(data["true_weight"], axis=1), settings.optimizers.system.weight_norm, rtol=1e-6)
+
+
+def test_too_few_rows_to_be_orthogonal_are_refused(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="rows: expected at least as many as inputs"):
+        convert(structs.asdict(settings.optimizers.system) | {"rows": 49}, Data)
+
+
+@pytest.mark.parametrize("row", ["wd", "wd_momentum", "wd_adam", "wd_adamw"])
+def test_an_arm_is_torch_optim_with_its_scheduler(row: str, few: Settings, arrays: dict[str, NDArray]) -> None:
+    """To the grid on which weights are written, 2⁻³⁰ of the largest; float32 rows make it 1e-8."""
+    outcome = arms.train("optimizers", {row: training.TRAINING.runs[row]}, few, arrays, device=CPU, progress=silent)
+    kind = {suffix: kind for kind, suffix in results.ROWS.items()}[row.removeprefix("wd")]
+    np.testing.assert_allclose(outcome[f"{row}.weight"], by_torch(arrays, kind, few, few.optimizers.wd), atol=1e-8)
+
+
+def test_the_sweep_is_torch_optim_on_the_general_rows(few: Settings, arrays: dict[str, NDArray]) -> None:
+    """To the grid on which its weights are written, 2⁻²⁰ of the largest."""
+    swept = training.sweep(few, arrays, CPU, silent)
+    for kind in results.KINDS:
+        assert swept[f"{kind}_weight"].shape == (len(swept[f"{kind}_lr"]), 2, 3, 50)
+        found = swept[f"{kind}_weight"][results.own_rate(swept, kind)]
+        for place, decay in enumerate(few.optimizers.sweep):
+            np.testing.assert_allclose(found[:, place], by_torch(general(arrays), kind, few, decay), atol=2e-6)
+    slow = structs.replace(few, optimizers=structs.replace(few.optimizers, lr=0.001))
+    np.testing.assert_allclose(swept["adamw_weight"][0, :, 1], by_torch(general(arrays), "adamw", slow, 2), atol=2e-6)
+
+
+def test_a_nudge_of_the_start_changes_nothing_of_the_sweep(settings: Settings) -> None:
+    """By 1e-15, of every trial at every λ and learning rate. In a box on general rows AdamW can be chaotic: a larger learning
+    rate or a smaller ε, and its digits are chance."""
+    data = draw("optimizers", settings.optimizers)
+    nudged = data | {"start_weight": data["start_weight"].astype(np.float64) * (1 + 1e-15)}
+    one, other = (training.sweep(settings, each, CPU, silent) for each in (data, nudged))
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_ridge_is_scikit_learns(arrays: dict[str, NDArray]) -> None:
+    data = general(storage.in_float64(arrays))
+    found = results.optimum(data, 0.7)["weight"]
+    for x, y, weight in zip(data["train_inputs"], data["train_targets"], found, strict=True):
+        np.testing.assert_allclose(weight, Ridge(alpha=len(y) * 0.7, fit_intercept=False).fit(x, y).coef_, atol=1e-10)
+
+
+def test_orthogonal_ends_are_lines_turned_and_clipped(settings: Settings) -> None:
+    """The committed arms: ridge and the box in closed form; AdamW where a quadratic equation puts it. Orthogonal to 1e-7."""
+    data, rows, decay = storage.in_float64(draw("optimizers", settings.optimizers)), metrics("optimizers"), settings.optimizers.wd
+    least = np.einsum("tnd,tn->td", data["train_inputs"], data["train_targets"]) / data["train_inputs"].shape[1]
+    for row, weight in (("ridge", least / (1 + decay)), ("box", np.clip(least, -1 / decay, 1 / decay))):
+        assert rows[row]["risk"] == pytest.approx(np.mean(np.sum((weight - data["true_weight"]) ** 2, axis=1)), rel=1e-5)
+        assert rows[row]["largest_weight"] == pytest.approx(np.abs(weight).max(axis=1).mean(), rel=1e-5)
+    for row in ("wd", "wd_momentum", "wd_adam"):
+        assert rows[row]["val_loss"] == pytest.approx(rows["ridge"]["val_loss"], rel=1e-5)
+        assert rows[row]["from_ridge"] < 1e-4
+        assert rows[row]["from_box"] > 0.5
+    assert rows["wd_adamw"]["from_rest"] < 1e-4 < rows["wd_adamw"]["from_box"] < 0.01
+    assert rows["wd_adamw"]["largest_weight"] < 1 / decay
+
+
+def test_the_committed_sweep_ends_at_its_oracles(settings: Settings) -> None:
+    """AdamW where its ε puts it, recomputed here, at every λ; slow where its walls cut weights that are just beyond them."""
+    data = general(storage.in_float64(draw("optimizers", settings.optimizers)))
+    rows = {(row["run"], row["lr"], row["weight_decay"]): row for row in table("optimizers_sweep")}
+    section = settings.optimizers
+    for decay in section.sweep:
+        assert rows["adam", section.lr, decay]["from_ridge"] < 1e-4
+        pairs = zip(data["train_inputs"], data["train_targets"], strict=True)
+        ends = np.array([rest(x, y, decay, eps=section.optimizers.adamw.eps) for x, y in pairs])
+        exact = np.mean(np.sum((ends - data["true_weight"]) ** 2, axis=1))
+        assert rows["rest", None, decay]["risk"] == pytest.approx(exact, rel=1e-5)
+        assert rows["adamw", section.lr, decay]["from_rest"] < 2e-3
+        for kind in ("adam", "adamw"):
+            assert rows[kind, 0.001, decay][f"from_{results.ENDS_AT[kind]}"] > 0.1, "the page says that 0.001 does not arrive"
+    assert section.optimizers.adamw.eps == 2e-4, "the page says so"
+
+
+def test_at_a_constant_learning_rate_adamw_does_not_come_to_rest(settings: Settings) -> None:
+    """As the page says; where the learning rate falls it is a tenth as far from its end at most."""
+    now = structs.replace(settings, optimizers=structs.replace(settings.optimizers, trials=1))
+    arrays, decay = general(draw("optimizers", now.optimizers)), now.optimizers.wd
+    ends = results.oracles(storage.in_float64(arrays), decay, now.optimizers.optimizers.adamw.eps)["rest"]
+    settled, stirred = (np.abs(by_torch(arrays, "adamw", now, decay, settles=each) - ends).max() for each in (True, False))
+    assert stirred > 1e-3
+    assert settled < stirred / 10
+
+
+ROW = {"weight_decay": 5.0, "diverged": 0, "trials": 10, "val_loss": 1.0, "from_ridge": 0.0, "from_box": 0.0}
+
+
+def made_up(adam: float, adamw: float, error: float = 0.01, **changes: dict[str, float]) -> dict[str, Any]:
+    """Rows with these effects of λ on the validation loss, beside 1 without it."""
+    rows: dict[str, Any] = dict.fromkeys(("wd", "wd_adam", "wd_adamw"), ROW) | {"ridge": {"from_box": 0.8}}
+    rows |= {name: ROW | {"weight_decay": 0.0} for name in ("baseline_adam", "baseline_adamw")}
+    for kind, gap in {"adam": adam, "adamw": adamw}.items():
+        rows[f"wd_{kind}_minus_baseline_{kind}"] = {"val_loss": gap, "val_loss_se": error}
+    return rows | {name: rows[name] | each for name, each in changes.items()}
+
+
+def test_what_is_said_of_the_losses() -> None:
+    one, other = "λ = 5 raises the validation loss by 13% with Adam", "lowers it by 7% with AdamW"
+    assert results.of_losses(made_up(0.13, -0.07)) == f"{one}, and {other}"
+    assert results.of_losses(made_up(0.13, -0.07, 1)) == "λ = 5 has no visible effect on the validation loss with Adam or AdamW"
+    assert results.of_losses(made_up(0.13, -0.01)).endswith(", and has no visible effect on it with AdamW")
+    lost = results.of_losses(made_up(0.13, -0.07, wd_adamw={"diverged": 2}))
+    assert lost == (
+        "λ = 5 raises the validation loss by 13% with Adam; "
+        "λ = 5 lowers the validation loss with AdamW; 2 of 10 trials diverged at λ = 5"
     )
-    straight, rotated = (trained(each, kind).parameters["weight"][0, 0] for each in (problem, turned))
-    gap = float((straight @ rotation - rotated).abs().max())
-    assert gap < 1e-12 if OPTIMIZERS[kind].rotation_equivariant else gap > 1e-3
+    alike = made_up(0, 0) | {"baseline_adam": ROW, "baseline_adamw": ROW}
+    assert results.of_losses(alike) == "Both arms have λ = 5: nothing to compare"
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_a_penalty_is_coupled_decay_and_no_decoupled_one(kind: str, rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, CPU, runs=1)
-    one, other = (trained(problem, kind, penalty=penalty).parameters["weight"] for penalty in (False, True))
-    gap = float((one - other).abs().max())
-    assert gap > 1e-3 if OPTIMIZERS[kind].decoupled else gap < 1e-12
+def test_what_is_said_of_the_ends(settings: Settings) -> None:
+    section = settings.optimizers
+    without = structs.replace(section, wd=0.0)
+    assert results.of_ends(made_up(0, 0), section) == "Adam ends at ridge, AdamW in the box of ±0.2"
+    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), section) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), section) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), section) == ""
+    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), section) == ""
+    assert results.of_ends(made_up(0, 0), without) == ""
 
 
-@pytest.mark.parametrize("kind", [kind for kind, optimizer in OPTIMIZERS.items() if optimizer.heavy_ball])
-def test_a_heavy_ball_diverges_beyond_its_limit_and_not_below(kind: str, rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, CPU, runs=1)
-    limit = smallest_limit(problem, weight_decay=0.3, momentum=ARGUMENTS[kind]["momentum"])
-    assert not trained(problem, kind, steps=4000, lr=0.99 * limit).diverged.any()
-    assert trained(problem, kind, steps=4000, lr=1.01 * limit).diverged.all()
+def test_what_is_said_of_the_weights(settings: Settings) -> None:
+    section = settings.optimizers
+    assert results.of_scatter(made_up(0, 0), section, 0.2) == "λ = 5: Adam divides weights by 6, AdamW caps them at 0.2"
+    assert results.of_scatter(made_up(0, 0), section, 0).endswith("AdamW leaves them, as none is beyond 0.2")
+    far = made_up(0, 0, wd_adam={"from_ridge": 0.5})
+    assert (
+        results.of_scatter(far, section, 0.2) == "λ = 5: Adam is 50% away from ridge after 400 steps, AdamW caps weights at 0.2"
+    )
+    far = made_up(0, 0, wd_adamw={"from_box": 0.3})
+    assert results.of_scatter(far, section, 0.2).endswith("by 6, AdamW is 30% away from the box |w| ≤ 0.2 after 400 steps")
+    lost = made_up(0, 0, wd_adam={"diverged": 1})
+    assert results.of_scatter(lost, section, 0.2).endswith("; 1 of 10 trials diverged at λ = 5")
+    without = structs.replace(section, wd=0.0)
+    assert results.of_scatter(made_up(0, 0), without, 0) == "At λ = 0 ridge and the box are both least squares"
+
+
+@pytest.mark.parametrize(("share", "said"), [(0, "0.002%"), (0.0292, "3%"), (0.03, "3%"), (0.0301, "4%"), (0.96, "100%")])
+def test_a_bound_is_rounded_up(share: float, said: str) -> None:
+    assert results.up_to(share) == said
+    assert float(said.rstrip("%")) >= 100 * share
+
+
+def test_what_is_said_of_the_distances() -> None:
+    decays, near = np.array([0.0, 0.1, 1]), {"sgd": 0.029, "momentum": 0.0, "adam": 0.001, "adamw": 0.016}
+    said = results.of_distances(near, decays)
+    assert said == (
+        "From λ = 0.1 on SGD, momentum and Adam end within 3% of ridge, AdamW ends within 2% of least squares in the box"
+    )
+    assert results.of_distances(near | {"adamw": 0.4}, decays).endswith("AdamW is up to 40% away from least squares in the box")
+    alone = dict.fromkeys(near) | {"adam": 0.2}
+    said = results.of_distances(alone, decays, whole=False)
+    assert said == "From λ = 0.1 on, where no trial diverged, Adam is up to 20% away from ridge"
+    assert results.of_distances(dict.fromkeys(near), decays, whole=False) == "At every λ > 0 a trial diverged"
+    assert results.of_distances(dict.fromkeys(near), decays[:1]) == "At λ = 0 ridge and the box are both least squares"
+
+
+def risks(*means: list[float], error: float = 0.001) -> NDArray:
+    """Trials that differ by about an error from these means: rows are learning rates, columns λ.  (R, 4, L)"""
+    pattern = np.array([[1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).T[:, : len(means[0])]
+    return np.array(means)[:, None, :] + error * pattern
+
+
+def test_what_is_said_of_the_learning_rates() -> None:
+    decays, rates = np.array([0.0, 1, 5]), {"adam": np.array([0.001, 0.01]), "adamw": np.array([0.001, 0.01])}
+    low, high, tie = [3.0, 1, 2], [3.0, 2, 1], [3.0, 2, 1.9999]
+
+    def said(adam: NDArray, adamw: NDArray) -> str:
+        return results.of_rates({"adam": adam, "adamw": adamw}, rates, decays)
+
+    assert said(risks(low, low), risks(high, high)) == "The best λ is 1 with Adam and 5 with AdamW, at every learning rate"
+    moves = "The best λ moves from 1 at lr = 0.001 to 5 at lr = 0.01 with AdamW; it is 1 with Adam"
+    assert said(risks(low, low), risks(low, high)) == moves
+    both = said(risks(high, low), risks(low, high))
+    assert both == (
+        "The best λ moves from 5 at lr = 0.001 to 1 at lr = 0.01 with Adam, and from 1 at lr = 0.001 to 5 at lr = 0.01 with AdamW"
+    )
+    unclear = "The learning rate does not visibly change the best λ: 1 to 5 with Adam, 5 with AdamW"
+    assert said(risks(low, tie), risks(high, high)) == unclear
+    lost = risks(low, high)
+    lost[1] = np.nan
+    at_one = "The best λ is 1 with Adam and 1 with AdamW, at every learning rate without divergence"
+    assert said(lost, risks(low, low)) == at_one
+    assert said(np.full_like(lost, np.nan), lost) == "At every λ and learning rate a trial diverged"
+    assert said(risks(low, low)[:, :1], lost[:, :1]) == "A single trial has no error to tell an effect by"
+
+
+def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Settings) -> None:
+    rows = table("optimizers_sweep")
+    for row in rows:  # one that has diverged
+        if (row["run"], row["lr"], row["weight_decay"]) == ("adamw", 0.01, 20):
+            row.update(risk=None, diverged=3)
+    figure = figures.learning_rate(rows, metrics("optimizers_sweep"))
+    rates, decays = settings.optimizers.learning_rates, settings.optimizers.sweep
+    for axes, kind, oracle in zip(figure.axes, ("adam", "adamw"), ("ridge", "box"), strict=False):
+        shown: NDArray = np.ma.filled(np.ma.asarray(axes.images[0].get_array()), np.nan)
+        for place, rate in enumerate([*rates, None]):
+            own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
+            expected = np.array([own[decay] for decay in decays], dtype=float)
+            np.testing.assert_array_equal(shown[place], expected)
+            points = np.concatenate([np.asarray(line.get_xydata()) for line in axes.lines[:2]])
+            marked = points[points[:, 1] == place, 0].tolist()
+            assert marked == [np.nanargmin(expected)]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["diverged"]

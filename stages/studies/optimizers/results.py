@@ -119,7 +119,7 @@ def of_ends(rows: Metrics, section: Comparison) -> str:
     apart = rows["ridge"].get("from_box", 0.0) > ARRIVED
     if not (section.wd and arrived and apart) or diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE)):
         return ""
-    return f"Adam ends at ridge, AdamW in the box |w| ≤ {1 / section.wd:g}"
+    return f"Adam ends at ridge, AdamW in the box of ±{1 / section.wd:g}"
 
 
 def is_near(rows: Metrics, kind: str) -> bool:
