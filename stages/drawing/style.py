@@ -23,6 +23,7 @@ os.environ["MPLBACKEND"] = "agg"
 with contextlib.chdir(str(distribution("matplotlib").locate_file("matplotlib/mpl-data"))):
     import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -109,8 +110,19 @@ def loss_axis(axes: Axes) -> None:
     low, high = axes.dataLim.intervaly
     if low > 0 and high > 10 * low:
         axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
     else:
         axes.set_ylim(0, None)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """On a log axis 0.1, 1 and 10 in place of powers of ten; with 3 between them below three decades, with 2 and 5 within one."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log":
+        between = (1,) if high >= 1000 * low else (1, 3) if high > 10 * low else (1, 2, 5)
+        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=between))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
 
 
 def log_steps(axes: Axes, steps: NDArray) -> None:
@@ -118,6 +130,7 @@ def log_steps(axes: Axes, steps: NDArray) -> None:
     axes.set_xscale("log")
     if len(steps) > 2:
         axes.set_xlim(steps[1], steps[-1])
+    plain_numbers(axes.xaxis)
 
 
 def band(axes: Axes, path: Curve, x: str, y: str, **style: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stages.drawing.figures import Figures
-from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, matplotlib
+from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, plain_numbers
 from stages.drawing.sweeps import column
 from stages.theory.risk import least_norm_risk
 
@@ -34,7 +34,7 @@ def risks(table: Table, summary: Metrics) -> Figure:
         xlabel=f"n, number of rows (d = {inputs} inputs)",
     )
     over_rows.set_title("risk, ‖w − w*‖²")
-    plain_numbers(over_rows, "y")
+    plain_numbers(over_rows.yaxis)
     ends = []
     for penalty, colour in colours.items():
         rows = [row for row in table if row["penalty"] == penalty]
@@ -51,7 +51,7 @@ def risks(table: Table, summary: Metrics) -> Figure:
         for row in over_penalties:
             points(axes, [row], "penalty", color=colours.get(row["penalty"], BLACK))
         axes.set(xscale="log", xlabel="Λ = nλ", title=f"at n = {middle:.0f}, over Λ")
-        plain_numbers(axes, "x")
+        plain_numbers(axes.xaxis)
     kinds = {row["trained"] for row in [*shown, *over_penalties]}
     for kind, fill, label in ((1, BLACK, "trained"), (0, "white", "solved by SVD, not trained")):
         if kind in kinds:
@@ -68,15 +68,6 @@ def limits(rows: Table, summary: Metrics) -> tuple[float, float]:
     every = [row["risk"] for row in rows]
     top = 4 * (max(known or every) or 1.0)
     return min([risk for risk in every if risk > top / 10**DECADES] or [top / 10]) / 1.5, top
-
-
-def plain_numbers(axes: Axes, which: str) -> None:
-    """On a log axis: 0.1, 1, 10; with 2 and 5 between where there would be few."""
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter("")
 
 
 def expected(rows: float, summary: Metrics) -> float:

@@ -25,6 +25,7 @@ from stages.drawing.style import (
     log_steps,
     loss_axis,
     matplotlib,
+    plain_numbers,
 )
 from stages.drawing.sweeps import decay_axis, means
 
@@ -53,8 +54,6 @@ def norms(table: Table, metrics: Metrics) -> Figure:
         axes.set(xlabel="step")
         log_steps(axes, path["step"])
         loss_axis(axes)
-        for axis in (axes.xaxis, axes.yaxis):
-            plain_numbers(axis)
         label_ends(axes, ends)
     panels[0].set_title("‖w‖₂, the weights' length")
     panels[1].set_title("lr/‖w‖², effective learning rate")
@@ -129,15 +128,6 @@ def finish(figure: Figure, axes: Axes, said: str) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     plain_numbers(axes.yaxis)
     headline(figure, said.replace("(1 − lr", "(1\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}lr"))
-
-
-def plain_numbers(axis: matplotlib.axis.Axis) -> None:
-    """On a log axis of less than three decades 1, 3 and 10 as such, in place of powers of ten; of less than one, 1, 2 and 5."""
-    low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and high < 1000 * low:
-        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 3) if high > 10 * low else (1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("")
 
 
 FIGURES = Figures(

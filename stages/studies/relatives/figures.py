@@ -9,7 +9,7 @@ from stages.base.streams import Arrays
 from stages.base.system import Trained
 from stages.drawing.curves import curves, panel
 from stages.drawing.figures import Figures
-from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, matplotlib
+from stages.drawing.style import BASELINE, BLACK, DECAY, START, Axes, Figure, Metrics, Table, headline, label_ends, plain_numbers
 from stages.drawing.sweeps import column
 
 STOPPED = "#009e73"  # early stopping, where it stands beside weight decay
@@ -25,12 +25,7 @@ COLOURS = {"none": BASELINE, "elastic_net": START, "l1": START}  # of methods, i
 
 
 def draw(_: Arrays, __: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
-    figure = curves(table, metrics, {"null": "w = 0"}, x="step", title=metrics["findings"]["curves"], log_x=True)
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            if axis.get_scale() == "log":
-                plain(axis)
-    return {"curves": figure}
+    return {"curves": curves(table, metrics, {"null": "w = 0"}, x="step", title=metrics["findings"]["curves"], log_x=True)}
 
 
 def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
@@ -85,7 +80,7 @@ def paths(table: Table, summary: Metrics) -> Figure:
     over_time.plot([], [], color=BLACK, linewidth=1.5, label="exact expectation")
     over_time.legend(loc="upper left")
     over_time.set(xscale="log", xlabel="time t = lr·step, or 1/λ", title="dense truth: risk, ‖w − w*‖²")
-    plain(over_time.xaxis)
+    plain_numbers(over_time.xaxis)
     for method, colour, marker in (("l2", DECAY, "o"), ("early_stopping", STOPPED, "s"), ("l1", START, "^")):
         rows = [row for row in table if row["run"] == f"sparse_{method}" and row["risk"] is not None]
         if not rows:
@@ -110,15 +105,7 @@ def span(axes: Axes, which: str, values: list[float]) -> None:
     """A log axis around positive values."""
     positive = [value for value in values if value > 0] or [1.0]
     axes.set(**{f"{which}scale": "log", f"{which}lim": (min(positive) / 1.5, max(positive) * 2)})
-    plain({"x": axes.xaxis, "y": axes.yaxis}[which])
-
-
-def plain(axis: Any) -> None:
-    """0.1, 1, 10 on a log axis; with 2 and 5 between where there would be few."""
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if low > 1e-3 and high < 100 * low else (1,), numticks=5))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter("")
+    plain_numbers({"x": axes.xaxis, "y": axes.yaxis}[which])
 
 
 FIGURES = Figures(
