@@ -225,6 +225,12 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "optimizers.system.rows": 20,
     "optimizers.system.val_rows": 10,
     "optimizers.system.inputs": 5,
+    "digits.trials": 2,
+    "digits.steps": 20,
+    "digits.optimizers.adamw.steps": 20,
+    "digits.sweep": [0, 0.001, 0.01],
+    "digits.network_sweep": [0, 1],
+    "digits.system.hidden": 8,
 }
 
 

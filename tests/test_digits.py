@@ -1,0 +1,405 @@
+"""digits: its data, its models against scikit-learn and torch.nn, the committed results, and what its figures may say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw, metrics, silent, table
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from stages.base.errors import UserError
+from stages.base.params import Settings
+from stages.engine import arms
+from stages.engine.fit import fit
+from stages.studies.digits import figures, results, system, training
+
+CPU = torch.device("cpu")
+CASES = tuple(system.CASES)
+
+
+@pytest.fixture(scope="module")
+def arrays(settings: Settings) -> dict[str, NDArray]:
+    return draw("digits", settings.digits)
+
+
+@pytest.fixture(scope="module")
+def trained(settings: Settings, arrays: dict[str, NDArray]) -> dict[str, dict[str, NDArray]]:
+    """Logistic regression as shipped, by row, evaluated at its ends alone."""
+    rows = ("baseline", "wd", "baseline_noisy", "wd_noisy")
+    runs = {row: training.once(training.TRAINING.runs[row]) for row in rows}
+    found = arms.train("digits", runs, settings, arrays, device=CPU, progress=silent)
+    return {row: {key.partition(".")[2]: each for key, each in found.items() if key.partition(".")[0] == row} for row in rows}
+
+
+def test_the_images_are_scikit_learns() -> None:
+    pixels, labels = system.images()
+    known = load_digits()
+    np.testing.assert_array_equal(pixels, known.data)
+    np.testing.assert_array_equal(labels, known.target)
+    assert (len(pixels), pixels.max()) == (system.IMAGES, system.WHITE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SHA256", "0" * 64, "expected the 1,797 digits that scikit-learn ships, of SHA-256 000000000000…, got 68aea062d35a…"),
+        (
+            "FILE",
+            "sklearn/none.csv.gz",
+            "sklearn/none.csv.gz: expected the 1,797 digits that scikit-learn ships, got FileNotFound",
+        ),
+        ("FILE", "sklearn/__init__.py", "sklearn/__init__.py: expected the 1,797 digits that scikit-learn ships, got ValueError"),
+    ],
+)
+def test_other_images_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setattr(system, name, value)
+    with pytest.raises(UserError) as raised:
+        system.images()
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_each_trial_divides_all_images(settings: Settings, arrays: dict[str, NDArray]) -> None:
+    whole, own = sorted(map(bytes, system.images()[0])), settings.digits.system
+    for trial in range(settings.digits.trials):
+        parts = [arrays[f"{split}_pixels"][trial] for split in ("train", "val", "test")]
+        assert [len(part) for part in parts] == [own.train_rows, own.val_rows, system.IMAGES - own.train_rows - own.val_rows]
+        assert sorted(bytes(row) for part in parts for row in part) == whole
+
+
+def test_wrong_labels_are_so_many_other_classes(settings: Settings, arrays: dict[str, NDArray]) -> None:
+    """A larger share replaces the same ones and more; all else is the same."""
+    wrong = arrays["wrong_labels"] != arrays["train_labels"]
+    assert set(wrong.sum(axis=1)) == {30}
+    assert set(np.unique(arrays["wrong_labels"])) == set(range(10))
+    section = replace(settings.digits, system=replace(settings.digits.system, wrong=1.0))
+    more = draw("digits", section)
+    assert (more["wrong_labels"] != more["train_labels"]).all()
+    np.testing.assert_array_equal(more["wrong_labels"][wrong], arrays["wrong_labels"][wrong])
+    assert all(np.array_equal(each, more[name]) for name, each in arrays.items() if name != "wrong_labels")
+
+
+def test_some_images_are_left_to_test_on(settings: Settings) -> None:
+    own = settings.digits.system
+    replace(own, val_rows=system.IMAGES - own.train_rows - 1)
+    with pytest.raises(ValueError, match="val_rows: expected fewer than 1,797 rows"):
+        type(own)(train_rows=own.train_rows, val_rows=system.IMAGES - own.train_rows, wrong=own.wrong, hidden=own.hidden)
+
+
+@pytest.mark.parametrize("weight_decay", [0.001, 0.01, 0.1])
+def test_logistic_regression_is_scikit_learns(weight_decay: float, settings: Settings) -> None:
+    """In its limit, with C = 1/(nλ) and an intercept without penalty; 2e-6 is what either solver leaves."""
+    data = draw("digits", replace(settings.digits, trials=2))
+    for case in ("logistic", "logistic_noisy"):
+        problem = training.RUNS[case].problem(data, CPU)
+        options = {"lr": settings.digits.lr, "momentum": settings.digits.optimizers.sgd.momentum}
+        steps = [None] * 1200
+        found = fit(problem, steps, optimizer="sgd", settings=options, weight_decay=weight_decay, evaluate_every=len(steps))
+        inputs, targets = problem.train
+        for trial in range(2):
+            oracle = LogisticRegression(C=1 / (inputs.shape[1] * weight_decay), tol=1e-10, max_iter=10_000)
+            oracle.fit(inputs[trial].numpy(), targets[trial].argmax(1).numpy())
+            np.testing.assert_allclose(found.parameters["weight"][trial, 0].numpy().T, oracle.coef_, atol=2e-6)
+            np.testing.assert_allclose(found.parameters["bias"][trial, 0].numpy(), oracle.intercept_, atol=2e-6)
+
+
+def test_without_decay_there_is_no_optimum(settings: Settings) -> None:
+    """Every training label is right, so larger weights are always better: the norm goes on growing."""
+    problem = training.logistic_problem(draw("digits", replace(settings.digits, trials=2)), CPU)
+    options = {"lr": settings.digits.lr, "momentum": 0.9}
+    found = fit(problem, [None] * 800, optimizer="sgd", settings=options, weight_decay=0.0, evaluate_every=200).history
+    assert (found["train_accuracy"][..., 1:] == 1).all()
+    assert (found["weight_norm"].diff() > 0.5).all()
+    assert (found["train_loss"][..., 2:] < 0.9 * found["train_loss"][..., 1:-1]).all()
+
+
+def test_the_network_is_torchs_with_adamw(settings: Settings) -> None:
+    """Twenty steps of torch.nn modules, biases in a group without decay; the same arithmetic in another order."""
+    data, own = draw("digits", replace(settings.digits, trials=1)), settings.digits.optimizers.adamw
+    problem = training.RUNS["network_noisy"].problem(data, CPU)
+    options = {"lr": own.lr} | own.arguments()
+    found = fit(problem, [None] * 20, optimizer="adamw", settings=options, weight_decay=own.wd, evaluate_every=20)
+    first = torch.nn.Linear(64, settings.digits.system.hidden, dtype=torch.float64)
+    second = torch.nn.Linear(settings.digits.system.hidden, 10, dtype=torch.float64)
+    with torch.no_grad():
+        for layer, name in ((first, "start_hidden"), (second, "start_output")):
+            layer.weight.copy_(torch.from_numpy(data[name][0]).T)
+            layer.bias.zero_()
+    model = torch.nn.Sequential(first, torch.nn.ReLU(), second)
+    weights = {"params": [first.weight, second.weight], "weight_decay": own.wd}
+    optimizer = torch.optim.AdamW([weights, {"params": [first.bias, second.bias], "weight_decay": 0.0}], **options, fused=True)
+    images = {split: torch.from_numpy(data[f"{split}_pixels"][0]).double() / 16 for split in ("train", "test")}
+    mean, labels = images["train"].mean(0), torch.from_numpy(data["wrong_labels"][0]).long()
+    for _ in range(20):
+        loss = torch.nn.functional.cross_entropy(model(images["train"] - mean), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.testing.assert_close(found.parameters["hidden"][0, 0], first.weight.detach().T, atol=1e-11, rtol=0)
+    torch.testing.assert_close(found.parameters["output_bias"][0, 0], second.bias.detach(), atol=1e-11, rtol=0)
+    answers = torch.from_numpy(data["test_labels"][0]).long()
+    expected = torch.nn.functional.cross_entropy(model(images["test"] - mean), answers).item()
+    assert found.history["test_loss"][0, 0, -1].item() == pytest.approx(expected, rel=1e-11)
+
+
+def test_biases_are_spared_and_weights_decay(arrays: dict[str, NDArray]) -> None:
+    decayed = {case: run.problem(arrays, CPU).decayed for case, run in training.RUNS.items()}
+    assert decayed == dict.fromkeys(CASES[:2], ("weight",)) | dict.fromkeys(CASES[2:], ("hidden", "output"))
+
+
+def test_the_committed_sweep_has_the_committed_arms_in_it(settings: Settings) -> None:
+    """Six digits each, averaged: 1e-5."""
+    for case, suffix in system.CASES.items():
+        for arm in ("baseline", "wd"):
+            row = metrics("digits")[f"{arm}{suffix}"]
+            runs = [run for run in table("digits_sweep") if (run["run"], run["weight_decay"]) == (case, row["weight_decay"])]
+            assert len(runs) == settings.digits.trials
+            for name in ("train_loss", "val_loss", "test_loss", "test_accuracy", "test_calibration_error", "weight_norm"):
+                assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
+
+
+def test_the_choice_is_made_on_validation_rows_and_judged_on_test_rows() -> None:
+    """Each trial's λ and its change, from the committed table, whose six digits leave 1e-5 of a loss."""
+    for case in CASES:
+        runs = [run for run in table("digits_sweep") if run["run"] == case]
+        trials, grid = (sorted({run[name] for run in runs}) for name in ("trial", "weight_decay"))
+        known = {(run["trial"], run["weight_decay"]): run for run in runs}
+        chosen = [min(grid, key=lambda decay, own=trial: known[own, decay]["val_loss"]) for trial in trials]  # type: ignore[misc]
+        changes = [
+            known[trial, decay]["test_loss"] - known[trial, 0]["test_loss"] for trial, decay in zip(trials, chosen, strict=True)
+        ]
+        summary = metrics("digits_sweep")[case]
+        assert summary["test_loss_change"] == pytest.approx(np.mean(changes), abs=1e-5)
+        assert summary["test_loss_change_se"] == pytest.approx(np.std(changes, ddof=1) / len(changes) ** 0.5, abs=1e-5)
+        assert [summary["least_chosen_lambda"], summary["largest_chosen_lambda"]] == [min(chosen), max(chosen)]
+
+
+def confidence(run: Mapping[str, NDArray], arrays: dict[str, NDArray]) -> tuple[NDArray, NDArray]:
+    """How sure each answer on test rows is, as the figure computes it, and whether it is right.  (T, r) each"""
+    inputs = (arrays["test_pixels"] - arrays["train_pixels"].mean(axis=1, keepdims=True)) / 16
+    return figures.answers(inputs, arrays["test_labels"], dict(run))
+
+
+def test_what_is_drawn_of_the_confidence_is_what_was_measured(trained: dict, arrays: dict[str, NDArray]) -> None:
+    """Parameters have six digits, so that an answer at the edge of a bin may fall into the next one: two of 947."""
+    for row, run in trained.items():
+        sure, right = confidence(run, arrays)
+        np.testing.assert_allclose(right.mean(axis=1), run["test_accuracy"][:, -1], atol=1e-12)
+        for trial in range(len(sure)):
+            gaps = [
+                abs(np.sum((right[trial] - sure[trial])[(sure[trial] > each / 10) & (sure[trial] <= (each + 1) / 10)]))
+                for each in range(10)
+            ]
+            assert sum(gaps) / sure.shape[1] == pytest.approx(run["test_calibration_error"][trial, -1], abs=2 / 947), row
+        points = figures.binned(sure, right)
+        assert len(points[0]) == len(points[1]) >= 5
+        assert (np.diff(points[0]) > 0).all()
+
+
+def test_answers_are_too_sure_without_decay_and_less_sure_with_it(trained: dict, arrays: dict[str, NDArray]) -> None:
+    over = {}
+    for row, run in trained.items():
+        sure, right = confidence(run, arrays)
+        over[row] = sure.mean(axis=1) - right.mean(axis=1)
+    assert over["baseline"].min() > 0.01
+    assert over["baseline_noisy"].min() > 0.1
+    assert over["wd"].max() < -0.03  # with right labels too unsure
+    assert (over["wd_noisy"] < over["baseline_noisy"]).all()
+
+
+def test_wrong_labels_are_learnt_last(settings: Settings, arrays: dict[str, NDArray]) -> None:
+    """At step 10 the model agrees with few of the wrong labels, and with most of the others; at step 100 with nearly all."""
+    problem = training.RUNS["logistic_noisy"].problem(arrays, CPU)
+    wrong = torch.from_numpy(arrays["wrong_labels"] != arrays["train_labels"])
+    options = {"lr": settings.digits.lr, "momentum": settings.digits.optimizers.sgd.momentum}
+    shares = []
+    for steps in (10, 100):
+        found = fit(problem, [None] * steps, optimizer="sgd", settings=options, weight_decay=0.0, evaluate_every=steps)
+        predictions = problem.model.predict(found.parameters, problem.train[0])[:, 0]
+        agrees = predictions.argmax(-1) == problem.train[1].argmax(-1)
+        shares.append([float(agrees[wrong].double().mean()), float(agrees[~wrong].double().mean())])
+    assert shares[0][0] < 0.2
+    assert shares[0][1] > 0.9
+    assert min(shares[1]) > 0.95
+
+
+def test_stopping_early_beats_decay_where_labels_are_wrong() -> None:
+    """Every tuned λ too, on test rows, in either model; and with right labels in neither."""
+    rows, swept = metrics("digits"), metrics("digits_sweep")
+    for model, suffix in (("logistic", ""), ("network", "_network")):
+        assert rows[f"stopped{suffix}_noisy"]["test_loss"] < 0.9 * swept[f"{model}_noisy"]["test_loss_at_chosen"]
+        assert rows[f"stopped{suffix}_noisy"]["test_accuracy"] > swept[f"{model}_noisy"]["test_accuracy_at_chosen"]
+        assert rows[f"stopped{suffix}"]["test_loss"] > swept[model]["test_loss_at_chosen"]
+
+
+def test_with_right_labels_the_accuracy_of_logistic_regression_stays_where_it_is() -> None:
+    """What the page says of its change, and in the exercise of that at λ = 0.001; the loss falls visibly all the same."""
+    swept, gap = metrics("digits_sweep")["logistic"], metrics("digits")["wd_minus_baseline"]
+    assert abs(swept["test_accuracy_change"]) < 2 * swept["test_accuracy_change_se"]
+    assert abs(gap["test_accuracy"]) < 2 * gap["test_accuracy_se"]
+    assert gap["test_loss"] < -4 * gap["test_loss_se"]
+
+
+def test_with_wrong_labels_the_tuned_decay_of_logistic_regression_calibrates_worse() -> None:
+    """It is chosen by the loss; a smaller one calibrates best."""
+    swept = metrics("digits_sweep")["logistic_noisy"]
+    assert swept["test_calibration_error_change"] > 2 * swept["test_calibration_error_change_se"]
+    assert 0 < swept["best_lambda_calibration"] < swept["best_lambda"] < swept["best_lambda_accuracy"]
+
+
+def test_a_stop_is_at_each_trials_lowest_validation_loss() -> None:
+    run = {
+        "val_loss": np.array([[2.0, 0.5, 0.7], [2.0, 0.8, 0.6], [2.0, np.nan, np.nan]]),
+        "test_loss": np.array([[2.1, 0.6, 0.1], [2.1, 0.2, 0.9], [2.1, 0.1, 0.1]]),
+        "steps": np.array([0, 5, 10]),
+        "diverged": np.array([False, False, True]),
+    }
+    found = results.stopped(run)
+    np.testing.assert_array_equal(found["step"], [5, 10, np.nan])
+    np.testing.assert_array_equal(found["test_loss"], [0.6, 0.9, np.nan])
+
+
+def arms_said(right: tuple[float, float], wrong: tuple[float, float], stop: float = 0.0, **changes: Any) -> dict[str, Any]:
+    """Rows of logistic regression in which λ = 0.1 changes a loss of 1 by so much, with an error, for each set of labels."""
+    usual = {"diverged": 0, "trials": 8, "val_loss": 1.0, "test_calibration_error": 1.0}
+    rows: dict[str, Any] = {}
+    for suffix, (gap, error) in {"": right, "_noisy": wrong, "_network": right, "_network_noisy": wrong}.items():
+        rows |= {f"baseline{suffix}": usual | {"weight_decay": 0.0}, f"wd{suffix}": usual | {"weight_decay": 0.1} | changes}
+        values = {"val_loss": gap, "val_loss_se": error, "test_calibration_error": gap, "test_calibration_error_se": error}
+        rows[f"wd{suffix}_minus_baseline{suffix}"] = values
+        rows[f"wd{suffix}_minus_stopped{suffix}"] = {"test_loss": stop, "test_loss_se": 0.01}
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1),
+            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels by 40%, where stopping early is better",
+        ),
+        (
+            arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015),
+            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels by 40%",
+        ),
+        (
+            arms_said((0.2, 0.01), (-0.4, 0.01)),
+            "λ = 0.1 raises the validation loss by 20%; with 20% wrong labels it lowers it by 40%",
+        ),
+        (
+            arms_said((0.2, 0.2), (-0.4, 0.01)),
+            "λ = 0.1 has no visible effect on the validation loss; with 20% wrong labels it lowers it by 40%",
+        ),
+        (
+            arms_said((-0.2, 0.01), (-0.4, 0.3)),
+            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels it has no visible effect on it",
+        ),
+        (
+            arms_said((0.2, 0.2), (-0.4, 0.4)),
+            "λ = 0.1 has no visible effect on the validation loss; with 20% wrong labels the same",
+        ),
+        (arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
+        (
+            arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1),
+            "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1; with 20% wrong labels the same",
+        ),
+    ],
+)
+def test_the_second_half_says_what_is_different(rows: dict[str, Any], said: str) -> None:
+    found = results.findings(rows, 0.2)
+    assert found["curves"] == said
+    assert found["network"] == f"Network: {said}"
+
+
+def cases(**changes: tuple[float, float, float]) -> dict[str, Any]:
+    """What the chosen λ change: loss, accuracy and calibration error of a case, from 0.5, each with an error of 0.01."""
+    found: dict[str, Any] = {"wrong": 0.2}
+    for case in CASES:
+        found[case] = {"diverged": 0, "trials": 8, "best_lambda": 0.1}
+        for measure, change in zip(results.MEASURES, changes.get(case, (0.0, 0.0, 0.0)), strict=True):
+            values = {"change": change, "change_se": 0.01, "at_zero": 0.5, "at_chosen": 0.5 + change}
+            found[case] |= {f"test_{measure}_{name}": value for name, value in values.items()}
+    return found
+
+
+def test_what_both_models_gain_is_said() -> None:
+    better, worse = (-0.1, 0.1, -0.1), (0.1, -0.1, 0.1)
+    assert results.gain_said(cases()) == "Tuned, λ improves no measure in both models; with 20% wrong labels the same"
+    assert (
+        results.gain_said(cases(logistic=better, network=better, logistic_noisy=better, network_noisy=(-0.1, 0.0, 0.1)))
+        == "Tuned, λ improves loss, accuracy and calibration in both models; with 20% wrong labels loss"
+    )
+    assert (
+        results.gain_said(cases(logistic_noisy=worse, network_noisy=(-0.1, -0.1, 0.015)))
+        == "Tuned, λ improves no measure in both models; with 20% wrong labels no measure and worsens accuracy"
+    )
+    alone = cases()
+    for case in CASES:
+        alone[case] = {name: value for name, value in alone[case].items() if not name.endswith("_se")}
+    assert results.gain_said(alone) == results.panel_said(alone) == "A single trial has no error to tell an effect by"
+    lost = {name: value for name, value in cases()["logistic"].items() if not name.endswith(("_change", "_zero"))}
+    said = results.gain_said(cases() | {"logistic": lost | {"diverged": 3}})
+    assert said == "λ = 0 has nothing to compare with; 3 runs diverged"
+
+
+def test_the_panel_says_the_first_measure_that_changes() -> None:
+    assert (
+        results.panel_said(cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, -0.1)))
+        == "Tuned, λ lowers the test calibration error by 50%; with 20% wrong labels it raises the test accuracy from 50% to 60%"
+    )
+    assert (
+        results.panel_said(cases(logistic=(-0.1, 0.0, 0.0)))
+        == "Tuned, λ lowers the test loss by 20%; with 20% wrong labels it changes nothing visibly"
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "places", "said"),
+    [
+        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), "With 20% wrong labels the best λ is larger: 1 instead of 0.1, in the network "),
+        (
+            (0.1, 1.0),
+            ([1, 1, 1], [0, 3, 2]),
+            "The best λ with right labels and with 20% wrong labels: 0.1 and 1, in the network ",
+        ),
+        (
+            (0.1, 0.1),
+            ([1, 1, 1], [1, 1, 1]),
+            "The best λ with right labels and with 20% wrong labels: 0.1 and 0.1, in the network ",
+        ),
+        (
+            (1.0, 0.1),
+            ([2, 2, 2], [1, 1, 1]),
+            "The best λ with right labels and with 20% wrong labels: 1 and 0.1, in the network ",
+        ),
+    ],
+)
+def test_a_larger_decay_is_larger_trial_by_trial(
+    best: tuple[float, float], places: tuple[list[int], list[int]], said: str
+) -> None:
+    found = cases()
+    for case in CASES:
+        found[case]["best_lambda"] = best[case.endswith("_noisy")]
+    at = {case: np.array(places[case.endswith("_noisy")]) for case in CASES}
+    assert results.decays_said(found, at).startswith(said)
+    del found["network"]["best_lambda"]
+    assert results.decays_said(found, at) == "A case has no λ at which no trial diverged"
+
+
+def test_a_decay_at_which_a_trial_diverged_is_not_chosen() -> None:
+    """Nor is anything compared with λ = 0 where that diverged."""
+    values = {
+        f"{split}_{name}": np.array([[0.5, 0.1, 0.3], [0.4, 0.2, 0.3]]) for split in ("val", "test") for name in results.MEASURES
+    }
+    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([0, 2]), np.array([2, 2]))
+    assert (found["best_lambda"], found["largest_chosen_lambda"]) == (2.0, 2.0)
+    assert found["test_loss_change"] == pytest.approx(-0.15)
+    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([1, 2]), np.array([1, 1]))
+    assert found["test_loss_at_chosen"] == pytest.approx(0.15)
+    assert "test_loss_change" not in found
+    assert results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([], dtype=int), np.array([], dtype=int)) == {"trials": 2}
