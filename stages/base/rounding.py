@@ -6,7 +6,7 @@ of its target. So values are rounded to a grid whose step is 2^−bits of that l
 errors are computed from the rounded values, and rounded once more, to six digits, where they are written to be read.
 
 More bits show smaller differences, and raise the chance that two machines round one value of a file differently. With the
-bits below that chance is less than one per cent for all files of the shipped studies together.
+bits below no value of the shipped studies was, with any of the kernels that were tried (docs/reproducibility.md).
 """
 
 import math
