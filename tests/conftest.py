@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -234,16 +235,32 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
 }
 
 
-@pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone with `TINY` params after its first `dvc repro`, committed; a test that changes it must put it back.
-
-    The shipped params prove nothing more about DVC, stages and errors; `make verify` runs them.
-    """
-    made = Clone(tmp_path_factory.mktemp("reproduced"))
+def tiny(path: Path) -> Clone:
+    """A clone with `TINY` params after its first `dvc repro`, committed."""
+    path.mkdir()
+    made = Clone(path)
     for key, value in TINY.items():
         made.set(key, value)
-    made.run("dvc", "repro")
+    made.run("dvc", "repro", timeout=1200)
     made.run("git", "commit", "-qam", "tiny")
     assert made.run("git", "status", "--porcelain").stdout == ""
     return made
+
+
+@pytest.fixture(scope="session")
+def reproduced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone with `TINY` params, reproduced; a test that changes it must put it back.
+
+    The shipped params prove nothing more about DVC, stages and errors; `make verify` runs them. Of several workers the first
+    reproduces, and each has a copy.
+    """
+    own = tmp_path_factory.mktemp("reproduced") / "clone"
+    if not hasattr(request.config, "workerinput"):
+        return tiny(own)
+    shared = tmp_path_factory.getbasetemp().parent / "reproduced"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            tiny(own).path.rename(shared)
+    shutil.copytree(shared, own, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
+    return Clone.at(own)

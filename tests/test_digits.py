@@ -348,13 +348,14 @@ def test_what_both_models_gain_is_said() -> None:
 
 
 def test_the_panel_says_the_first_measure_that_changes() -> None:
+    raised = "it raises the test accuracy from 50% to 60%"
     assert (
         results.panel_said(cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, -0.1)))
-        == "Tuned, λ lowers the test calibration error by 50%; with 20% wrong labels it raises the test accuracy from 50% to 60%"
+        == f"In logistic regression tuned λ lowers the test calibration error by 50%; with 20% wrong labels {raised}"
     )
     assert (
         results.panel_said(cases(logistic=(-0.1, 0.0, 0.0)))
-        == "Tuned, λ lowers the test loss by 20%; with 20% wrong labels it changes nothing visibly"
+        == "In logistic regression tuned λ lowers the test loss by 20%; with 20% wrong labels it changes nothing visibly"
     )
 
 

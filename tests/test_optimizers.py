@@ -181,7 +181,7 @@ def test_what_is_said_of_the_losses() -> None:
 def test_what_is_said_of_the_ends(settings: Settings) -> None:
     section = settings.optimizers
     without = structs.replace(section, wd=0.0)
-    assert results.of_ends(made_up(0, 0), section) == "Adam ends at ridge, AdamW in the box of ±0.2"
+    assert results.of_ends(made_up(0, 0), section) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
     assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), section) == ""
     assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), section) == ""
     assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), section) == ""

@@ -170,3 +170,13 @@ def test_the_commands_run_as_written(reproduced: Clone) -> None:
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout", "-q")
+
+
+def test_the_best_constant_beats_both_arms_of_wide() -> None:
+    """The README says so under its picture."""
+    rows = metrics("wide")
+    assert (
+        rows["null"]["val_loss"] + 2 * rows["wd_minus_null"]["val_loss_se"]
+        < rows["wd"]["val_loss"]
+        < rows["baseline"]["val_loss"]
+    )

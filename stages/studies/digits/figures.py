@@ -138,10 +138,11 @@ def gain(summary: Metrics) -> Figure:
         axes.margins(x=0.15)
     panels[0].set_yticks(range(len(cases)), [said for _, said in cases])
     panels[0].set_xlim(0, None)
-    panels[1].xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    for axes in panels[1:]:
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     panels[2].set_xlim(0, None)
     panels[0].plot([], [], "o", color=BASELINE, markersize=9, label="λ = 0")
-    panels[0].plot([], [], "o", color=DECAY, markersize=8, label="λ chosen on validation rows")
+    panels[0].plot([], [], "o", color=DECAY, markersize=8, label="λ chosen on validation rows, ± error of the change")
     figure.legend(loc="outside lower center", ncols=2)
     headline(figure, summary["findings"]["gain"])
     return figure
@@ -172,6 +173,7 @@ def decays(table: Table, summary: Metrics) -> Figure:
                 axes.plot(best, losses[grid.index(best)], "D", **DIAMOND)
             ends.append((losses[-1], said.removesuffix(" labels"), DECAY))
         decay_axis(axes, grid)
+        axes.set_xticks([grid[0], *grid[2::2]])
         axes.xaxis.set_major_formatter(lambda decay, _: f"{decay:g}")
         axes.set_title(name)
         label_ends(axes, ends)

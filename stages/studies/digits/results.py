@@ -176,7 +176,7 @@ def panel_said(found: Metrics) -> str:
     for case in ("logistic", "logistic_noisy"):
         seen = [measure for measure in ("accuracy", "calibration_error", "loss") if better(found[case], measure)]
         parts.append(changed(found[case], seen[0]) if seen else "changes nothing visibly")
-    return f"Tuned, λ {parts[0]}; with {per_cent(found['wrong'])} wrong labels it {parts[1]}"
+    return f"In logistic regression tuned λ {parts[0]}; with {per_cent(found['wrong'])} wrong labels it {parts[1]}"
 
 
 def changed(case: Metrics, measure: str) -> str:

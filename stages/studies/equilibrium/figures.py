@@ -37,7 +37,7 @@ def draw(_: Arrays, __: Trained, table: Table, metrics: Metrics) -> dict[str, Fi
     said = metrics["findings"]
     return {
         "norm": norms(table, metrics),
-        "curves": curves(table, metrics, {"null": "zero"}, x="step", title=said["curves"], norms=False, log_x=True),
+        "curves": curves(table, metrics, {"null": "w = 0"}, x="step", title=said["curves"], norms=False, log_x=True),
     }
 
 

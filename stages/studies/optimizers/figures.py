@@ -110,7 +110,7 @@ def curves(table: Table, metrics: Metrics) -> Figure:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set(xlabel="step", title="validation loss" if axes is panels[0] else "‖w‖₂, the weights' length")
         label_ends(axes, ends, apart=APART)
-    panels[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label="exact: ridge and the box")
+    panels[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label="exact: ridge, and in the box")
     panels[0].legend(loc="lower left")
     headline(figure, metrics["findings"]["curves"])
     return figure
@@ -124,7 +124,7 @@ def distance(table: Table, summary: Metrics) -> Figure:
     """How far each optimiser ends from ridge, and from least squares in the box, over λ."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, oracle, named in zip(panels, ("ridge", "box"), ("ridge", "the box, |w| ≤ 1/λ"), strict=True):
+    for axes, oracle, named in zip(panels, ("ridge", "box"), ("ridge", "least squares in the box"), strict=True):
         axes.set(yscale="log", ylim=(FLOOR / 2, 30), title=f"distance from {named}")
         ends = []
         for kind, look in LOOK.items():

@@ -95,7 +95,7 @@ def findings(rows: Metrics, section: Comparison, cut: float) -> dict[str, str]:
     """A sentence for each figure."""
     effects, ends = of_losses(rows), of_ends(rows, section)
     return {
-        "panel": f"{ends}; {effects}" if ends else effects,
+        "panel": ends or effects,
         "curves": effects,
         "weights": of_scatter(rows, section, cut),
     }
@@ -119,7 +119,7 @@ def of_ends(rows: Metrics, section: Comparison) -> str:
     apart = rows["ridge"].get("from_box", 0.0) > ARRIVED
     if not (section.wd and arrived and apart) or diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE)):
         return ""
-    return f"Adam ends at ridge, AdamW in the box of ±{1 / section.wd:g}"
+    return f"With λ = {section.wd:g} Adam divides all weights by {1 + section.wd:g}, AdamW caps them at ±{1 / section.wd:g}"
 
 
 def is_near(rows: Metrics, kind: str) -> bool:
@@ -204,6 +204,7 @@ def summary(
     }
     for name in ("ridge", "box"):
         found[f"best_lambda_of_{name}"] = in_lambda(best_at(theory[name]["risk"]), decays)[0]
+        found |= mean_and_error(f"best_risk_of_{name}", theory[name]["risk"][0, :, best_at(theory[name]["risk"])[0]])
     for kind in KINDS:
         found[kind] = {"lr": float(swept[f"{kind}_own_lr"])}
         if (share := farthest[kind]) is not None:

@@ -57,7 +57,7 @@ def risks(summary: Metrics) -> Figure:
     span(sides[0], "x", [*every, summary["signal"] ** 2])
     sides[0].set_yticks(range(len(NAMES)), list(NAMES.values()))
     sides[0].set_ylim(len(NAMES) - 0.5, -0.8)
-    for colour, said in ((DECAY, "shrinks every weight"), (START, "makes weights exactly 0")):
+    for colour, said in ((DECAY, "keeps every weight"), (START, "makes weights exactly 0")):
         sides[0].plot([], [], "o", color=colour, label=said)
     sides[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label="w = 0")
     figure.legend(loc="outside lower center", ncols=3, columnspacing=1)
@@ -76,10 +76,10 @@ def paths(table: Table, summary: Metrics) -> Figure:
         order = np.argsort(times)
         over_time.plot(times[order], column(rows, "theory")[order], color=colour, linewidth=1.5)
         over_time.errorbar(times, column(rows, "risk"), errors(rows), fmt=marker, color=colour, markersize=5, elinewidth=1.2)
-    over_time.plot([], [], "o", color=BLACK, markersize=5, label="trained")
-    over_time.plot([], [], color=BLACK, linewidth=1.5, label="exact expectation")
+        over_time.plot([], [], marker, color=colour, markersize=5, label=NAMES[method])
+    over_time.plot([], [], color=BLACK, linewidth=1.5, label="exact")
     over_time.legend(loc="upper left")
-    over_time.set(xscale="log", xlabel="time t = lr·step, or 1/λ", title="dense truth: risk, ‖w − w*‖²")
+    over_time.set(xscale="log", xlabel="time t = lr·step, or 1/λ", title="risk, dense truth")
     plain_numbers(over_time.xaxis)
     for method, colour, marker in (("l2", DECAY, "o"), ("early_stopping", STOPPED, "s"), ("l1", START, "^")):
         rows = [row for row in table if row["run"] == f"sparse_{method}" and row["risk"] is not None]
@@ -90,7 +90,7 @@ def paths(table: Table, summary: Metrics) -> Figure:
             column(rows, "weight_norm"), column(rows, "risk"), color=colour, marker=marker, markersize=5, linewidth=0.8
         )
         ends.append((min(row["risk"] for row in rows), NAMES[method], colour))
-    over_norm.set(xlabel="‖w‖₂, the weights' length", xlim=(0, None), title=summary["titles"]["sparse"])
+    over_norm.set(xlabel="‖w‖₂, the weights' length", xlim=(0, None), title=f"risk, {summary['titles']['sparse']}")
     over_time.set_ylim(0, None)
     label_ends(over_norm, ends)
     headline(figure, summary["findings"]["paths"])

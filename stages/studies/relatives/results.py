@@ -142,7 +142,7 @@ def titles(section: Relatives) -> dict[str, str]:
     nonzeros, inputs = section.system.nonzeros, section.system.inputs
     some = f"{nonzeros} of {inputs} weights"
     sparse = f"sparse truth: {some}" if sparse_truth(nonzeros, inputs) == "sparse" else f"truth of {some}, all equal"
-    return {"dense": f"dense truth: all {inputs} weights", "sparse": sparse}
+    return {"dense": f"dense truth: all {inputs} weights count", "sparse": sparse}
 
 
 def tuned(
