@@ -133,7 +133,7 @@ class Clone:
         (self.path / ".venv" / ".ready").touch()
 
     def run(
-        self, *command: str, check: bool = True, timeout: float = 300, **environment: str
+        self, *command: str, check: bool = True, timeout: float = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command here with this interpreter's `python` and `dvc` first on the path."""
         identity = {f"GIT_{who}_{what}": "test@example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
