@@ -181,12 +181,13 @@ def test_what_is_said_of_the_losses() -> None:
 def test_what_is_said_of_the_ends(settings: Settings) -> None:
     section = settings.optimizers
     without = structs.replace(section, wd=0.0)
-    assert results.of_ends(made_up(0, 0), section) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
-    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), section) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), section) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), section) == ""
-    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), section) == ""
-    assert results.of_ends(made_up(0, 0), without) == ""
+    assert results.of_ends(made_up(0, 0), section, 0.3) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
+    assert results.of_ends(made_up(0, 0), section, 0.0) == "With λ = 5 Adam divides all weights by 6, AdamW leaves them"
+    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), section, 0.3) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), section, 0.3) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), section, 0.3) == ""
+    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), section, 0.3) == ""
+    assert results.of_ends(made_up(0, 0), without, 0.3) == ""
 
 
 def test_what_is_said_of_the_weights(settings: Settings) -> None:

@@ -93,7 +93,7 @@ def share_outside(arrays: Arrays, weight_decay: float) -> float:
 
 def findings(rows: Metrics, section: Comparison, cut: float) -> dict[str, str]:
     """A sentence for each figure."""
-    effects, ends = of_losses(rows), of_ends(rows, section)
+    effects, ends = of_losses(rows), of_ends(rows, section, cut)
     return {
         "panel": ends or effects,
         "curves": effects,
@@ -113,13 +113,17 @@ def of_losses(rows: Metrics) -> str:
     return f"{one}; {other}" if ";" in one + other or ":" in one + other else f"{one}, and {second}"
 
 
-def of_ends(rows: Metrics, section: Comparison) -> str:
-    """Where Adam and AdamW end; nothing where one of them does not arrive, and where both would be at the same place."""
+def of_ends(rows: Metrics, section: Comparison, cut: float) -> str:
+    """Where Adam and AdamW end; nothing where one of them does not arrive, and where both would be at the same place.
+
+    `cut` is the share of the least squares weights that are outside the box.
+    """
     arrived = all(is_near(rows, kind) for kind in ADAPTIVE)
     apart = rows["ridge"].get("from_box", 0.0) > ARRIVED
     if not (section.wd and arrived and apart) or diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE)):
         return ""
-    return f"With λ = {section.wd:g} Adam divides all weights by {1 + section.wd:g}, AdamW caps them at ±{1 / section.wd:g}"
+    box = f"caps them at ±{1 / section.wd:g}" if cut else "leaves them"
+    return f"With λ = {section.wd:g} Adam divides all weights by {1 + section.wd:g}, AdamW {box}"
 
 
 def is_near(rows: Metrics, kind: str) -> bool:
