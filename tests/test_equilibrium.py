@@ -213,25 +213,6 @@ def test_what_decay_adds_to_the_risk_is_the_noise_of_the_batches(settings: Setti
 # What is said
 
 
-@pytest.mark.parametrize(
-    ("share", "said"),
-    [
-        (0.0048, "0.48%"),
-        (0.00481, "0.49%"),
-        (0.00991, "1%"),
-        (0.0201, "2.1%"),
-        (0.9401, "95%"),
-        (0, "0.0001%"),
-        (1e-9, "0.0001%"),
-        (1.0, "100%"),
-        (1.234, "130%"),
-        (15.0, "1500%"),
-    ],
-)
-def test_a_bound_is_rounded_up(share: float, said: str) -> None:
-    assert results.at_most(share) == said
-
-
 def arm(**values: float) -> dict[str, float]:
     known = {"weight_decay": 0.1, "weight_norm": 0.99, "late_norm": 1.0, "late_norm_theory": 0.98, "settled": 1}
     return {name: value for name, value in (known | values).items() if not math.isnan(value)}

@@ -17,7 +17,7 @@ from stages.engine import arms
 from stages.engine.sweep import over_decays
 from stages.engine.training import Training
 from stages.theory import sweep
-from stages.theory.findings import by, effect
+from stages.theory.findings import at_most, by, continued, effect
 from stages.theory.results import Results
 
 NAN = float("nan")
@@ -50,6 +50,36 @@ def rows(gap: float, error: float | None = 0.1, *, decay: float = 3.0, against: 
 )
 def test_an_effect_is_said_as_the_numbers_have_it(metrics: dict[str, Any], said: str) -> None:
     assert effect(metrics) == said
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "said"),
+    [
+        (0.0048, 2, "0.48%"),
+        (0.00481, 2, "0.49%"),
+        (0.00991, 2, "1%"),
+        (0.0201, 2, "2.1%"),
+        (0.9401, 2, "95%"),
+        (0, 2, "0.0001%"),
+        (1e-9, 2, "0.0001%"),
+        (1.0, 2, "100%"),
+        (1.234, 2, "130%"),
+        (15.0, 2, "1500%"),
+        (2.0**-16, 1, "0.002%"),
+        (0.0292, 1, "3%"),
+        (0.03, 1, "3%"),
+        (0.0301, 1, "4%"),
+        (0.96, 1, "100%"),
+    ],
+)
+def test_a_bound_is_rounded_up(share: float, digits: int, said: str) -> None:
+    assert at_most(share, digits) == said
+    assert float(said.rstrip("%")) >= 100 * share * (1 - 1e-9)
+
+
+def test_a_sentence_goes_on_in_small_letters() -> None:
+    assert continued("Both arms have λ = 0: nothing to compare") == "both arms have λ = 0: nothing to compare"
+    assert continued("λ = 3 lowers the validation loss") == "λ = 3 lowers the validation loss"
 
 
 def test_what_has_no_pair_left_has_no_effect() -> None:

@@ -206,12 +206,6 @@ def test_what_is_said_of_the_weights(settings: Settings) -> None:
     assert results.of_scatter(made_up(0, 0), without, 0) == "At λ = 0 ridge and the box are both least squares"
 
 
-@pytest.mark.parametrize(("share", "said"), [(0, "0.002%"), (0.0292, "3%"), (0.03, "3%"), (0.0301, "4%"), (0.96, "100%")])
-def test_a_bound_is_rounded_up(share: float, said: str) -> None:
-    assert results.up_to(share) == said
-    assert float(said.rstrip("%")) >= 100 * share
-
-
 def test_what_is_said_of_the_distances() -> None:
     decays, near = np.array([0.0, 0.1, 1]), {"sgd": 0.029, "momentum": 0.0, "adam": 0.001, "adamw": 0.016}
     said = results.of_distances(near, decays)

@@ -3,10 +3,12 @@
 `metrics` has rows of means over trials, and paired differences `<one>_minus_<other>` with their standard errors.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 Metrics = Mapping[str, Any]
+LEAST = 1e-6  # what a share is rounded up to
 VISIBLE = 2.0  # standard errors; an effect within them is not visible
 
 
@@ -59,6 +61,18 @@ def per_cent(share: float) -> str:
     if 0.995 <= share < 1:
         return "more than 99%"
     return f"{100 * share:.0f}%" if share >= 0.095 else f"{100 * share:.1g}%"
+
+
+def at_most(share: float, digits: int) -> str:
+    """A share in per cent, rounded up to so many digits: `0.48%`."""
+    percent = 100 * max(share, LEAST)
+    unit = 10.0 ** (math.floor(math.log10(percent)) - digits + 1)
+    return f"{math.ceil(percent / unit - 1e-9) * unit:.6g}%"
+
+
+def continued(part: str) -> str:
+    """A sentence that goes on behind another: `both arms have λ = 0`."""
+    return part[0].lower() + part[1:]
 
 
 def spoken(value: str) -> str:

@@ -28,6 +28,11 @@ def ridge(
     return weight, float(mean - centre @ weight)
 
 
+def without_bias(inputs: Array, targets: Array, weight_decay: float) -> Array:
+    """The minimiser of (1/2n)·‖Xw − y‖² + (λ/2)·‖w‖² in every trial.  (T, n, d), (T, n) → (T, d)"""
+    return solve(*np.linalg.svd(inputs, full_matrices=False), targets, inputs.shape[1] * weight_decay)
+
+
 def solve(left: Array, values: Array, right: Array, targets: Array, penalty: float) -> Array:
     """Ridge without a bias, with Λ = nλ/c, from the singular value decomposition of each trial's rows; of least norm at Λ = 0.
 

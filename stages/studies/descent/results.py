@@ -16,15 +16,14 @@ from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, 
 from stages.theory.findings import visible
 from stages.theory.measured import Table
 from stages.theory.results import Results
-from stages.theory.ridge import solve
+from stages.theory.ridge import solve, without_bias
 from stages.theory.risk import least_norm_risk, ridge_risk
 from stages.theory.statistics import mean_and_error, z_score
 
 
 def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
     """Ridge on all rows of the data, in every trial."""
-    rows = arrays["train_inputs"].shape[1]
-    return {"weight": solve(*decomposed(arrays), arrays["train_targets"], rows * weight_decay)}
+    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:

@@ -16,7 +16,7 @@ from stages.base.rounding import PATH
 from stages.base.streams import Arrays
 from stages.studies.digits.system import CASES, CLASSES, Digits
 from stages.theory import sweep
-from stages.theory.findings import by, effect, per_cent, spoken, visible
+from stages.theory.findings import by, continued, effect, per_cent, spoken, visible
 from stages.theory.measured import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
 from stages.theory.measured import ended as ends_of_run
 from stages.theory.results import Metrics, Results
@@ -69,7 +69,7 @@ def findings(rows: Metrics, wrong: float) -> dict[str, str]:
     return {
         "panel": effect(rows),
         "curves": losses[""] + early[""],
-        "network": f"Network: {losses['_network']}{early['_network']}",
+        "network": f"Network: {continued(losses['_network'])}{early['_network']}",
         "reliability": twice(rows, "", "test_calibration_error", share),
     }
 

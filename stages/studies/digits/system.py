@@ -7,14 +7,12 @@ as scikit-learn ships them: 1,797 of 8 × 8 pixels, each from 0 to 16.
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from stages.base.errors import UserError
-from stages.base.params import SGD, AdamW, Count, Grid, NonNegative, Positive, Section, ascending
+from stages.base.params import SGD, AdamW, Count, Grid, NonNegative, Positive, Section, Share, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
@@ -27,8 +25,6 @@ CASES = {
     "network": "_network",
     "network_noisy": "_network_noisy",
 }  # → its rows' suffix
-
-Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 
 
 class OwnAdamW(AdamW, frozen=True):

@@ -4,7 +4,6 @@ What is measured of the equilibrium is a mean over the second half of training.
 Shapes: H learning rates, T trials, L products lr·λ, K evaluations.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
 from stages.theory import equilibrium, linear
-from stages.theory.findings import effect
+from stages.theory.findings import at_most, effect
 from stages.theory.measured import HISTORIES, Row, Runs, Table, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.statistics import alive, curve, mean_and_error
 
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
 ALIKE = 0.05  # the share by which two numbers that are called the same may differ
-LEAST = 1e-6  # what a share is rounded up to
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
 
 
@@ -120,14 +118,7 @@ def fate(row: Mapping[str, float], steps: int) -> str:
     held = f"holds it at {row['late_norm']:.3g}"
     if "late_norm_theory" not in row:
         return held
-    return f"{held}, within {at_most(abs(row['late_norm'] / row['late_norm_theory'] - 1))} of theory"
-
-
-def at_most(share: float) -> str:
-    """A share, rounded up to two digits: `0.48%`."""
-    percent = 100 * max(share, LEAST)
-    digit = 10.0 ** (math.floor(math.log10(percent)) - 1)
-    return f"{math.ceil(percent / digit - 1e-9) * digit:.{2 if percent < 100 else 6}g}%"
+    return f"{held}, within {at_most(abs(row['late_norm'] / row['late_norm_theory'] - 1), 2)} of theory"
 
 
 def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -206,15 +197,17 @@ def risk_said(found: Metrics) -> str:
     if "risk_apart" not in found:
         return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
     if found["risk_apart"] > ALIKE:
-        return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'])}"
-    return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'])}, whatever lr"
+        return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'], 2)}"
+    return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'], 2)}, whatever lr"
 
 
 def panel_said(found: Metrics) -> str:
     if found.get("risk_apart", 1) > ALIKE:
         return risk_said(found)
     rates = f"{found['rates']} learning rates from {found['slowest']['lr']:g} to {found['fastest']['lr']:g}"
-    return f"Only lr·λ counts: {rates} have the same risk at the same lr·λ, within {at_most(found['risk_apart'])}, once settled"
+    return (
+        f"Only lr·λ counts: {rates} have the same risk at the same lr·λ, within {at_most(found['risk_apart'], 2)}, once settled"
+    )
 
 
 def angle_said(found: Metrics) -> str:
@@ -224,9 +217,9 @@ def angle_said(found: Metrics) -> str:
     if "angle_off" not in found:
         return "With momentum, theory has no angle to compare with"
     if found["angle_off"] > ALIKE:
-        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'])} from arccos(1 − lr·λ)"
+        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'], 2)} from arccos(1 − lr·λ)"
     rates = ", whatever lr" if found["rates"] > 1 else ""
-    return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'])}{rates}"
+    return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'], 2)}{rates}"
 
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3, "peak": 3, "val_loss": 4}

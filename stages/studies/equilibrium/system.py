@@ -1,16 +1,12 @@
 """equilibrium: a model that sees only the direction of its weights, ŷ = x·w/‖w‖, as one behind a normalisation layer does."""
 
-from typing import Annotated
-
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Grid, NonNegative, Positive, Section, ascending
+from stages.base.params import SGD, Count, Grid, NonNegative, Positive, Positives, Section, ascending
 from stages.base.streams import Arrays, Purpose, Streams, orders, single
 from stages.base.system import System
 
-Rates = Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of at least one number")]
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
 
@@ -19,7 +15,7 @@ class Optimizers(Section, frozen=True):
 
 
 class Map(Section, frozen=True):
-    lr: Rates
+    lr: Positives
 
     def __post_init__(self) -> None:
         ascending("lr", self.lr)

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.rounding import losses_on_grid, on_grid
+from stages.base.rounding import on_grid
 from stages.base.streams import Arrays
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
 from stages.theory import linear
 from stages.theory.box import box, rest
-from stages.theory.findings import diverged, effect, per_cent, visible
+from stages.theory.findings import at_most, diverged, effect, per_cent, visible
 from stages.theory.measured import Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
-from stages.theory.ridge import solve
+from stages.theory.ridge import without_bias
+from stages.theory.risk import risk
 from stages.theory.statistics import alive, mean_and_error, summarise
 
 Oracles = dict[str, NDArray]  # name → weights (T, d)
@@ -34,8 +35,7 @@ PAIRS = tuple((f"wd{suffix}", f"baseline{suffix}") for suffix in ROWS.values()) 
 
 def optimum(arrays: Arrays, weight_decay: float) -> Oracles:
     """Ridge, without a bias.  (T, d)"""
-    parts = np.linalg.svd(arrays["train_inputs"], full_matrices=False)
-    return {"weight": solve(*parts, arrays["train_targets"], arrays["train_inputs"].shape[1] * weight_decay)}
+    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def oracles(arrays: Arrays, weight_decay: float, eps: float) -> Oracles:
@@ -53,11 +53,6 @@ def distance(weight: NDArray, oracle: NDArray) -> NDArray[np.float64]:
     lengths = np.linalg.norm(oracle, axis=-1)
     apart = np.linalg.norm(weight - oracle, axis=-1) / np.where(lengths > 0, lengths, 1)
     return on_grid(apart, 1, KNOWN)
-
-
-def risk(weight: NDArray, truth: NDArray) -> NDArray[np.float64]:
-    """‖w − w*‖², the squared error on unseen isotropic inputs beyond the noise.  (…, d), (…, d) → (…)"""
-    return losses_on_grid(2 * linear.half_square(weight - truth), 2 * linear.half_square(truth))
 
 
 def evaluate(section: Comparison, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
@@ -265,15 +260,8 @@ def listed(names: Sequence[str]) -> str:
 def away(share: float, *, several: bool = False) -> str:
     """At most so far from an oracle: `ends within 3% of`, or `is up to 40% away from`."""
     if share < ARRIVED:
-        return f"{'end' if several else 'ends'} within {up_to(share)} of"
-    return f"{'are' if several else 'is'} up to {up_to(share)} away from"
-
-
-def up_to(share: float) -> str:
-    """A share in per cent, rounded up to one digit."""
-    share = 100 * max(share, 2.0**-KNOWN)
-    unit = 10.0 ** math.floor(math.log10(share))
-    return f"{math.ceil(share / unit * (1 - 1e-12)) * unit:g}%"
+        return f"{'end' if several else 'ends'} within {at_most(max(share, 2.0**-KNOWN), 1)} of"
+    return f"{'are' if several else 'is'} up to {at_most(max(share, 2.0**-KNOWN), 1)} away from"
 
 
 def of_rates(risks: Mapping[str, NDArray], rates: Mapping[str, NDArray], decays: NDArray) -> str:

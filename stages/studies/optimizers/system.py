@@ -3,19 +3,15 @@
 Beside them stand the Gaussian rows that they were made from, on which the weights depend on each other.
 """
 
-from typing import Annotated
-
 import numpy as np
-from msgspec import Meta
 
-from stages.base.params import SGD, Adam, AdamW, Count, Grid, NonNegative, Positive, Section, ascending
+from stages.base.params import SGD, Adam, AdamW, Count, Grid, NonNegative, Positive, Positives, Section, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 KINDS = ("sgd", "momentum", "adam", "adamw")  # keys of the section's optimizers
 ROWS = {"sgd": "", "momentum": "_momentum", "adam": "_adam", "adamw": "_adamw"}  # what an arm's rows are named after the arm
-Rates = Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of at least one number")]
 
 
 class OwnSGD(SGD, frozen=True):
@@ -52,7 +48,7 @@ class Comparison(Section, frozen=True):
     wd: NonNegative
     optimizers: Optimizers
     sweep: Grid
-    learning_rates: Rates
+    learning_rates: Positives
     system: Data
 
     def __post_init__(self) -> None:

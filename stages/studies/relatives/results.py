@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.streams import Arrays
-from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, risk, sparse_truth
+from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
 from stages.theory import linear, penalties
-from stages.theory.findings import effect, per_cent, visible
+from stages.theory.findings import continued, effect, per_cent, visible
 from stages.theory.measured import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
-from stages.theory.ridge import solve
-from stages.theory.risk import ridge_risk
+from stages.theory.ridge import solve, without_bias
+from stages.theory.risk import ridge_risk, risk
 from stages.theory.statistics import alive, mean_and_error, summarise, z_score
 from stages.theory.stopping import stopped_risk
 from stages.theory.trajectory import gradient_descent
@@ -32,9 +32,7 @@ NEAR = 1.5  # a ratio of two risks up to which they are close
 
 def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
     """Ridge for the dense truth, in every trial."""
-    rows = arrays["train_inputs"].shape[1]
-    parts = np.linalg.svd(arrays["train_inputs"], full_matrices=False)
-    return {"weight": solve(*parts, arrays["train_targets"], rows * weight_decay)}
+    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
@@ -54,10 +52,10 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
             rows[name] = solved_row(data, weight)
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
-    ended = effect(found, when=f" after {section.steps:,} steps")
+    overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.steps:,} steps")
     said = {
         "panel": on_both(found, sparse_truth(section.system.nonzeros, section.system.inputs)),
-        "curves": "; ".join([*overfitting(runs["baseline"]), ended]),
+        "curves": "; ".join([*overfits, continued(ended) if overfits else ended]),
     }
     return found | {"findings": said}, curves(shown, "step", theory)
 
@@ -203,8 +201,8 @@ def measured(data: Arrays, weights: NDArray, optima: NDArray) -> dict[str, NDArr
             "truly_zero_dropped": np.sum(~left & ~whole, axis=-1) / (~whole).sum(axis=-1),
         }
     values = {
-        "risk": risk(weights, truth),
-        "exact_risk": risk(optima, truth),
+        "risk": risk(weights, truth[:, None]),
+        "exact_risk": risk(optima, truth[:, None]),
         "val_loss": loss(data, weights, "val"),
         "weight_norm": np.linalg.norm(weights, axis=-1),
         "nonzeros": left.sum(axis=-1).astype(float),

@@ -9,8 +9,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Fractions, Grid, NonNegative, Positive, Section, ascending
-from stages.base.rounding import losses_on_grid
+from stages.base.params import SGD, Count, Fractions, Grid, NonNegative, Positive, Section, Share, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
@@ -18,7 +17,6 @@ CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean sq
 TRUTHS = {"dense": "", "sparse": "sparse_"}  # truth → what its targets and weights are called before their names
 LEVELS = 256  # of a mask's uniform numbers: a probability of dropout is a multiple of 1/256
 
-Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 NoMomentum = Annotated[float, Meta(ge=0, le=0, description="0, as proximal steps and stopping's closed form have no momentum")]
 
 
@@ -133,13 +131,6 @@ def steps_until(decays: NDArray, lr: float, longest: int) -> NDArray[np.int64]:
     """
     with np.errstate(divide="ignore"):
         return np.clip(np.round(1 / (lr * np.asarray(decays))), 1, longest).astype(np.int64)
-
-
-def risk(weights: NDArray, truth: NDArray) -> NDArray[np.float64]:
-    """‖w − w*‖², rounded as losses are.  weights (T, …, d), truth (T, d) → (T, …)"""
-    truth = truth.astype(np.float64).reshape(len(truth), *[1] * (weights.ndim - 2), -1)
-    squares, size = np.sum((weights - truth) ** 2, axis=-1), np.sum(truth**2, axis=-1)
-    return losses_on_grid(squares, size)
 
 
 SYSTEM = System(
