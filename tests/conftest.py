@@ -183,7 +183,7 @@ class Clone:
         """What Git and DVC know of the last commit, put back; what they do not know, gone."""
         self.run("git", "checkout", "-q", ".")
         self.run("git", "clean", "-qfd", "data", "metrics", "plots")
-        self.run("dvc", "checkout", "-q", "--force")
+        self.run("dvc", "checkout", "--force")
 
 
 @pytest.fixture

@@ -164,4 +164,4 @@ def test_numbers_within_them_run_through(size: str, reproduced: Clone) -> None:
         assert row["val_loss"] > 0  # small, exact and not lost
         assert row["weight_norm"] > 0
     finally:
-        reproduced.run("git", "checkout", "-q", ".")
+        reproduced.restore()

@@ -67,7 +67,7 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
         assert not any(name.startswith(("generate", "train", "sweep")) for name in back)  # from the run cache
     finally:
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
 
 def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
@@ -76,7 +76,7 @@ def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
         assert ran(result) == {"check", "train@line-wd", "evaluate@line", "evaluate-sweep@line", "plot@line", "overview"}
     finally:
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
 
 def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduced: Clone) -> None:
@@ -87,7 +87,7 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
         assert f"error: params.yaml: wide: {expected}" in result.stderr.splitlines()
     finally:
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
 
 def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None:
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
 
 def test_training_shows_a_bar_on_a_terminal_and_plain_lines_in_a_log(reproduced: Clone) -> None:

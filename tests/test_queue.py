@@ -64,5 +64,4 @@ def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
         (reproduced.path / "found.json").unlink(missing_ok=True)
         reproduced.run("dvc", "queue", "stop", "--kill", check=False)
         reproduced.run("dvc", "exp", "remove", "--all-commits", check=False)
-        reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q", "--force")
+        reproduced.restore()

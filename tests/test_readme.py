@@ -168,8 +168,7 @@ def test_the_commands_run_as_written(reproduced: Clone) -> None:
         for block in blocks:
             reproduced.run("bash", "-e", "-c", block.replace(". .venv/bin/activate", ":"))
     finally:
-        reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.restore()
 
 
 def test_the_best_constant_beats_both_arms_of_wide() -> None:

@@ -111,7 +111,7 @@ def test_a_colleague_reproduces_without_training(
         reproduced.run("git", "remote", "remove", "origin", check=False)
         reproduced.run("dvc", "exp", "remove", "heavier", check=False)
         (reproduced.path / ".dvc" / "config.local").unlink(missing_ok=True)
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
 
 def test_an_experiment_becomes_a_branch_and_every_commit_gives_back_its_results(reproduced: Clone) -> None:
@@ -123,21 +123,21 @@ def test_an_experiment_becomes_a_branch_and_every_commit_gives_back_its_results(
         changed = reproduced.read("metrics/line.json")
         assert changed != before["line.json"]
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
         reproduced.run("dvc", "exp", "apply", "heavier")
         assert reproduced.read("metrics/line.json") == changed
         reproduced.run("git", "checkout", "-q", ".")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
 
         reproduced.run("dvc", "exp", "branch", "heavier", "heavier")
         reproduced.run("git", "checkout", "-q", "heavier")
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
         assert reproduced.read("metrics/line.json") == changed
         assert ran(reproduced.run("dvc", "repro", "evaluate@line")) == set()
 
         reproduced.run("git", "checkout", "-q", head)
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
         assert {name: reproduced.read(f"metrics/{name}") for name in before} == before
         assert (reproduced.path / "plots/line/curves.png").read_bytes() == figure
         assert (reproduced.path / "data/line/wd.npz").read_bytes() == weights
@@ -146,4 +146,4 @@ def test_an_experiment_becomes_a_branch_and_every_commit_gives_back_its_results(
         reproduced.run("git", "checkout", "-q", "--force", "main")
         reproduced.run("git", "branch", "-D", "heavier", check=False)
         reproduced.run("dvc", "exp", "remove", "heavier", check=False)
-        reproduced.run("dvc", "checkout", "-q")
+        reproduced.run("dvc", "checkout")
