@@ -23,6 +23,7 @@ BELOW = {  # layer → those that it may import, itself aside
     "studies/training": {"base", "engine"},
     "studies/results": {"base", "theory"},
     "studies/figures": {"base", "drawing", "theory"},
+    "studies/explorer": {"base", "drawing", "theory"},
     "verb": {"base", "console", "engine", "theory", "drawing", "studies"},
 }
 LIBRARIES = {  # beside Python's own
@@ -35,6 +36,7 @@ LIBRARIES = {  # beside Python's own
     "studies/training": {"numpy", "torch"},
     "studies/results": {"numpy", "scipy"},
     "studies/figures": {"numpy"},
+    "studies/explorer": {"numpy"},
 }
 MODULES = sorted((ROOT / "stages").rglob("*.py"))
 

@@ -12,7 +12,7 @@ from stages.base.params import Settings
 from stages.base.rounding import PATH, losses_on_grid
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress
-from stages.engine.fit import diverged
+from stages.engine.fit import diverged, records
 from stages.engine.problem import Problem, Schedule, linear, shuffled
 from stages.engine.projection import project
 from stages.engine.sweep import fit_decays, over_decays
@@ -39,18 +39,22 @@ def by_the_longest(arrays: Arrays, _: object, device: torch.device) -> Schedule:
 def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
     """Every λ as the arms are trained; then for each length of the map, from the random start and from zero.
 
-    `map_val_loss` and `map_diverged` are (2, T, L, K), the random start first. An epoch is an evaluation.
+    `map_val_loss` and `map_diverged` are (2, T, L, K), the random start first. An epoch is an evaluation. `path_…` are the
+    whole histories from the random start, as long as the longest of the map.
     """
     decays, lengths = settings.wide.sweep, list(settings.wide.map.epochs)
     swept = over_decays("wide", BASELINE, decays, settings, arrays, device=device, progress=progress)
-    losses, lost = [], []
+    losses, lost, paths = [], [], []
     for start, begin in (("random", problem), ("zero", from_zero)):
         run, whole = replace(BASELINE, schedule=by_the_longest), project(begin(arrays, device))
-        history = fit_decays(f"wide map, {start} start", run, whole, decays, settings, arrays, progress=progress).history
+        fitted = fit_decays(f"wide map, {start} start", run, whole, decays, settings, arrays, progress=progress)
+        history = fitted.history
         of_zero = whole.loss.of_zero(whole.val[1]).cpu().numpy()[..., None]  # (T, 1, 1)
         losses.append(losses_on_grid(history["val_loss"][..., lengths].cpu().numpy(), of_zero, PATH))
         ends = [diverged(whole, history["train_loss"][..., : length + 1]) for length in lengths]
         lost.append(torch.stack(ends, dim=-1).cpu().numpy())
+        paths.append(records(whole, fitted))
+    swept |= {f"path_{name}": values for name, values in paths[0].items()}
     return swept | {"map_val_loss": np.stack(losses), "map_diverged": np.stack(lost), "map_epochs": np.array(lengths)}
 
 

@@ -1,0 +1,1 @@
+"""The page that shows what λ does: `contract.py` says what a study gives to it."""

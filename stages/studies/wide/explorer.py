@@ -1,0 +1,176 @@
+"""wide, at every λ and length of training.
+
+Shapes: T trials, L decays, M lengths of training, K evaluations, d weights.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.params import Settings
+from stages.base.rounding import LOOK, on_grid
+from stages.base.streams import Arrays
+from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
+from stages.drawing.style import Metrics, Table
+from stages.theory import linear
+from stages.theory.explored import effects, lowest, notes, over_trials, thinned
+from stages.theory.findings import per_cent
+from stages.theory.linear import PARTS
+from stages.theory.trajectory import sgd_parts
+
+FORGOTTEN = 0.01  # a start of whose loss this share is left
+
+
+def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
+    section, decays, lengths = settings.wide, swept["weight_decay"], swept["map_epochs"].astype(int)
+    lost = np.moveaxis(swept["map_diverged"][0], 2, 1)  # (T, M, L)
+    known = np.where(lost, np.nan, 1.0)
+    ended = np.moveaxis(swept["map_val_loss"][0], 2, 1)
+    val_loss = over_trials(ended * known)
+    kept = thinned(np.arange(lengths[-1] + 1), lengths.tolist())  # (K,)
+    paths = {name: during(swept[f"path_{name}"][..., kept], kept, lengths, known) for name in ("train_loss", "val_loss")}
+    norms = during(swept["path_weight_norm"][..., kept], kept, lengths, known)
+    parts = parts_of_error(arrays, swept, kept)  # (T, L, K) each
+    expected = np.sum([*parts.values()], axis=0) + float(arrays["noise"]) ** 2 / 2
+    at_ends = np.searchsorted(kept, lengths)
+    left = np.moveaxis(parts["excess_start"][..., at_ends], 2, 1) * known
+    norm_at_ends = np.moveaxis(swept["path_weight_norm"][..., lengths], 2, 1) * known
+    level = ("best constant", summary["val_loss_of_null"])
+    by_epoch = {"x_title": "epoch", "x": kept.tolist(), "until": lengths.tolist()}
+    return Shown(
+        title=f"{section.system.inputs:,} inputs, {section.system.train_rows:,} rows",
+        question="Where does the gain of weight decay come from?",
+        decay=Slider("λ", decays.tolist()),
+        second=Slider("epochs", lengths.tolist(), int(np.abs(np.log(lengths / section.epochs)).argmin())),
+        treated=settings.wd,
+        charts=(
+            OverDecays(
+                "Validation loss at the end",
+                "λ",
+                "validation loss",
+                lines=(
+                    Line("validation", *val_loss),
+                    Line("expected", in_theory(summary, lengths.tolist(), len(decays)), theory=True),
+                ),
+                level=level,
+            ),
+            OverSteps(
+                "Loss while it learns",
+                y_title="loss",
+                log_y=True,
+                lines=(
+                    Line("training", *paths["train_loss"]),
+                    Line("validation", *paths["val_loss"]),
+                    Line("validation, expected", during(expected, kept, lengths, known)[0], theory=True),
+                ),
+                level=level,
+                **by_epoch,
+            ),
+            OverSteps("Norm while it learns", y_title="‖w‖₂", lines=(Line("‖w‖₂", *norms),), **by_epoch),
+            weights(arrays, swept, lengths, known),
+        ),
+        said=[
+            sentences(decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), int(epochs))
+            for m, epochs in enumerate(lengths)
+        ],
+        facts=(
+            ("validation loss", Line("validation loss", *val_loss)),
+            ("loss left of the start", Line("loss left of the start", *over_trials(left))),
+            ("‖w‖₂", Line("‖w‖₂", *over_trials(norm_at_ends))),
+        ),
+        best=[lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))],
+        of_best="lowest validation loss",
+        notes=notes(decays, lost[:, -1], when=f" within {lengths[-1]:,} epochs"),
+    )
+
+
+def during(histories: NDArray, epochs: NDArray, lengths: NDArray, known: NDArray) -> tuple[NDArray, NDArray]:
+    """Means and errors of histories up to each length of training.  (T, L, K), (K,), (M,), (T, M, L) → (M, L, K) each"""
+    within = np.where(epochs <= lengths[:, None], 1.0, np.nan)  # (M, K)
+    return over_trials(histories[:, None] * known[..., None] * within[:, None])
+
+
+def parts_of_error(arrays: Arrays, swept: Mapping[str, NDArray], epochs: NDArray) -> dict[str, NDArray]:
+    """The exact parts of the expected error after each of these epochs, which begin with 0.  (K,) → (T, L, K) each"""
+    with np.errstate(over="ignore", invalid="ignore"):
+        trained = linear.excess_parts(
+            arrays,
+            swept["weight_decay"],
+            lr=float(swept["lr"]),
+            momentum=float(swept["momentum"]),
+            order="map_order",
+            epochs=epochs[1:].tolist(),
+        )
+    of_start, of_truth = linear.half_square(arrays["start_weight"]), linear.truth_size(arrays)
+    at_start = dict(zip(PARTS, (of_start, of_truth, np.zeros_like(of_truth)), strict=True))
+    first = {part: np.broadcast_to(each[:, None, None], trained[part][..., :1].shape) for part, each in at_start.items()}
+    return {part: np.concatenate([first[part], trained[part]], axis=2) for part in PARTS}
+
+
+def in_theory(summary: Metrics, lengths: list[int], decays: int) -> NDArray:
+    """The expected validation loss, NaN where it is unknown.  (M, L)"""
+    found = [summary["map"]["random"][f"epochs_{length}"]["theory"] for length in lengths]
+    return np.array(found, dtype=float).reshape(len(lengths), decays)
+
+
+def weights(arrays: Arrays, swept: Mapping[str, NDArray], lengths: NDArray, known: NDArray) -> Weights:
+    """The first trial's weights: trained ones are computed exactly, as SGD on a linear model can be, for every length."""
+    first, decays = {name: array[:1] for name, array in arrays.items() if array.ndim}, swept["weight_decay"]
+    start = np.append(first["start_weight"], first["start_bias"][:, None], axis=1)  # (1, d + 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        trained = sgd_parts(
+            first["train_inputs"],
+            first["train_targets"][..., None],
+            start[..., None],
+            first["map_order"],
+            decays,
+            batch_size=int(arrays["batch_size"]),
+            epochs=lengths.tolist(),
+            lr=float(swept["lr"]),
+            momentum=float(swept["momentum"]),
+        )[0, :, :, 0, :-1]  # (L, M, d)
+    final = np.moveaxis(trained, 1, 0) * known[0][..., None]
+    size = np.abs(start[0, :-1]).max()
+    return Weights(
+        "The weights of the first trial",
+        "weight",
+        "value",
+        x=list(range(1, final.shape[2] + 1)),
+        series=(
+            ("random start", np.broadcast_to(first["start_weight"][0], final.shape)),
+            ("trained", on_grid(final, size, LOOK)),
+        ),
+        truth=first["true_weight"][0],
+    )
+
+
+def sentences(decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int) -> list[str]:
+    """What each λ does to the validation loss, and how much of the start's loss is left.  (L,), (T, L), (T, L), (T, L), (T,)"""
+    said = effects(decays, val_loss, lost, when=f" after {epochs:,} epoch" + "s" * (epochs != 1))
+    if not start.any():
+        return said
+    shares = over_trials(left)[0] / start.mean()
+    return [f"{each}; {forgotten(share)}" if np.isfinite(share) else each for each, share in zip(said, shares, strict=True)]
+
+
+def forgotten(share: float) -> str:
+    """What is left of the loss that the random start brings."""
+    return "the random start is forgotten" if share < FORGOTTEN else f"{per_cent(share)} of the random start's loss is left"
+
+
+EXPLORER = Explorer(
+    swept={
+        "weight_decay": 1,
+        "lr": 0,
+        "momentum": 0,
+        "map_epochs": 1,
+        "map_val_loss": 4,
+        "map_diverged": 4,
+        "path_train_loss": 3,
+        "path_val_loss": 3,
+        "path_weight_norm": 3,
+    },
+    columns=("weight_decay",),
+    show=show,
+)

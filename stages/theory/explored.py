@@ -1,0 +1,66 @@
+"""What is said of every λ of a sweep, beside a slider: means over trials, the best λ, and a sentence for each.
+
+Shapes: T trials, L decays.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.theory.findings import diverged, effect, spoken
+from stages.theory.statistics import mean_and_error
+
+POINTS = 50  # of a curve, about
+
+
+def over_trials(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The means over trials that are known, and their standard errors; NaN where there is none.  (T, …) → (…) each"""
+    columns = [mean_and_error("mean", column) for column in values.reshape(len(values), -1).T]
+    found = [np.array([column.get(name, np.nan) for column in columns]) for name in ("mean", "mean_se")]
+    return found[0].reshape(values.shape[1:]), found[1].reshape(values.shape[1:])
+
+
+def lowest(means: NDArray, lost: NDArray) -> int | None:
+    """The place of the lowest mean among the λ at which no trial diverged, None where there is none.  (L,), (T, L)"""
+    whole = np.where(lost.any(axis=0), np.nan, means)
+    return None if np.isnan(whole).all() else int(np.nanargmin(whole))
+
+
+def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
+    """The places of about POINTS evaluations, dense at first, the first and the last among them, and those of `always`.  (K,)"""
+    places = np.geomspace(1, len(steps), POINTS).round().astype(int) - 1
+    return np.union1d(places, np.flatnonzero(np.isin(steps, always)))
+
+
+def effects(decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "") -> list[str]:
+    """A sentence for each λ: what it does to a value against the smallest λ, trial by trial, and what the value is.
+
+    `when` is added to it, such as ` after 10 epochs`.  (L,), (T, L), (T, L)
+    """
+    kept = np.where(lost, np.nan, values)
+    rows = [row | mean_and_error(value, column) for row, column in zip(runs(decays, lost), kept.T, strict=True)]
+    said = []
+    for index, row in enumerate(rows):
+        gap = mean_and_error(value, kept[:, index] - kept[:, 0])
+        at = f"{row[value]:.3g}{when}" if value in row else ""
+        if index:
+            found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap}
+            said.append(effect(found, value=value, when=f": {at}"))
+        else:
+            first = f"Without decay the {spoken(value)} is {at}" if at else "Without decay every trial diverged"
+            said.append("; ".join([first, *diverged({"first": row}, "first")]) if at else first)
+    return said
+
+
+def notes(decays: NDArray, lost: NDArray, *, when: str = "") -> list[str]:
+    """What limits the means: trials that diverged, and a single one.  (L,), (T, L)"""
+    rows = {f"{row['weight_decay']}": row for row in runs(decays, lost)}
+    return [f"{said}{when}" for said in diverged(rows, *rows)] + ["A single trial has no standard error"] * (len(lost) == 1)
+
+
+def runs(decays: NDArray, lost: NDArray) -> list[dict[str, Any]]:
+    """What `findings` asks of a row: its λ, how many trials it has, and how many of them diverged.  (L,), (T, L)"""
+    counts = zip(decays.tolist(), lost.sum(axis=0).tolist(), strict=True)
+    return [{"weight_decay": decay, "diverged": count, "trials": len(lost)} for decay, count in counts]
