@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stages.drawing.style import BLACK, DECAY, DIAMOND, Axes, Figure, Table, headline, label_ends, loss_axis
+from stages.drawing.tables import column
 
 
 def sweep(table: Table, summary: Mapping[str, Any]) -> dict[str, Figure]:
@@ -36,10 +36,6 @@ def decay_axis(axes: Axes, grid: Sequence[float]) -> None:
     smallest = grid[1] if len(grid) > 1 else 1.0
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
     axes.set(xlim=(-0.2 * smallest, 1.3 * grid[-1] or 1.0), xlabel="λ")
-
-
-def column(table: Table, name: str) -> NDArray:
-    return np.array([np.nan if row[name] is None else row[name] for row in table], dtype=float)
 
 
 def means(runs: Sequence[Table], name: str) -> list[float]:

@@ -60,3 +60,9 @@ def known(product: ArrayLike) -> Floats:
     """NaN where no equilibrium is."""
     product = np.asarray(product, dtype=np.float64)
     return np.where((product > 0) & (product < 2), product, np.nan)
+
+
+def apart(risks: NDArray) -> float:
+    """How far the risks of different learning rates are apart in a trial at most, as a share of the largest.  (H, T)"""
+    largest = risks.max(axis=0)
+    return float(((largest - risks.min(axis=0)) / np.where(largest > 0, largest, 1)).max())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.theory.findings import diverged, effect, spoken
+from stages.theory.findings import diverged, effect, spoken, visible
 from stages.theory.statistics import mean_and_error
 
 POINTS = 50  # of a curve, about
@@ -22,10 +22,24 @@ def over_trials(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float6
     return found[0].reshape(values.shape[1:]), found[1].reshape(values.shape[1:])
 
 
+def of_one(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`over_trials`, for the only place of a second slider.  (T, …) → (1, …) each"""
+    mean, error = over_trials(values)
+    return mean[None], error[None]
+
+
 def lowest(means: NDArray, lost: NDArray) -> int | None:
     """The place of the lowest mean among the λ at which no trial diverged, None where there is none.  (L,), (T, L)"""
     whole = np.where(lost.any(axis=0), np.nan, means)
     return None if np.isnan(whole).all() else int(np.nanargmin(whole))
+
+
+def of_lowest(values: NDArray, lost: NDArray, best: int | None, *, value: str = "val_loss") -> str:
+    """What the best λ has, and whether that is visibly less than without decay, trial by trial.  (T, L), (T, L)"""
+    gap = mean_and_error("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
+    if gap and not visible(gap["gap"], gap.get("gap_se")):
+        return f"lowest {spoken(value)}, not visibly below that without decay"
+    return f"lowest {spoken(value)}"
 
 
 def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
@@ -55,7 +69,7 @@ def effects(decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "va
 
 
 def notes(decays: NDArray, lost: NDArray, *, when: str = "") -> list[str]:
-    """What limits the means: trials that diverged, and a single one.  (L,), (T, L)"""
+    """What limits the means: trials that diverged, `when` added, and a single trial.  (L,), (T, L)"""
     rows = {f"{row['weight_decay']}": row for row in runs(decays, lost)}
     return [f"{said}{when}" for said in diverged(rows, *rows)] + ["A single trial has no standard error"] * (len(lost) == 1)
 

@@ -75,5 +75,10 @@ def continued(part: str) -> str:
     return part[0].lower() + part[1:]
 
 
+def counted(number: int, what: str) -> str:
+    """`1 epoch`, `10 epochs`"""
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def spoken(value: str) -> str:
     return value.replace("val_", "validation ").replace("train_", "training ").replace("_", " ")

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
-from stages.drawing.style import Metrics, Table
+from stages.drawing.tables import Metrics, Table
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class OverDecays(Chart):
 class Weights(Chart):
     """Bars or points at the chosen λ: the weights of one trial, or their spectrum, beside the truth."""
 
-    x: Sequence[float] = ()  # (d,)
+    x: Sequence[float | str] = ()  # (d,); names, where the weights have some
     series: Sequence[tuple[str, NDArray]] = ()  # name, (M, L, d)
     truth: NDArray | None = None  # (d,)
     walls: NDArray | None = None  # (M, L): |w| ≤ this; NaN where there is none

@@ -158,7 +158,7 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
     found |= {"rates": len(rates), "steps": steps}
     shared = [index for index in range(len(products)) if settled[:, index].sum() > 1]
     if shared:
-        found["risk_apart"] = max(apart(runs["risk"][settled[:, index], :, index]) for index in shared)
+        found["risk_apart"] = max(equilibrium.apart(runs["risk"][settled[:, index], :, index]) for index in shared)
     for name, value in (("angle_off", "angle"), ("norm_off", "late_norm")):
         means, expected = (runs[each].mean(axis=1)[settled] for each in (value, f"{value}_theory"))
         gaps = np.abs(means / expected - 1)[np.isfinite(expected)]
@@ -172,12 +172,6 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
     for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
         found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
     return found | {"findings": {"panel": panel_said(found), "risk": risk_said(found), "angle": angle_said(found)}}
-
-
-def apart(risks: NDArray) -> float:
-    """How far the risks of different learning rates are apart in a trial at most, as a share of the largest.  (H, T)"""
-    largest = risks.max(axis=0)
-    return float(((largest - risks.min(axis=0)) / np.where(largest > 0, largest, 1)).max())
 
 
 def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:

@@ -77,7 +77,8 @@ def turn(before: Parameters, after: Parameters) -> dict[str, Tensor]:
 def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
     """Every lr·λ of the grid (L,) at every learning rate (H,): the second half of the histories (H, T, L, K).
 
-    The study's own learning rate joins the others. `peak` is the largest norm of the whole history.
+    The study's own learning rate joins the others. `peak` is the largest norm of the whole history; `path_…` are whole
+    histories, at `path_steps`.
     """
     section = settings.equilibrium
     rates, products = sorted({section.lr, *section.map.lr}), np.array(section.sweep)
@@ -89,7 +90,8 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     found = {name: np.stack([each[name][..., late] for each in swept]) for name in WATCHED}
     found |= {name: np.stack([each[name] for each in swept]) for name in ("diverged", "weight_decay")}
     found["peak"] = np.stack([each["weight_norm"].max(axis=-1) for each in swept])
-    numbers = {"steps": swept[0]["steps"][late], "momentum": swept[0]["momentum"]}
+    found |= {f"path_{name}": np.stack([each[name] for each in swept]) for name in ("val_loss", "weight_norm")}
+    numbers = {"path_steps": swept[0]["steps"], "steps": swept[0]["steps"][late], "momentum": swept[0]["momentum"]}
     return found | numbers | {"lr": np.array(rates), "product": products}
 
 

@@ -1,9 +1,16 @@
 """line, trained: SGD for ten epochs, and Adam for ten thousand. Nothing is spared: the intercept decays too."""
 
-import torch
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from stages.base.params import Settings
 from stages.base.streams import Arrays
+from stages.engine.chunks import Progress
+from stages.engine.models import Parameters
 from stages.engine.problem import Problem, Schedule, full_batch, linear, shuffled
+from stages.engine.sweep import over_decays
 from stages.engine.training import Run, Training
 from stages.studies.line.system import CURVATURE, OwnAdam
 
@@ -28,6 +35,17 @@ def adam(weight_decay: str) -> Run:
     return Run(weight_decay, "line.optimizers.adam.lr", "line.optimizers.adam", problem, by_adams_own)
 
 
+def fitted_line(_: Parameters, now: Parameters) -> dict[str, Tensor]:
+    """Slope and intercept.  (T, L) each"""
+    return {"weight": now["weight"][..., 0], "bias": now["bias"]}
+
+
+def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+    """Every λ, with the line that is fitted: `weight` and `bias` join the histories."""
+    options: dict[str, Any] = {"device": device, "progress": progress, "watch": fitted_line}
+    return over_decays("line", sgd("baseline"), settings.line.sweep, settings, arrays, **options)
+
+
 TRAINING = Training(
     runs={
         "baseline": sgd("baseline"),
@@ -36,4 +54,5 @@ TRAINING = Training(
         "wd_adam": adam("line.optimizers.adam.wd"),
     },
     swept=sgd("baseline"),
+    sweep=sweep,
 )

@@ -10,12 +10,12 @@ from stages.base.streams import Arrays
 from stages.studies.modular.system import CURVATURE, Modular
 from stages.theory import sweep
 from stages.theory.findings import effect, per_cent, visible
+from stages.theory.grokking import VERBS, arrival, fate, first_step
 from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
 from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive, mean_and_error
+from stages.theory.statistics import alive
 
 PAIRS = (("wd", "baseline"),)  # compared trial by trial
-VERBS = {"train": "memorise", "val": "generalise"}  # what a run does when its accuracy on a split reaches the threshold
 
 
 def losses_of_zero(arrays: Arrays) -> dict[str, NDArray]:
@@ -30,23 +30,6 @@ def chance(arrays: Arrays) -> Row:
     values = {"loss": np.full(trials, (1 - 1 / p) / p), "accuracy": np.full(trials, 1 / p)}
     row = {f"{split}_{name}": value for name, value in values.items() for split in ("train", "val")}
     return row | {"weight_norm": np.zeros(trials), "half_squared_norm": np.zeros(trials)}
-
-
-def first_step(accuracy: NDArray, steps: NDArray, threshold: float) -> NDArray[np.int64]:
-    """The first evaluated step at which a run reaches the threshold, −1 if it does not.  (…, K), (K,) → (…)"""
-    reached = accuracy >= threshold
-    return np.where(reached.any(axis=-1), steps[reached.argmax(axis=-1)], -1)
-
-
-def arrival(run: Mapping[str, NDArray], threshold: float) -> dict[str, float]:
-    """Steps to memorise and to generalise: the mean if every trial gets there, else −1; and the share of trials that do."""
-    summary: dict[str, float] = {}
-    for split, verb in VERBS.items():
-        steps = first_step(run[f"{split}_accuracy"], run["steps"], threshold)[~run["diverged"]]
-        missing = (steps < 0).any()
-        summary |= {f"steps_to_{verb}": -1} if missing else mean_and_error(f"steps_to_{verb}", steps)
-        summary[f"{verb}d"] = float((steps >= 0).mean())
-    return summary
 
 
 def purity(run: Mapping[str, NDArray]) -> NDArray[np.float64]:
@@ -81,16 +64,6 @@ def beats_chance(rows: Metrics) -> bool:
     """Whether the validation loss with decay is visibly below that of every class equally likely."""
     gap = rows["wd"]["val_loss"] - rows["null"]["val_loss"]
     return gap < 0 and visible(gap, rows["wd"].get("val_loss_se"))
-
-
-def fate(row: Mapping[str, float], steps: int) -> str:
-    """What becomes of an arm within its steps: `generalises at step 333`."""
-    lost = f", {row['diverged']} of {row['trials']} trials diverged" if row["diverged"] else ""
-    if row["steps_to_generalise"] >= 0:
-        return f"generalises at step {row['steps_to_generalise']:,.0f}{lost}"
-    if row["generalised"]:
-        return f"generalises in {per_cent(row['generalised'])} of trials{lost}"
-    return f"does not {'generalise' if row['memorised'] == 1 else 'even memorise'} within {steps:,} steps{lost}"
 
 
 def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:

@@ -80,10 +80,12 @@ def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
 def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
     """Every λ on the study's own share of the pairs; then a few λ on other shares F, each until every pair is right.
 
+    `spectrum` is that of the end, (T, L, h, p // 2).
     `shares_<split>_accuracy` are (F, T', L', K), NaN after that; `shares_diverged` is (F, T', L').
     """
     options: dict[str, Any] = {"device": device, "progress": progress}
-    swept = over_decays("modular", BASELINE, settings.modular.sweep, settings, arrays, **options)
+    swept = over_decays("modular", BASELINE, settings.modular.sweep, settings, arrays, watch=spectrum, **options)
+    swept["spectrum"] = swept["spectrum"][..., -1]
     shares, own = settings.modular.shares, settings.modular.system.train_fraction
     others = [share for share in shares.train_fraction if share != own]
     splits = [split_at(arrays, share, shares.trials) for share in others]

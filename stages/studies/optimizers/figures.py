@@ -26,7 +26,8 @@ from stages.drawing.style import (
     log_steps,
     loss_axis,
 )
-from stages.drawing.sweeps import column, decay_axis
+from stages.drawing.sweeps import decay_axis
+from stages.drawing.tables import column
 
 LOOK: dict[str, dict[str, Any]] = {  # optimiser → its curves; wider where others lie on top
     "sgd": {"color": "#cc79a7", "linewidth": 5},

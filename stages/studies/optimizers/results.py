@@ -16,7 +16,7 @@ from stages.base.streams import Arrays
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
 from stages.theory import linear
 from stages.theory.box import box, rest
-from stages.theory.findings import at_most, diverged, effect, per_cent, visible
+from stages.theory.findings import at_most, counted, diverged, effect, per_cent, visible
 from stages.theory.measured import Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.ridge import without_bias
@@ -130,7 +130,7 @@ def of_scatter(rows: Metrics, section: Comparison, cut: float) -> str:
     if not section.wd:
         return SAME
     adam, adamw = (rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}") for kind in ADAPTIVE)
-    after, wall = f"after {section.steps:,} step" + "s" * (section.steps != 1), f"{1 / section.wd:g}"
+    after, wall = f"after {counted(section.steps, 'step')}", f"{1 / section.wd:g}"
     divides, them = is_near(rows, "adam"), "them"
     if divides:
         said = [f"Adam divides weights by {1 + section.wd:g}"]

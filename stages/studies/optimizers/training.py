@@ -3,13 +3,11 @@
 Shapes: T trials, L decays, R learning rates, d inputs.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stages.base.params import Settings, at
 from stages.base.rounding import LOOK, on_grid
@@ -39,19 +37,15 @@ def settling(arrays: Arrays, _: object, __: torch.device) -> Schedule:
     return full_batch(steps, int(arrays["evaluate_every"]), pace=[share**2 for share in linear_to_zero(steps)])
 
 
-def to_the_end(arrays: Arrays, *words: Any) -> Schedule:
-    """`settling`, looked at when it is over."""
-    return replace(settling(arrays, *words), evaluate_every=int(arrays["steps"]))
-
-
-def run(kind: str, weight_decay: str, schedule: Callable[..., Schedule] = settling) -> Run:
-    return Run(weight_decay, LEARNING_RATES[kind], f"optimizers.optimizers.{kind}", problem, schedule)
+def run(kind: str, weight_decay: str) -> Run:
+    return Run(weight_decay, LEARNING_RATES[kind], f"optimizers.optimizers.{kind}", problem, settling)
 
 
 def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
     """The final weights (R, T, L, d) of each optimiser on Gaussian rows, at every λ; R is 1 for SGD and momentum.
 
-    They are handed on coarsely: on these rows AdamW's last digits hang on the machine's last bit.
+    The histories `<kind>_val_loss` and `<kind>_weight_norm` (T, L, K) are those with the optimiser's own learning rate.
+    All are handed on coarsely: on these rows AdamW's last digits hang on the machine's last bit.
     """
     rows, decays = general(arrays), settings.optimizers.sweep
     found: Arrays = {"weight_decay": np.array(decays)}
@@ -59,20 +53,25 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
         own = at(settings, LEARNING_RATES[kind])
         rates = sorted({own, *settings.optimizers.learning_rates}) if kind in ADAPTIVE else [own]
         known: dict[str, Any] = {"device": device, "progress": progress}
-        fits = [final_weights(run(kind, "baseline", to_the_end), decays, rate, settings, rows, **known) for rate in rates]
+        fits = [trained(run(kind, "baseline"), decays, rate, settings, rows, **known) for rate in rates]
         found |= {f"{kind}_lr": np.array(rates), f"{kind}_own_lr": np.array(own)}
-        found |= {f"{kind}_{name}": np.stack([fit[place] for fit in fits]) for place, name in enumerate(("weight", "diverged"))}
+        found |= {f"{kind}_{name}": np.stack([fit[name] for fit in fits]) for name in ("weight", "diverged")}
+        found |= {f"{kind}_{name}": fits[rates.index(own)][name] for name in ("val_loss", "weight_norm")}
+        found["steps"] = fits[0]["steps"]
     return found | {"diverged": np.concatenate([found[f"{kind}_diverged"] for kind in KINDS])}
 
 
-def final_weights(
+def trained(
     one: Run, decays: Sequence[float], lr: float, settings: Settings, arrays: Arrays, *, device: torch.device, progress: Progress
-) -> tuple[NDArray, NDArray]:
-    """All trials × λ in one batch: where they end, in float64 on the grid of what is looked at, and which diverged."""
+) -> Arrays:
+    """All trials × λ in one batch: their histories, where they end, and which diverged; on the grid of what is looked at."""
     label = f"optimizers sweep, {one.optimizer.rpartition('.')[2]}, lr = {lr:g}"
     fitted = fit_decays(label, one, one.problem(arrays, device), decays, settings, arrays, progress=progress, lr=lr)
-    weight, lost = fitted.parameters["weight"].cpu().numpy(), fitted.diverged.cpu().numpy()
-    return on_grid(np.where(lost[..., None], np.nan, weight), np.abs(weight).max(axis=2, keepdims=True), LOOK), lost
+    lost = fitted.diverged.cpu().numpy()
+    looked_at = {"weight": fitted.parameters["weight"]} | fitted.history
+    found = {name: np.where(lost[..., None], np.nan, each.cpu().numpy()) for name, each in looked_at.items()}
+    found = {name: on_grid(each, np.abs(each).max(axis=2, keepdims=True), LOOK) for name, each in found.items()}
+    return found | {"diverged": lost, "steps": np.array(fitted.steps)}
 
 
 TRAINING = Training(

@@ -12,10 +12,10 @@ from stages.base.params import Settings
 from stages.base.rounding import LOOK, on_grid
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
-from stages.drawing.style import Metrics, Table
+from stages.drawing.tables import Metrics, Table
 from stages.theory import linear
 from stages.theory.explored import effects, lowest, notes, over_trials, thinned
-from stages.theory.findings import per_cent
+from stages.theory.findings import counted, per_cent
 from stages.theory.linear import PARTS
 from stages.theory.trajectory import sgd_parts
 
@@ -81,7 +81,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
         ),
         best=[lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))],
         of_best="lowest validation loss",
-        notes=notes(decays, lost[:, -1], when=f" within {lengths[-1]:,} epochs"),
+        notes=notes(decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
     )
 
 
@@ -147,7 +147,7 @@ def weights(arrays: Arrays, swept: Mapping[str, NDArray], lengths: NDArray, know
 
 def sentences(decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int) -> list[str]:
     """What each λ does to the validation loss, and how much of the start's loss is left.  (L,), (T, L), (T, L), (T, L), (T,)"""
-    said = effects(decays, val_loss, lost, when=f" after {epochs:,} epoch" + "s" * (epochs != 1))
+    said = effects(decays, val_loss, lost, when=f" after {counted(epochs, 'epoch')}")
     if not start.any():
         return said
     shares = over_trials(left)[0] / start.mean()

@@ -13,7 +13,7 @@ from stages.base.rounding import PATH, resolution, to_resolution
 from stages.base.streams import Arrays
 from stages.studies.wide.system import CURVATURE, Wide
 from stages.theory import linear, sweep
-from stages.theory.findings import diverged, effect, per_cent, visible
+from stages.theory.findings import counted, diverged, effect, per_cent, visible
 from stages.theory.linear import PARTS
 from stages.theory.measured import Row, Runs, Table, curves, metrics
 from stages.theory.results import Metrics, Results
@@ -215,7 +215,7 @@ def map_finding(decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDAr
         return "; ".join(["A single trial has no error to tell an effect by", *said])
     first, last = ends[0], ends[-1]
     best = {k: int(np.nanargmin(losses[..., k].mean(axis=0))) for k in (first, last)}
-    after = {k: f"{lengths[k]:,} epoch" + "s" * bool(lengths[k] != 1) for k in (first, last)}
+    after = {k: counted(int(lengths[k]), "epoch") for k in (first, last)}
 
     def worse(k: int, other: int) -> bool:
         gap = mean_and_error("gap", losses[:, other, k] - losses[:, best[k], k])

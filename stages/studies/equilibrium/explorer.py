@@ -1,0 +1,105 @@
+"""equilibrium, at every lr·λ with every learning rate.
+
+Shapes: H learning rates, T trials, L products lr·λ, K evaluations.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.params import Settings
+from stages.base.rounding import significant
+from stages.base.streams import Arrays
+from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
+from stages.drawing.tables import Metrics, Table, column
+from stages.theory.equilibrium import apart
+from stages.theory.explored import effects, lowest, notes, over_trials, thinned
+from stages.theory.findings import at_most, counted
+
+COLUMNS = ("risk", "late_norm", "late_norm_theory", "settled")
+
+
+def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Table, __: Metrics) -> Shown:
+    section, rates, products = settings.equilibrium, swept["lr"], swept["product"]
+    lost = swept["diverged"].astype(bool).swapaxes(0, 1)  # (T, H, L)
+    kept = thinned(swept["path_steps"])
+    steps = swept["path_steps"].astype(int)[kept]
+    known = np.where(lost, np.nan, 1.0)
+    paths = {name: swept[f"path_{name}"][..., kept].swapaxes(0, 1) * known[..., None] for name in ("val_loss", "weight_norm")}
+    paths["effective_lr"] = rates[:, None, None] / np.where(paths["weight_norm"] > 0, paths["weight_norm"], np.nan) ** 2
+    ends = {name: column(table, name).reshape(*lost.shape[1:], -1).transpose(2, 0, 1) for name in COLUMNS}  # (T, H, L) each
+    means = {name: over_trials(each) for name, each in ends.items()}  # (H, L) each
+    settled = ends["settled"][0] > 0
+    late = np.where(steps >= steps[-1] / 2, means["late_norm_theory"][0][..., None], np.nan)  # (H, L, K)
+    lines = {
+        "val_loss": [Line("validation", *over_trials(paths["val_loss"]))],
+        "weight_norm": [Line("‖w‖₂", *over_trials(paths["weight_norm"])), Line("where it settles, in theory", late, theory=True)],
+        "effective_lr": [Line("lr/‖w‖²", *over_trials(paths["effective_lr"]))],
+    }
+    lines["effective_lr"].append(Line("where it settles, in theory", rates[:, None, None] / late**2, theory=True))
+    alike = [alike_said(ends["risk"][..., place], settled[:, place]) for place in range(len(products))]
+    by_step = {"x_title": "step", "x": steps.tolist(), "log_x": True}
+    return Shown(
+        title="y = x·w/‖w‖: only the direction counts",
+        question="What does decay do where the length of the weights does not count?",
+        decay=Slider("lr·λ", products.tolist()),
+        second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.lr)[0])),
+        treated=float(significant(section.lr * section.wd)),
+        charts=(
+            OverDecays("Risk over the second half", "lr·λ", "risk", log_y=True, lines=at_all_rates(means["risk"], rates)),
+            OverSteps("Norm while it learns", y_title="‖w‖₂", log_y=True, lines=lines["weight_norm"], **by_step),
+            OverSteps("Effective learning rate", y_title="lr/‖w‖²", log_y=True, lines=lines["effective_lr"], **by_step),
+            OverSteps("Risk while it learns", y_title="risk", log_y=True, lines=lines["val_loss"], **by_step),
+        ),
+        said=[
+            [
+                "; ".join([of_risk, norm_said(settled[h, place], means["late_norm"][0][h, place], int(steps[-1])), *alike[place]])
+                for place, of_risk in enumerate(
+                    effects(swept["weight_decay"][h], ends["risk"][:, h], lost[:, h], value="risk", when=f" at lr = {rate:g}")
+                )
+            ]
+            for h, rate in enumerate(rates.tolist())
+        ],
+        facts=(
+            ("risk", Line("risk", *means["risk"])),
+            ("‖w‖₂ over the second half", Line("‖w‖₂", *means["late_norm"])),
+            ("‖w‖₂ in theory", Line("theory", means["late_norm_theory"][0], theory=True)),
+        ),
+        best=[lowest(means["risk"][0][h], lost[:, h]) for h in range(len(rates))],
+        of_best="lowest risk",
+        notes=list(
+            dict.fromkeys(
+                note
+                for h, rate in enumerate(rates.tolist())
+                for note in notes(swept["weight_decay"][h], lost[:, h], when=f" with lr = {rate:g}")
+            )
+        ),
+    )
+
+
+def at_all_rates(risk: tuple[NDArray, NDArray], rates: NDArray) -> list[Line]:
+    """The risk with the chosen learning rate, then with each of the others.  (H, L) each"""
+    own = Line("this lr", *risk)
+    if len(rates) == 1:
+        return [own]
+    means, errors = (np.where(np.eye(len(rates), dtype=bool)[..., None], np.nan, each[:, None]) for each in risk)  # (H, H, L)
+    return [own, *(Line(f"lr = {rate:g}", means[h], errors[h]) for h, rate in enumerate(rates.tolist()))]
+
+
+def norm_said(settled: bool, norm: float, steps: int) -> str:
+    return f"‖w‖₂ settles at {norm:.3g}" if settled else f"‖w‖₂ does not settle within {counted(steps, 'step')}"
+
+
+def alike_said(risk: NDArray, settled: NDArray) -> list[str]:
+    """How far the risks of the learning rates that settle are apart, if there are several.  (T, H), (H,)"""
+    if settled.sum() < 2:
+        return []
+    return [f"{settled.sum()} learning rates settle, with risks at most {at_most(apart(risk[:, settled].T), 2)} apart"]
+
+
+EXPLORER = Explorer(
+    swept={"lr": 1, "product": 1, "weight_decay": 2, "diverged": 3, "path_steps": 1, "path_val_loss": 4, "path_weight_norm": 4},
+    columns=COLUMNS,
+    show=show,
+)

@@ -1,0 +1,96 @@
+"""line, at every λ.
+
+Shapes: T trials, L decays, K evaluations.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.params import Settings
+from stages.base.streams import Arrays
+from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
+from stages.drawing.tables import Metrics, Table, column
+from stages.studies.line.system import CURVATURE
+from stages.theory import linear
+from stages.theory.explored import effects, lowest, notes, of_lowest, of_one, thinned
+from stages.theory.findings import counted
+
+MEASURED = ("train_loss", "val_loss", "weight_norm", "weight", "bias")
+
+
+def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    section, decays, lost = settings.line, swept["weight_decay"], swept["diverged"].astype(bool)
+    known = np.where(lost, np.nan, 1.0)  # (T, L)
+    epochs = thinned(swept["steps"])  # an epoch is an evaluation
+    paths = {name: of_one(swept[name][..., epochs] * known[..., None]) for name in MEASURED}
+    ends = {name: (mean[..., -1], error[..., -1]) for name, (mean, error) in paths.items()}  # (1, L) each
+    expected = in_theory(arrays, swept, epochs, known) if "theory" in table[0] else None
+    val_loss, best = swept["val_loss"][..., -1], lowest(ends["val_loss"][0][0], lost)
+    level, by_epoch = ("best constant", summary["val_loss_of_null"]), {"x_title": "epoch", "x": epochs.tolist()}
+    losses = [Line("training", *paths["train_loss"]), Line("validation", *paths["val_loss"])]
+    over_decays = [Line("validation", *ends["val_loss"])]
+    norms = [Line("‖w‖₂", *paths["weight_norm"])]
+    if expected:
+        losses.append(Line("validation, exact", expected["val_loss"], theory=True))
+        norms.append(Line("‖w‖₂, exact", expected["weight_norm"], theory=True))
+        of_ends = column(table, "theory").reshape(len(decays), -1).T * known  # (T, L)
+        over_decays.append(Line("exact", of_one(of_ends)[0], theory=True))
+    return Shown(
+        title=f"y = {section.system.slope:g}x + {section.system.intercept:g}",
+        question="Does decay help where there is nothing to overfit?",
+        decay=Slider("λ", decays.tolist()),
+        treated=section.wd,
+        charts=(
+            OverDecays("Validation loss at the end", "λ", "validation loss", log_y=True, lines=over_decays, level=level),
+            OverSteps("Loss while it learns", y_title="loss", log_y=True, lines=losses, level=level, **by_epoch),
+            OverSteps("Norm while it learns", y_title="‖w‖₂", lines=norms, **by_epoch),
+            Weights(
+                "Slope and intercept of the first trial",
+                "",
+                "value",
+                x=("slope", "intercept"),
+                series=(
+                    ("random start", fitted(swept, 0, known)),
+                    ("trained", fitted(swept, -1, known)),
+                ),
+                truth=np.array([section.system.slope, section.system.intercept], dtype=float),
+                bars=True,
+            ),
+        ),
+        said=[effects(decays, val_loss, lost, when=f" after {counted(section.epochs, 'epoch')}")],
+        facts=(
+            ("validation loss", Line("validation loss", *ends["val_loss"])),
+            ("slope", Line("slope", *ends["weight"])),
+            ("intercept", Line("intercept", *ends["bias"])),
+        ),
+        best=[best],
+        of_best=of_lowest(val_loss, lost, best),
+        notes=notes(decays, lost),
+    )
+
+
+def in_theory(arrays: Arrays, swept: Mapping[str, NDArray], epochs: NDArray, known: NDArray) -> dict[str, NDArray]:
+    """Gradient descent in closed form, where training does not diverge.  (K,), (T, L) → (1, L, K) each"""
+    lr = float(swept["lr"])
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = [
+            linear.trajectories(arrays, epochs, weight_decay=decay, lr=lr, curvature=CURVATURE)
+            for decay in swept["weight_decay"].tolist()
+        ]
+    return {
+        name: of_one(np.stack([one[name] for one in each], axis=1) * known[..., None])[0] for name in ("val_loss", "weight_norm")
+    }
+
+
+def fitted(swept: Mapping[str, NDArray], place: int, known: NDArray) -> NDArray:
+    """The first trial's slope and intercept at one evaluation.  → (1, L, 2)"""
+    return np.stack([swept[name][0, :, place] for name in ("weight", "bias")], axis=1)[None] * known[0][:, None]
+
+
+EXPLORER = Explorer(
+    swept={"weight_decay": 1, "steps": 1, "lr": 0, "diverged": 2} | dict.fromkeys(MEASURED, 3),
+    columns=("weight_decay", "val_loss"),
+    show=show,
+)
