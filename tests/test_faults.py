@@ -33,6 +33,7 @@ STAGES = {
     "evaluate@wide": (1.6, ["metrics/wide.json", "metrics/details/wide.json", "metrics/wide_curves.csv"]),
     "plot@wide": (1.6, ["plots/wide/curves.png", "plots/wide/parts.png", "plots/wide/weights.png"]),
     "overview": (1.2, ["plots/overview.png"]),
+    "explorer": (1.2, ["plots/explorer.html"]),
 }
 
 
@@ -148,6 +149,7 @@ def writing_at_most(size: int, clone: Clone, *words: str) -> subprocess.Complete
         (("stages.evaluate", "wide"), "metrics/wide_curves.csv"),
         (("stages.plot", "wide"), "plots/wide/curves.png"),
         (("stages.overview", "wide"), "plots/overview.png"),
+        (("stages.explorer", "wide"), "plots/explorer.html"),
     ],
 )
 def test_a_full_disk_and_a_place_that_cannot_be_written_are_named(words: tuple[str, ...], name: str, restored: Clone) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import ARMED, SYSTEMS, Clone
+from conftest import ARMED, ROOT, SYSTEMS, Clone
 
 from stages import studies
 
@@ -63,7 +63,8 @@ def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) 
         every = case == "one of everything, no decay"
         reproduced.stages(*(command for study in studies.NAMES for command in commands(study, every=every)))
         if every:
-            reproduced.stages(f"stages.overview {' '.join(ARMED)}")
+            explored = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
+            reproduced.stages(f"stages.overview {' '.join(ARMED)}", f"stages.explorer {' '.join(explored)}")
         for study in ARMED:
             rows = json.loads(reproduced.read(f"metrics/details/{study}.json"))
             assert rows["wd"]["trials"] == 1

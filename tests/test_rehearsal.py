@@ -23,7 +23,7 @@ FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github
 def cut_to_wide(clone: Clone) -> None:
     """The same stages, commands and dependencies, of one study; results of the others are gone."""
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
-    for name in ("overview", "sweep", "evaluate-sweep", "plot-sweep"):
+    for name in ("overview", "explorer", "sweep", "evaluate-sweep", "plot-sweep"):
         del tree["stages"][name]
     del tree["plots"]
     for stage in tree["stages"].values():

@@ -1,4 +1,4 @@
-"""One folder a study, with four parts: `system.py`, `training.py`, `results.py`, `figures.py`.
+"""One folder a study, with four parts: `system.py`, `training.py`, `results.py`, `figures.py`; some have `explorer.py`.
 
 This registry knows the folders' names and nothing else. A stage asks it for one part by the contract that the part fulfils:
 `part("wide", System)` is `SYSTEM` of stages/studies/wide/system.py.
