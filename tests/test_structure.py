@@ -31,7 +31,7 @@ LIBRARIES = {  # beside Python's own
     "console": {"tqdm"},
     "engine": {"numpy", "torch"},
     "theory": {"numpy", "scipy"},
-    "drawing": {"numpy", "matplotlib", "PIL"},
+    "drawing": {"numpy", "matplotlib", "PIL", "vl_convert"},
     "studies/system": {"msgspec", "numpy"},
     "studies/training": {"numpy", "torch"},
     "studies/results": {"numpy", "scipy"},

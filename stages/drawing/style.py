@@ -28,12 +28,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from stages.drawing.colours import BASELINE, BLACK, DECAY, START
 from stages.drawing.tables import Curve, Metrics, Table
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 matplotlib.rcParams.update(matplotlib.rc_params_from_file(STYLE, fail_on_error=True))  # on top of matplotlib's defaults
 
-BASELINE, DECAY, START, BLACK = "#767676", "#0072b2", "#e69f00", "#000000"
 RUNS = (("baseline", BASELINE, 3.5), ("wd", DECAY, 2.0))  # the wider line shows where the two coincide
 LINE = 56  # characters of a title in a line
 DIAMOND: dict[str, Any] = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "color": BLACK}
