@@ -47,6 +47,13 @@ reset: $(READY) ## back to the committed params and results, and their data, aft
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
 
+browser: $(READY) ## what the tests of the explorer need, beside chromium: playwright, and axe-core, which finds what bars people
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
+	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js)
+
+site: $(READY) ## build/site, to publish: the explorer, the pages that it links, their figures
+	@python -m tools.site
+
 bench: $(READY) ## models trained per second, against JAX, a loop and scikit-learn; LOAD=1: beside busy neighbours
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
 	python -m tools.bench
@@ -60,4 +67,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare reset ssh bench clean
+.PHONY: help repro test recover verify diff report comment show compare reset ssh browser site bench clean

@@ -110,13 +110,21 @@ def test_a_stage_loads_no_more_than_it_needs(verb: str) -> None:
 
 
 def strings(path: Path) -> set[str]:
+    """The texts of a module that are no documentation and no type of a Vega mark."""
     documentation = {
         id(node.body[0].value)
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and node.body and isinstance(node.body[0], ast.Expr)
     }
+    types = {
+        id(value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "type"
+    }
     constants = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return {str(node.value) for node in constants if id(node) not in documentation}
+    return {str(node.value) for node in constants if id(node) not in documentation | types}
 
 
 def outside() -> list[Path]:

@@ -13,7 +13,6 @@ from stages.drawing.explorer.axes import Spec, along, along_decays, upwards
 from stages.drawing.explorer.contract import Line, OverDecays, OverSteps, Slider, Weights
 
 CONFIG: Spec = {
-    "aria": False,  # the page says what a chart shows, and has a table of it
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
@@ -36,7 +35,6 @@ CONFIG: Spec = {
         "titleY": -10,
         "labelBound": True,
     },
-    "line": {"strokeWidth": {"expr": "size / 5"}, "strokeJoin": "round", "strokeCap": "butt"},
 }
 
 
@@ -47,7 +45,7 @@ def over_steps(chart: OverSteps) -> Spec:
         x["scale"]["domain"][1] = {"expr": "until"}
     y = upwards(lines_and_errors(chart.lines), chart.y_title, log=chart.log_y, level=chart.level)
     colour, dash = looks(chart.lines)
-    grey = {"detail": {"field": "line"}, "color": {"value": "var(--baseline)"}}
+    grey = {"detail": {"field": "name"}, "color": {"value": "var(--baseline)"}}
     return {
         **frame({"until": max(chart.x, default=1)}),
         "layer": [
@@ -123,8 +121,8 @@ def weights(chart: Weights) -> Spec:
     else:
         place |= along(chart.x, chart.x_title, log=chart.log_x)
     names = [name for name, _ in chart.series]
-    colour = {"field": "line", "type": "nominal", "legend": None, "scale": named(names)}
-    beside = {"xOffset": {"field": "line", "scale": {"domain": names}}} if chart.bars and len(names) > 1 else {}
+    colour = {"field": "name", "type": "nominal", "legend": None, "scale": named(names)}
+    beside = {"xOffset": {"field": "name", "scale": {"domain": names}}} if chart.bars and len(names) > 1 else {}
     mark = {"type": "bar"} if chart.bars else {"type": "point", "filled": True, "size": {"expr": "2 * size"}}
     short = f"max(2, {0.8 / max(len(chart.x), 1):.6g} * width)"
     tick = {"type": "tick", "thickness": 1.5, "orient": "horizontal", "size": {"expr": short}}
@@ -160,7 +158,7 @@ def only(run: str) -> Spec:
 
 def curve(run: str, x: Spec, y: Spec, *, width: float, **encoding: Spec) -> Spec:
     stroke = {"expr": f"size / {width}"}
-    mark = {"type": "line", "clip": True, "strokeWidth": stroke}
+    mark = {"type": "line", "clip": True, "strokeWidth": stroke, "strokeJoin": "round"}
     return {**only(run), "mark": mark, "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}, **encoding}}
 
 
@@ -171,7 +169,7 @@ def band(run: str, x: Spec, y: Spec, **encoding: Spec) -> Spec:
 
 
 def theory(x: Spec, y: Spec) -> Spec:
-    drawn = curve("theory", x, y, width=13, detail={"field": "line"}, color={"value": "var(--ink)"})
+    drawn = curve("theory", x, y, width=13, detail={"field": "name"}, color={"value": "var(--ink)"})
     drawn["mark"] |= {"opacity": {"expr": "theory ? 1 : 0"}}
     return drawn
 
@@ -206,7 +204,7 @@ def named(names: Sequence[str]) -> Spec:
 def looks(lines: Iterable[Line]) -> tuple[Spec, Spec]:
     """The colour and the dash of each measured line."""
     names = measured(lines)
-    shared = {"field": "line", "type": "nominal", "legend": None}
+    shared = {"field": "name", "type": "nominal", "legend": None}
     dashes = [[6, 4] if dashed(name) else [1, 0] for name in names]
     return {**shared, "scale": named(names)}, {**shared, "scale": {"domain": names, "range": dashes}}
 

@@ -40,7 +40,7 @@ function verdict({ m, guess }) {
 function measured(chart, line, x, y, error) {
   const low = y - error;
   const between = y === null ? { low: null, high: null } : { low: chart.logY && low <= 0 ? y * 1e-9 : low, high: y + error };
-  return { line: line.name, x, y, error, label: x, ...between };
+  return { name: line.name, x, y, error, label: x, ...between };
 }
 
 function overSteps(chart, { m, l }) {
@@ -79,8 +79,8 @@ function overDecays(chart, { m, l, guess }) {
 
 function weights(chart, { m, l }) {
   const place = hiding() ? 0 : l;
-  const rows = chart.lines.flatMap((line) => chart.at.map((x, k) => ({ run: "now", line: line.name, x, y: at(line.values, m)[place][k], label: x })));
-  const truth = (chart.truth ?? []).map((y, k) => ({ run: "truth", line: "truth", x: chart.at[k], y, label: chart.at[k] }));
+  const rows = chart.lines.flatMap((line) => chart.at.map((x, k) => ({ run: "now", name: line.name, x, y: at(line.values, m)[place][k], label: x })));
+  const truth = (chart.truth ?? []).map((y, k) => ({ run: "truth", name: "truth", x: chart.at[k], y, label: chart.at[k] }));
   const wall = chart.walls && at(chart.walls, m)[place];
   return [...rows, ...truth, ...(wall === null ? [] : [wall, -wall].map((y) => ({ run: "wall", y })))];
 }
@@ -122,8 +122,8 @@ function fillTable({ chart, find }, rows) {
   if (!find("details").open) return;
   const columns = [];
   const byPlace = new Map();
-  for (const { run, line, label, y, error } of rows.filter((row) => ["baseline", "now", "theory", "truth"].includes(row.run))) {
-    const column = run === "baseline" ? `${line}, ${equals(study.decay, 0)}` : line;
+  for (const { run, name, label, y, error } of rows.filter((row) => ["baseline", "now", "theory", "truth"].includes(row.run))) {
+    const column = run === "baseline" ? `${name}, ${equals(study.decay, 0)}` : name;
     if (!columns.includes(column)) columns.push(column);
     if (!byPlace.has(label)) byPlace.set(label, {});
     byPlace.get(label)[column] = withError(y, error);
@@ -141,8 +141,8 @@ function fillTable({ chart, find }, rows) {
 function describe(chart, rows) {
   const { m, l } = places.get(study);
   if (hiding()) return `${chart.title}, at ${equals(study.decay, 0)}`;
-  const ends = new Map(rows.filter((row) => (chart.kind === "steps" ? row.run === "now" : row.run === "here")).map((row) => [row.line, row]));
-  const said = [...ends.values()].map((row) => `${row.line} ${withError(row.y, row.error)}`);
+  const ends = new Map(rows.filter((row) => (chart.kind === "steps" ? row.run === "now" : row.run === "here")).map((row) => [row.name, row]));
+  const said = [...ends.values()].map((row) => `${row.name} ${withError(row.y, row.error)}`);
   return `${chart.title}, at ${equals(study.decay, l)}${study.second ? `, ${equals(study.second, m)}` : ""}${said.length ? `: ${said.join(", ")}` : ""}`;
 }
 
@@ -260,7 +260,7 @@ async function draw() {
   const drawn = figures;
   for (const figure of drawn) {
     const options = { renderer: "svg", actions: false, tooltip: false, defaultStyle: false, ast: true, config: CONFIG };
-    const { view } = await vegaEmbed(figure.find(".plot"), structuredClone(figure.chart.spec), options);
+    const { view } = await vegaEmbed(figure.find(".drawing"), structuredClone(figure.chart.spec), options);
     if (drawn !== figures) return view.finalize();
     figure.view = view;
     feed(figure);
@@ -286,10 +286,7 @@ function present(on) {
   if (on) $("decay-at").focus();
 }
 
-function fail() {
-  $("failure").hidden = false;
-  $("failure").textContent = "This browser cannot draw the charts. The pages of the studies, below, show the same in figures.";
-}
+const fail = () => document.documentElement.classList.add("failed");
 
 function move(change) {
   Object.assign(places.get(study), change);
