@@ -74,7 +74,15 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
 def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
     try:
         result = reproduced.run("dvc", "exp", "run", "-S", "line.wd=0.02")
-        assert ran(result) == {"check", "train@line-wd", "evaluate@line", "evaluate-sweep@line", "plot@line", "overview", "explorer"}
+        assert ran(result) == {
+            "check",
+            "train@line-wd",
+            "evaluate@line",
+            "evaluate-sweep@line",
+            "plot@line",
+            "overview",
+            "explorer",
+        }
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout")

@@ -68,8 +68,8 @@ def fit(
     `optimizer` is a key of OPTIMIZERS, `settings` are its arguments, lr among them. `weight_decay` is a number, or a tensor
     (L,). `pace` is the learning rate of each step as a share of lr, if it is not the same all the time.
     `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. `watch` is given the
-    parameters before and after the last step (at the start, twice the same); what it returns joins the history. Training ends
-    early after an evaluation that is `enough`; those that would have followed are NaN.
+    parameters before and after the last step (at the start, twice the same); what it returns, which must be a copy, joins the
+    history. Training ends early after an evaluation that is `enough`; those that would have followed are NaN.
     Raises MemoryError, Stopped at the next step once `stop` says so, and UserError where ℓ1 meets another optimiser than plain
     gradient descent.
     """

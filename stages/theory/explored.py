@@ -34,12 +34,10 @@ def lowest(means: NDArray, lost: NDArray) -> int | None:
     return None if np.isnan(whole).all() else int(np.nanargmin(whole))
 
 
-def of_lowest(values: NDArray, lost: NDArray, best: int | None, *, value: str = "val_loss") -> str:
-    """What the best λ has, and whether that is visibly less than without decay, trial by trial.  (T, L), (T, L)"""
+def of_lowest(values: NDArray, lost: NDArray, best: int | None) -> str:
+    """A remark if what the best λ has is not visibly less than without decay, trial by trial.  (T, L), (T, L)"""
     gap = mean_and_error("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
-    if gap and not visible(gap["gap"], gap.get("gap_se")):
-        return f"lowest {spoken(value)}, not visibly below that without decay"
-    return f"lowest {spoken(value)}"
+    return "not visibly below that without decay" if gap and not visible(gap["gap"], gap.get("gap_se")) else ""
 
 
 def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:

@@ -30,9 +30,10 @@ function verdict({ m, guess }) {
   const best = study.best[m];
   const when = study.second ? ` at ${equals(study.second, m)}` : "";
   if (best === null) return `No best ${study.decay.name} is known${when}.`;
-  if (guess.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${study.ofBest}.`;
+  const found = study.ofBest + (study.remark && `, ${study.remark}`);
+  if (guess.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${found}.`;
   const expected = `You expected ${equals(study.decay, guess.l)}`;
-  return best === guess.l ? `${expected}, and that is best: ${study.ofBest}.` : `${expected}; best is ${equals(study.decay, best)}: ${study.ofBest}.`;
+  return best === guess.l ? `${expected}, and that is best: ${found}.` : `${expected}; best is ${equals(study.decay, best)}: ${found}.`;
 }
 
 // Rows: what a chart draws, and its table lists

@@ -79,6 +79,7 @@ def study(name: str, shown: Shown) -> Tree:
         "facts": [line(fact) | {"name": called} for called, fact in shown.facts],
         "best": list(shown.best),
         "ofBest": shown.of_best,
+        "remark": shown.remark,
         "treated": shown.treated,
         "zero": axes.zero_at(shown.decay.values),
         "notes": list(shown.notes),

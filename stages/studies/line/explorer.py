@@ -66,7 +66,8 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
             ("intercept", Line("intercept", *ends["bias"])),
         ),
         best=[best],
-        of_best=of_lowest(val_loss, lost, best),
+        of_best="lowest validation loss",
+        remark=of_lowest(val_loss, lost, best),
         notes=notes(decays, lost),
     )
 

@@ -37,7 +37,7 @@ def adam(weight_decay: str) -> Run:
 
 def fitted_line(_: Parameters, now: Parameters) -> dict[str, Tensor]:
     """Slope and intercept.  (T, L) each"""
-    return {"weight": now["weight"][..., 0], "bias": now["bias"]}
+    return {"weight": now["weight"][..., 0].clone(), "bias": now["bias"].clone()}
 
 
 def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:

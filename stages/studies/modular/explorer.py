@@ -70,7 +70,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
             ("power of the strongest frequency", Line("purity", power[0][..., 0], power[1][..., 0])),
         ),
         best=[lowest(arrived["generalise"][0][0], lost)],
-        of_best="generalises soonest",
+        of_best="earliest generalisation",
         notes=[gap] * bool(missing) + notes(decays, lost),
     )
 

@@ -43,9 +43,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         charts=(
             of_first_trial(weight, arrays["true_weight"][0], decays),
             OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles)),
-            OverSteps(
-                "Validation loss while it learns", y_title="loss", log_y=True, lines=histories(swept, "val_loss"), **by_step
-            ),
+            OverSteps("Validation loss while it learns", y_title="loss", lines=histories(swept, "val_loss"), **by_step),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=histories(swept, "weight_norm"), **by_step),
         ),
         said=[sentences(decays, risks, lost, weight["adamw"])],
@@ -54,7 +52,8 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
             *((f"‖w‖₂ with {NAMES[kind]}", Line(NAMES[kind], *norms[kind])) for kind in ADAPTIVE),
         ),
         best=[best],
-        of_best=f"{of_lowest(risks['adamw'], lost['adamw'], best, value='risk')}, with AdamW",
+        of_best="lowest risk with AdamW",
+        remark=of_lowest(risks["adamw"], lost["adamw"], best),
         notes=notes(decays, np.any([*lost.values()], axis=0)),
     )
 
