@@ -1,7 +1,8 @@
 PYTHON ?= python3
 READY := .venv/.ready
 override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
-export BASE
+override DEVICE := $(value DEVICE)
+export BASE DEVICE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -58,6 +59,9 @@ bench: $(READY) ## models trained per second, against JAX, a loop and scikit-lea
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
 	python -m tools.bench
 
+gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; its tests; its speed, in docs/gpu.md
+	@$(PYTHON) -m tools.gpu "$${DEVICE:-cuda}"
+
 clean: ## remove the environment and DVC's cache; keeps every result
 	rm -rf .venv .dvc/cache .dvc/tmp build
 
@@ -67,4 +71,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare reset ssh browser site bench clean
+.PHONY: help repro test recover verify diff report comment show compare reset ssh browser site bench gpu clean

@@ -198,7 +198,10 @@ def test_a_gradient_by_hand_is_autograds(study: str, run: Run, settings: Setting
 def test_no_tensor_is_on_another_device_than_its_neighbours(
     decays: int, penalty: bool, study: str, run: Run, settings: Settings
 ) -> None:
-    """On torch's `meta` device, which computes shapes alone and refuses tensors of the CPU, as a GPU would."""
+    """On torch's `meta` device, which computes shapes alone.
+
+    It refuses tensors of the CPU, as a GPU would, and to read a number, for which the CPU would wait.
+    """
     now, meta = small(settings, study), torch.device("meta")
     arrays, section = data(now, study), at(now, run.optimizer)
     batches = [batch if batch is None else batch.to(meta) for batch in run.schedule(arrays, section, CPU).batches[:2]]

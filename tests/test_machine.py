@@ -51,3 +51,21 @@ def test_an_operation_stays_on_its_core() -> None:
 def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: object())
     machine.keep_freed_memory()
+
+
+def test_a_gpu_is_made_repeatable_before_it_is_used() -> None:
+    """In a process of its own, on a machine that says it has one: the switches of torch's notes on reproducibility."""
+    code = """
+import os, torch
+from stages.engine import machine
+cpu = machine.device()
+assert (cpu.type, torch.are_deterministic_algorithms_enabled()) == ("cpu", False)
+torch.empty = lambda *_, device: type("Found", (), {"device": torch.device(device)})
+os.environ["WEIGHT_DECAY_DEVICE"] = "cuda"
+assert machine.device() == torch.device("cuda")
+print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+print(torch.get_float32_matmul_precision(), os.environ["CUBLAS_WORKSPACE_CONFIG"])
+"""
+    known = os.environ | {"WEIGHT_DECAY_DEVICE": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=known, capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\nhighest :4096:8\n"

@@ -15,7 +15,6 @@ from stages.base import storage
 from stages.base.params import Settings
 from stages.drawing.style import Figure
 from stages.engine import arms
-from stages.engine.fit import fit
 from stages.studies.wide import figures, results, system, training
 from stages.theory import linear
 
@@ -380,17 +379,3 @@ def test_the_map_draws_theory_means_and_the_best_and_leaves_out_what_diverged() 
         np.testing.assert_allclose(np.array(theory), [[0, 0.6], [1, -0.4], [10, NAN]])
         np.testing.assert_allclose(np.array(means), [[0, 0.75], [1, -0.25], [10, NAN]])
         np.testing.assert_allclose(np.array(ring), [[1, -0.25]])
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_the_gpu_trains_the_same_weights(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
-    fits = []
-    for name in ("cpu", "cuda"):
-        device = torch.device(name)
-        problem, schedule = training.problem(wide_arrays, device), training.by_epochs(wide_arrays, None, device)
-        found = fit(
-            problem, schedule.batches, optimizer="sgd", settings={"lr": settings.wide.lr}, weight_decay=3.0, evaluate_every=4
-        )
-        fits.append(found.parameters["weight"].cpu())
-    torch.testing.assert_close(fits[0], fits[1], atol=TOLERANCE, rtol=0)

@@ -16,11 +16,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.contenders import MODULAR_STEPS, SAMPLE, jax, jax_projected, loop, project, ridge
+from tools.contenders import MODULAR_STEPS, SAMPLE, jax, jax_projected, loop, project, project_on_cpu, ridge
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"wide": (5_000, 100_000), "modular": (8,)}
@@ -31,12 +31,17 @@ OPERATIONS = {  # of one run, in matrix products: of `wide`, projected, two a st
     "wide": 40 * 4 * 5 * 21 + 11 * 2 * (20 + 23) * 21,
     "modular": MODULAR_STEPS * 3 * 2 * 843 * 256 * 53,
 }
+PARAMETERS, ACTIVATIONS, ERRORS = 53 * 3 * 256, 843 * 256, 843 * 53  # of `modular`
+TRAFFIC = {  # numbers of one run that are read or written, each tensor of a step as often as an operation must take or give it
+    "wide": 40 * (5 * 22 + 2 * 5) + 11 * (22 + 2 * (20 + 23)),  # weights, twice read and written; gradient, errors
+    "modular": MODULAR_STEPS * (9 * PARAMETERS + 2 * 3 * ACTIVATIONS + 2 * 2 * ERRORS),  # and moments; units, squares, ∂units
+}
 TARGETS: dict[str, dict[str, dict[str, tuple[float, float]]]] = {  # times a contender's rate: quiet, beside neighbours
     "wide": {"float32": {"jax": (2, 1.5)}, "float64": {"jax": (2, 1.5), "jax_projected": (1, 0)}},
     "modular": {"float32": {"jax": (1.5, 0)}, "float64": {"jax": (1.5, 0)}},
 }
 LOAD = os.environ.get("LOAD", "0") not in ("", "0")
-CONTENDERS = {function.__name__: function for function in (project, jax, jax_projected, loop, ridge)}
+CONTENDERS = {function.__name__: function for function in (project, project_on_cpu, jax, jax_projected, loop, ridge)}
 WORK = {"wide": ("project", "jax", "jax_projected", "loop", "ridge"), "modular": ("project", "jax", "loop")}
 
 
@@ -59,13 +64,31 @@ def matmul_rate(precision: str) -> float:
     from stages.engine.machine import cores, device
 
     torch.set_num_threads(cores())
-    a = torch.randn(2048, 2048, dtype=getattr(torch, precision), device=device())
+    size = 2048 if device().type == "cpu" else 8192
+    a = torch.randn(size, size, dtype=getattr(torch, precision), device=device())
+    return 2 * size**3 / seconds_of(lambda: (a @ a).sum().item())
+
+
+def copy_rate() -> float:
+    """Bytes per second, read and written, of copying 256 MiB with all cores."""
+    import torch
+
+    from stages.engine.machine import cores, device
+
+    torch.set_num_threads(cores())
+    a = torch.zeros(2**28, dtype=torch.uint8, device=device())
+    b = torch.empty_like(a)
+    return 2 * len(a) / seconds_of(lambda: b.copy_(a)[-1].item())
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """The median of five."""
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        (a @ a).sum().item()
+        work()
         seconds.append(time.perf_counter() - started)
-    return 2 * 2048**3 / statistics.median(seconds)
+    return statistics.median(seconds)
 
 
 def worker(contender: str, work: str, precision: str, runs: str) -> None:
@@ -83,8 +106,8 @@ def worker(contender: str, work: str, precision: str, runs: str) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def rounds(work: str, precision: str, runs: int) -> list[dict[str, Any]]:
-    """All contenders in turn, each in its own process."""
+def rounds(work: str, precision: str, runs: int, contenders: Sequence[str]) -> list[dict[str, Any]]:
+    """Contenders in turn, each in its own process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tools.bench", "worker"]
     processes = {
@@ -95,7 +118,7 @@ def rounds(work: str, precision: str, runs: int) -> list[dict[str, Any]]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for name in WORK[work]
+        for name in contenders
         if runs <= 5_000 or name not in SAMPLE  # a cost that does not depend on the number of runs is measured once
     }
     rates: dict[str, list[float]] = {name: [] for name in processes}
@@ -126,7 +149,7 @@ def main() -> None:
             for precision in ("float32", "float64"):
                 limit = matmul_rate(precision) / OPERATIONS[work]
                 for runs in sizes:
-                    found = rounds(work, precision, runs)
+                    found = rounds(work, precision, runs, WORK[work])
                     measured += [row | {"limit": limit, "load": LOAD} for row in found]
                     print(f"{work} {precision} {runs}: done", file=sys.stderr, flush=True)
     (ROOT / "build").mkdir(exist_ok=True)
@@ -136,13 +159,14 @@ def main() -> None:
 
 def table(measured: list[dict[str, Any]]) -> str:
     """Models a second as docs/speed.md carries them, and in brackets how many times that the project is."""
-    lines = ["| work | runs | " + " | ".join(CONTENDERS) + " | products alone |", "|---" * (len(CONTENDERS) + 3) + "|"]
+    columns = WORK["wide"]
+    lines = ["| work | runs | " + " | ".join(columns) + " | products alone |", "|---" * (len(columns) + 3) + "|"]
     for work, precision, runs in dict.fromkeys((row["work"], row["precision"], row["runs"]) for row in measured):
         same = [row for row in measured if (row["work"], row["precision"]) == (work, precision)]
         rates = {row["contender"]: row["models_per_s"] for row in same if row["runs"] == runs or row["contender"] in SAMPLE}
         own, targets = rates["project"], TARGETS[work][precision]
         cells = [f"`{work}`, {precision}", f"{runs:,}", two_digits(own)]
-        for name in list(CONTENDERS)[1:]:
+        for name in columns[1:]:
             times = own / rates[name] if name in rates else math.nan
             aim = targets.get(name, (0, 0))[LOAD]
             missed = f"; aim {aim:g} missed" if times < aim else ""

@@ -4,6 +4,7 @@ A contender gets a work, a precision and a number of runs, prepares itself, and 
 itself, as it runs in a process of its own.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -91,6 +92,13 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
         return sum(fitted.history["val_loss"].sum().item() for fitted in fits)
 
     return modular
+
+
+def project_on_cpu(work: str, precision: str, runs: int) -> Callable[[], object]:
+    from stages.engine.machine import VARIABLE
+
+    os.environ[VARIABLE] = "cpu"
+    return project(work, precision, runs)
 
 
 def loop(work: str, precision: str, runs: int) -> Callable[[], object]:

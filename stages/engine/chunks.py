@@ -17,6 +17,7 @@ from torch import Tensor
 from stages.engine import fit as loop
 from stages.engine.fit import Fit
 from stages.engine.machine import cores
+from stages.engine.memory import runs_that_fit
 from stages.engine.problem import Problem
 
 Report = Callable[[int, Any], None]  # a step, and what was measured then
@@ -36,11 +37,13 @@ def fit_in_chunks(
 ) -> Fit:
     """`fit` in chunks of at most `runs_at_once` runs, as many chunks at a time as there are cores for them.
 
-    Runs are split by trials, then by λ. When memory runs out, a chunk is halved, with one warning. Progress is the mean step
-    of all runs.
+    A GPU takes one chunk at a time, of as many runs as its free memory holds. Runs are split by trials, then by λ. When memory
+    runs out, a chunk is halved, with one warning. Progress is the mean step of all runs.
     """
     decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)
     trials, workers = len(problem.train[1]), cores() if problem.train[1].device.type == "cpu" else 1
+    if problem.train[1].device.type != "cpu":
+        runs_at_once = runs_that_fit(problem, batches, options)
     of_trials, of_decays = _ranges(trials, runs_at_once // len(decays)), _ranges(len(decays), runs_at_once)
     with progress(label, len(batches)) as report:
         work = Work(report, trials * len(decays), runs_at_once, options)

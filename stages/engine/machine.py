@@ -16,16 +16,36 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of 
 
 
 def device() -> torch.device:
-    """The GPU where there is one, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
+    """The GPU where there is one, made repeatable, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
     wanted = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.empty(0, device=wanted).device
         if found.type not in ("cpu", "cuda"):
             raise RuntimeError("training needs float64 and numbers to read")
-        return found
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
+    if found.type == "cuda":
+        repeatable()
+    return found
+
+
+def repeatable() -> None:
+    """Have a GPU give the same bits each time, and products in full precision (no TF32), from now on in this process.
+
+    Without it the terms of a sum are added in the order in which they happen to be ready. cuBLAS reads its variable at the first
+    product of matrices.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms`, but that imports the compiler: a second
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # it writes each tensor twice
+    torch.set_float32_matmul_precision("highest")
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that nobody uses, those among them that torch keeps from earlier tensors."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def cores() -> int:

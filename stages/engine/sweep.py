@@ -64,8 +64,8 @@ def fit_decays(
 
     The learning rate is the run's own, if none is given.
     """
-    section, device = at(settings, run.optimizer), problem.train[1].device
-    schedule = run.schedule(arrays, section, device)
+    section = at(settings, run.optimizer)
+    schedule = run.schedule(arrays, section, problem.train[1].device)
     return fit_in_chunks(
         problem,
         schedule.batches,
@@ -74,7 +74,7 @@ def fit_decays(
         progress=progress,
         optimizer=section.kind,
         settings={"lr": lr or at(settings, run.lr)} | section.arguments(),
-        weight_decay=torch.tensor(decays, dtype=torch.float64, device=device),
+        weight_decay=torch.tensor(decays, dtype=torch.float64),
         evaluate_every=schedule.evaluate_every,
         pace=schedule.pace,
         **options,

@@ -31,7 +31,7 @@ class Run:
     problem: Callable[[Arrays, torch.device], Problem]
     schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
     penalty_twin: str = ""  # if set, λ is a penalty in the loss; the result must match this run to rounding
-    runs_at_once: int = 12_500  # in one batch; a larger one is no faster
+    runs_at_once: int = 12_500  # in one batch on the CPU; a larger one is no faster
     watch: Callable[[Parameters, Parameters], dict[str, Tensor]] = nothing  # what else an arm records; see `fit`
 
 
