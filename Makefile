@@ -52,6 +52,9 @@ browser: $(READY) ## what the tests of the explorer need, beside chromium: playw
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
 	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js)
 
+picture: $(READY) ## docs/explorer.png, the README's picture of the explorer; after make browser
+	@python -m tools.picture
+
 site: $(READY) ## build/site, to publish: the explorer, the pages that it links, their figures
 	@python -m tools.site
 
@@ -71,4 +74,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare reset ssh browser site bench gpu clean
+.PHONY: help repro test recover verify diff report comment show compare reset ssh browser picture site bench gpu clean

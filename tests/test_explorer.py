@@ -2,9 +2,9 @@
 
 import html.parser
 import importlib.util
+import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from explored import DECAYS, EPOCHS, PARAMETERS, SHOWN, STEPS
+from PIL import Image
 
 from stages.drawing.explorer.page import page
+from tools.picture import chromium, taken
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = chromium()
 AXE = Path(sys.prefix, "axe.min.js")
 LIMIT = 3_000_000  # bytes
 WHOLE, END = SHOWN["wide"], SHOWN["wide"].facts[0][1]
@@ -286,3 +288,10 @@ def test_nothing_bars_a_reader(browser: Any, file: str, scheme: str) -> None:
         found = reader.page.evaluate("axe.run().then((result) => result.violations)")
         assert [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found] == []
     reader.page.close()
+
+
+def test_the_readmes_picture_shows_the_page_as_it_is(browser: Any) -> None:
+    """As a hundred by sixty grey dots: another font, or a slightly other curve, makes less of a difference."""
+    pictures = taken(browser, ROOT / "plots" / "explorer.html"), (ROOT / "docs" / "explorer.png").read_bytes()
+    now, then = (np.asarray(Image.open(io.BytesIO(each)).convert("L").resize((100, 60)), dtype=float) for each in pictures)
+    assert np.abs(now - then).mean() < 4

@@ -50,7 +50,9 @@ def colours(place: int) -> str:
 
 
 def tab(name: str) -> str:
-    return f'<label><input type="radio" name="study" value="{escape(name)}"><span>{escape(name)}</span></label>'
+    return (
+        f'<label id="{escape(name)}"><input type="radio" name="study" value="{escape(name)}"><span>{escape(name)}</span></label>'
+    )
 
 
 def link(name: str, title: str) -> str:
