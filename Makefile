@@ -50,7 +50,7 @@ ssh: $(READY) ## what a remote on an SSH server needs
 
 browser: $(READY) ## what the tests of the explorer need, beside chromium: playwright, and axe-core, which finds what bars people
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
-	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js)
+	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js && rm axe-core-4.14.1.tgz)
 
 picture: $(READY) ## docs/explorer.png, the README's picture of the explorer; after make browser
 	@python -m tools.picture

@@ -119,7 +119,7 @@ class Reader:
         self.drawn()
 
     def text(self, selector: str) -> str:
-        return self.page.locator(selector).inner_text()
+        return self.page.locator(selector).inner_text().replace("\N{NO-BREAK SPACE}", " ")
 
     def table(self, chart: int) -> list[list[str]]:
         """The numbers behind a chart."""

@@ -34,8 +34,8 @@ def lowest(means: NDArray, lost: NDArray) -> int | None:
     return None if np.isnan(whole).all() else int(np.nanargmin(whole))
 
 
-def of_lowest(values: NDArray, lost: NDArray, best: int | None) -> str:
-    """A remark if what the best λ has is not visibly less than without decay, trial by trial.  (T, L), (T, L)"""
+def doubt(values: NDArray, lost: NDArray, best: int | None) -> str:
+    """What to say where the best λ is not visibly better than no decay, trial by trial; else nothing.  (T, L), (T, L)"""
     gap = mean_and_error("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
     return "not visibly below that without decay" if gap and not visible(gap["gap"], gap.get("gap_se")) else ""
 

@@ -14,9 +14,9 @@ MARGIN = 0.04  # of an axis's length, at either end
 DECADES = 5  # of a logarithmic axis at most; what is smaller leaves the frame
 
 
-def along(values: ArrayLike, title: str, *, log: bool) -> Spec:
+def along(values: ArrayLike, title: str, *, log: bool, margin: float = 0) -> Spec:
     """A horizontal axis over all values; a logarithmic one begins with the first above zero."""
-    low, high = extent([values], log=log, margin=0)
+    low, high = extent([values], log=log, margin=margin)
     axis = {"title": title, **(plain(low, high) if log else {"tickCount": 5})}
     return {"type": "quantitative", "scale": scale(low, high, log=log), "axis": axis}
 
@@ -80,8 +80,9 @@ def plain(low: float, high: float) -> Spec:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Powers of ten; with 3 between them below three decades, with 2 and 5 within one."""
-    between = (1,) if high >= 1000 * low else (1, 3) if high > 10 * low else (1, 2, 5)
+    """Powers of ten; with 3 between them below three decades, with 2 and 5 within one, with more where these are too few."""
+    between: tuple[float, ...] = (1,) if high >= 1000 * low else (1, 3) if high > 10 * low else (1, 2, 5)
+    between = between if high > 5 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found = (float(f"{first}e{power}") for power in decades for first in between)
     return [value for value in found if low <= value <= high]

@@ -3,14 +3,14 @@
 Colours are names in the page's CSS.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.drawing.colours import LINES
-from stages.drawing.explorer.axes import Spec, along, along_decays, upwards
+from stages.drawing.explorer.axes import MARGIN, Spec, along, along_decays, upwards
 from stages.drawing.explorer.contract import Line, OverDecays, OverSteps, Slider, Weights
+from stages.drawing.explorer.looks import looks, measured, named, wide_below
 
 CONFIG: Spec = {
     "background": "transparent",
@@ -33,18 +33,17 @@ CONFIG: Spec = {
         "titleBaseline": "bottom",
         "titleX": 0,
         "titleY": -10,
-        "labelBound": True,
     },
 }
 
 
-def over_steps(chart: OverSteps) -> Spec:
+def over_steps(chart: OverSteps, shades: Mapping[str, str]) -> Spec:
     """Curves at one λ, the baseline's behind them in grey."""
     x = along(chart.x, chart.x_title, log=chart.log_x)
     if chart.until:
         x["scale"]["domain"][1] = {"expr": "until"}
     y = upwards(lines_and_errors(chart.lines), chart.y_title, log=chart.log_y, level=chart.level)
-    colour, dash = looks(chart.lines)
+    colour, dash = looks(chart.lines, shades)
     grey = {"detail": {"field": "name"}, "color": {"value": "var(--baseline)"}}
     return {
         **frame({"until": max(chart.x, default=1)}),
@@ -53,17 +52,17 @@ def over_steps(chart: OverSteps) -> Spec:
             band("baseline", x, y, **grey),
             curve("baseline", x, y, width=4, **grey, strokeDash=dash),
             band("now", x, y, color=colour),
-            curve("now", x, y, width=5, color=colour, strokeDash=dash),
+            curve("now", x, y, width=5, color=colour, strokeDash=dash, **wide_below(chart.lines)),
             theory(x, y),
         ],
     }
 
 
-def over_decays(chart: OverDecays, decay: Slider) -> Spec:
+def over_decays(chart: OverDecays, decay: Slider, shades: Mapping[str, str]) -> Spec:
     """What each λ ends with; rules where the reader stands, what they expected, and the best."""
     x = along_decays(decay)
     y = upwards(lines_and_errors(chart.lines), chart.y_title, log=chart.log_y, level=chart.level)
-    colour, dash = looks(chart.lines)
+    colour, dash = looks(chart.lines, shades)
     place = {"x": {"field": "x", **x}}
     point = {"type": "point", "filled": True, "opacity": 1, "clip": False}
     here = {"color": {"value": "var(--ink)"}} if len(measured(chart.lines)) > 1 else {"color": {"value": "var(--decay)"}}
@@ -91,8 +90,8 @@ def over_decays(chart: OverDecays, decay: Slider) -> Spec:
                 for name, top in (("guess", 2), ("best", {"expr": "2 + 1.4 * size"}))
             ),
             band("now", x, y, color=colour),
+            curve("now", x, y, width=5, color=colour, strokeDash=dash, **wide_below(chart.lines)),
             theory(x, y),
-            curve("now", x, y, width=5, color=colour, strokeDash=dash),
             {
                 **only("now"),
                 "mark": {**point, "size": {"expr": "2 * size"}},
@@ -107,7 +106,7 @@ def over_decays(chart: OverDecays, decay: Slider) -> Spec:
     }
 
 
-def weights(chart: Weights) -> Spec:
+def weights(chart: Weights, shades: Mapping[str, str]) -> Spec:
     """Bars or points at one λ; the truth as short black lines, the walls as dashed ones."""
     walls = np.array([]) if chart.walls is None else np.asarray(chart.walls, dtype=float)
     drawn = [np.ravel(values) for _, values in chart.series]
@@ -115,16 +114,17 @@ def weights(chart: Weights) -> Spec:
     near = walls[walls <= 2 * reach]  # a wall far outside would leave no room for the weights
     y = upwards([*drawn, near, -near, [] if chart.truth is None else chart.truth], chart.y_title, log=chart.log_y)
     place: Spec = {"field": "x"}
-    if chart.bars:
-        place |= {"type": "ordinal", "scale": {"paddingInner": 0.25}}
+    ordinal = chart.bars or named_places(chart)
+    if ordinal:
+        place |= {"type": "ordinal", "sort": None, "scale": {"paddingInner": 0.25}}
         place |= {"axis": {"title": chart.x_title, "labelAngle": 0, "labelOverlap": "greedy"}}
     else:
-        place |= along(chart.x, chart.x_title, log=chart.log_x)
+        place |= along(np.array(chart.x, dtype=float), chart.x_title, log=chart.log_x, margin=MARGIN / 2)
     names = [name for name, _ in chart.series]
-    colour = {"field": "name", "type": "nominal", "legend": None, "scale": named(names)}
+    colour = named(names, shades)
     beside = {"xOffset": {"field": "name", "scale": {"domain": names}}} if chart.bars and len(names) > 1 else {}
     mark = {"type": "bar"} if chart.bars else {"type": "point", "filled": True, "size": {"expr": "2 * size"}}
-    short = f"max(2, {0.8 / max(len(chart.x), 1):.6g} * width)"
+    short = f"max(2, {(0.6 if ordinal else 0.8) / max(len(chart.x), 1):.6g} * width)"
     tick = {"type": "tick", "thickness": 1.5, "orient": "horizontal", "size": {"expr": short}}
     rule = {"type": "rule", "strokeDash": [6, 4]}
     height = {"field": "y", **y}
@@ -137,6 +137,10 @@ def weights(chart: Weights) -> Spec:
             {**only("wall"), "mark": {**rule, "color": "var(--ink)", "clip": True}, "encoding": {"y": height}},
         ],
     }
+
+
+def named_places(chart: Weights) -> bool:
+    return any(isinstance(place, str) for place in chart.x)
 
 
 def frame(parameters: Spec) -> Spec:
@@ -157,8 +161,8 @@ def only(run: str) -> Spec:
 
 
 def curve(run: str, x: Spec, y: Spec, *, width: float, **encoding: Spec) -> Spec:
-    stroke = {"expr": f"size / {width}"}
-    mark = {"type": "line", "clip": True, "strokeWidth": stroke, "strokeJoin": "round"}
+    stroke = {} if "strokeWidth" in encoding else {"strokeWidth": {"expr": f"size / {width}"}}
+    mark = {"type": "line", "clip": True, "strokeJoin": "round", **stroke}
     return {**only(run), "mark": mark, "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}, **encoding}}
 
 
@@ -180,33 +184,6 @@ def level(known: tuple[str, float] | None, y: Spec) -> list[Spec]:
         return []
     mark = {"type": "rule", "strokeDash": [2, 3], "color": "var(--ink)", "clip": True}
     return [{"data": {"values": [{"y": float(known[1])}]}, "mark": mark, "encoding": {"y": {"field": "y", **y}}}]
-
-
-def measured(lines: Iterable[Line]) -> list[str]:
-    return [line.name for line in lines if not line.theory]
-
-
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """The CSS name of each line's colour. Training shares that of validation, and is dashed; a random start is orange."""
-    own = [name for name in names if name not in ("training", "random start")]
-    free = dict(zip(own, LINES * len(own), strict=False))
-    return {name: "start" if name == "random start" else free.get(name, LINES[0]) for name in names}
-
-
-def dashed(name: str) -> bool:
-    return name == "training"
-
-
-def named(names: Sequence[str]) -> Spec:
-    return {"domain": list(names), "range": [f"var(--{colour})" for colour in colours(names).values()]}
-
-
-def looks(lines: Iterable[Line]) -> tuple[Spec, Spec]:
-    """The colour and the dash of each measured line."""
-    names = measured(lines)
-    shared = {"field": "name", "type": "nominal", "legend": None}
-    dashes = [[6, 4] if dashed(name) else [1, 0] for name in names]
-    return {**shared, "scale": named(names)}, {**shared, "scale": {"domain": names, "range": dashes}}
 
 
 def lines_and_errors(lines: Iterable[Line]) -> list[NDArray]:

@@ -84,10 +84,10 @@ class Shown:
     said: Sequence[Sequence[str]]  # (M, L) sentences, each true of its λ
     facts: Sequence[tuple[str, Line]]  # numbers beside the sentence: ("validation loss", (M, L)), ("‖w‖₂", …), two to four
     best: Sequence[int | None]  # (M,) the place of the best λ, None where none is known
-    of_best: str  # what the best λ has: "lowest validation loss", "earliest generalisation"
-    remark: str = ""  # on the best λ, once it is shown: "not visibly below that without decay"
+    of_best: str  # what the reader is to predict, after "the": "lowest validation loss", "earliest generalisation"
     treated: float | None = None  # the λ of the arm `wd`, marked on the slider
     second: Slider | None = None
+    doubt: str = ""  # said with the best λ, once it is shown: "not visibly below that without decay"
     notes: Sequence[str] = ()  # "2 of 16 trials diverged at λ = 100"; "a single trial has no standard error"
 
 

@@ -21,6 +21,7 @@ function withError(value, error) {
   return `${mean} ± ${spread}`;
 }
 
+const together = (text) => text.replaceAll(" = ", "\u00a0=\u00a0");
 const equals = (slider, place) => `${slider.name} = ${plain(slider.values[place])}`;
 const at = (values, m) => values[values.length > 1 ? m : 0]; // one row stands for all values of the second slider
 const hiding = () => $("predict").checked && study.best.some((best) => best !== null) && !places.get(study).guess;
@@ -30,10 +31,10 @@ function verdict({ m, guess }) {
   const best = study.best[m];
   const when = study.second ? ` at ${equals(study.second, m)}` : "";
   if (best === null) return `No best ${study.decay.name} is known${when}.`;
-  const found = study.ofBest + (study.remark && `, ${study.remark}`);
-  if (guess.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${found}.`;
+  const what = study.doubt ? `${study.ofBest}, ${study.doubt}` : study.ofBest;
+  if (guess.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${what}.`;
   const expected = `You expected ${equals(study.decay, guess.l)}`;
-  return best === guess.l ? `${expected}, and that is best: ${found}.` : `${expected}; best is ${equals(study.decay, best)}: ${found}.`;
+  return best === guess.l ? `${expected}, and that is best: ${what}.` : `${expected}; best is ${equals(study.decay, best)}: ${what}.`;
 }
 
 // Rows: what a chart draws, and its table lists
@@ -221,8 +222,8 @@ function update() {
   document.body.classList.toggle("hiding", hiding());
   setSlider("decay", study.decay, l);
   setSlider("second", study.second, m);
-  $("said").textContent = hiding() ? prompt : study.said[m][l];
-  $("verdict").textContent = verdict(here);
+  $("said").textContent = together(hiding() ? prompt : study.said[m][l]);
+  $("verdict").textContent = together(verdict(here));
   $("show").hidden = !hiding();
   $("show").disabled = !moved;
   $("facts").replaceChildren(

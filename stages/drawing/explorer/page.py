@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from stages.base.rounding import significant
 from stages.drawing.colours import SCREEN
-from stages.drawing.explorer import axes, charts
+from stages.drawing.explorer import axes, charts, looks
 from stages.drawing.explorer.contract import Chart, Line, OverDecays, OverSteps, Shown, Slider, Weights
 
 VEGA = "window.vegaEmbed = vegaEmbed;"  # what the page uses of vl-convert's JavaScript
@@ -70,18 +70,19 @@ def json_of(tree: Any) -> str:
 
 
 def study(name: str, shown: Shown) -> Tree:
+    shades = looks.colours(*map(looks.drawn_in, shown.charts))
     return {
         "key": name,
         "title": shown.title,
         "question": shown.question,
         "decay": slider(shown.decay),
         "second": shown.second and slider(shown.second),
-        "charts": [chart(each, shown.decay) for each in shown.charts],
+        "charts": [chart(each, shown.decay, shades) for each in shown.charts],
         "said": [list(sentences) for sentences in shown.said],
         "facts": [line(fact) | {"name": called} for called, fact in shown.facts],
         "best": list(shown.best),
         "ofBest": shown.of_best,
-        "remark": shown.remark,
+        "doubt": shown.doubt,
         "treated": shown.treated,
         "zero": axes.zero_at(shown.decay.values),
         "notes": list(shown.notes),
@@ -92,25 +93,29 @@ def slider(each: Slider) -> Tree:
     return {"name": each.name, "values": numbers(each.values), "start": each.start}
 
 
-def chart(each: Chart, decay: Slider) -> Tree:
+def chart(each: Chart, decay: Slider, shades: Mapping[str, str]) -> Tree:
     """What is drawn, and how; the page takes the rows of the chosen λ from it."""
     common = {"title": each.title, "x": each.x_title, "y": each.y_title}
     if isinstance(each, OverSteps):
-        own = {"kind": "steps", "spec": charts.over_steps(each), "at": numbers(each.x), "lines": lines(each.lines)}
+        own = {
+            "kind": "steps",
+            "spec": charts.over_steps(each, shades),
+            "at": numbers(each.x),
+            "lines": lines(each.lines, shades),
+        }
         return common | own | {"until": each.until and numbers(each.until), "level": each.level, "logX": each.log_x}
     if isinstance(each, OverDecays):
         return common | {
             "kind": "decays",
-            "spec": charts.over_decays(each, decay),
-            "lines": lines(each.lines),
+            "spec": charts.over_decays(each, decay, shades),
+            "lines": lines(each.lines, shades),
             "level": each.level,
         }
     if isinstance(each, Weights):
-        shades = charts.colours([name for name, _ in each.series])
         return common | {
             "kind": "weights",
-            "spec": charts.weights(each),
-            "at": numbers(each.x),
+            "spec": charts.weights(each, shades),
+            "at": list(each.x) if charts.named_places(each) else numbers(each.x),
             "lines": [{"name": name, "colour": shades[name], "values": numbers(values)} for name, values in each.series],
             "truth": None if each.truth is None else numbers(each.truth),
             "walls": None if each.walls is None else numbers(each.walls),
@@ -118,10 +123,8 @@ def chart(each: Chart, decay: Slider) -> Tree:
     raise TypeError(f"expected OverSteps, OverDecays or Weights, got {type(each).__name__}")
 
 
-def lines(drawn: Iterable[Line]) -> list[Tree]:
-    shades = charts.colours(charts.measured(drawn))
-    looks = ({"colour": shades.get(each.name), "dashed": charts.dashed(each.name)} for each in drawn)
-    return [line(each) | look for each, look in zip(drawn, looks, strict=True)]
+def lines(drawn: Iterable[Line], shades: Mapping[str, str]) -> list[Tree]:
+    return [line(each) | {"colour": shades.get(each.name), "dashed": looks.dashed(each.name)} for each in drawn]
 
 
 def line(each: Line) -> Tree:

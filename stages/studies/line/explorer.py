@@ -14,7 +14,7 @@ from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSte
 from stages.drawing.tables import Metrics, Table, column
 from stages.studies.line.system import CURVATURE
 from stages.theory import linear
-from stages.theory.explored import effects, lowest, notes, of_lowest, of_one, thinned
+from stages.theory.explored import doubt, effects, lowest, notes, of_one, thinned
 from stages.theory.findings import counted
 
 MEASURED = ("train_loss", "val_loss", "weight_norm", "weight", "bias")
@@ -67,7 +67,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         ),
         best=[best],
         of_best="lowest validation loss",
-        remark=of_lowest(val_loss, lost, best),
+        doubt=doubt(val_loss, lost, best),
         notes=notes(decays, lost),
     )
 

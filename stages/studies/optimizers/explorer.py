@@ -13,7 +13,7 @@ from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
 from stages.studies.optimizers.system import KINDS
-from stages.theory.explored import effects, lowest, notes, of_lowest, of_one, over_trials
+from stages.theory.explored import doubt, effects, lowest, notes, of_one, over_trials
 from stages.theory.findings import continued, per_cent
 from stages.theory.risk import risk
 
@@ -53,7 +53,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         ),
         best=[best],
         of_best="lowest risk with AdamW",
-        remark=of_lowest(risks["adamw"], lost["adamw"], best),
+        doubt=doubt(risks["adamw"], lost["adamw"], best),
         notes=notes(decays, np.any([*lost.values()], axis=0)),
     )
 
