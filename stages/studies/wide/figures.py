@@ -14,7 +14,6 @@ from stages.drawing.curves import curves
 from stages.drawing.figures import Figures
 from stages.drawing.style import BLACK, RUNS, START, Axes, Figure, Metrics, Table, headline, label, label_ends, matplotlib
 from stages.drawing.sweeps import decay_axis
-from stages.theory.findings import counted
 
 PARTS = {  # part of the error → its name, its colour, and that of its name beside it
     "start": ("start", START, "#8a5a00"),
@@ -179,7 +178,7 @@ def over_lengths(summary: Metrics) -> Figure:
     keys = [{}, {"marker": "o", "markersize": 4, "linestyle": ""}, RING]
     handles = [panels[0].plot([], [], **({"color": BLACK} | key))[0] for key in keys]
     panels[0].legend(handles, ["theory", "mean", "best λ"], loc="best", handlelength=1)
-    panels[1].legend(lines["zero"], [counted(epochs, "epoch") for epochs in lengths], loc="best")
+    panels[1].legend(lines["zero"], [f"{epochs:,} epoch" + "s" * (epochs != 1) for epochs in lengths], loc="best")
     label_ends(panels[1], [(0.0, "best\nconstant", BLACK)])
     headline(figure, summary["findings"]["map"])
     return figure
