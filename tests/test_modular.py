@@ -11,11 +11,13 @@ from conftest import ROOT, draw, metrics, table
 from msgspec.structs import replace
 from PIL import Image, ImageSequence
 
+from stages.base import addition
 from stages.base.params import Settings
 from stages.drawing import style
-from stages.engine import models
+from stages.engine import models, quadratic
 from stages.engine.fit import Fit, fit
-from stages.studies.modular import figures, results, system, training
+from stages.studies.modular import figures, results, training
+from stages.theory import grokking
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 NEVER = -1.0
@@ -44,7 +46,7 @@ def test_the_quadratic_network_is_the_one_with_one_hot_inputs(rng: np.random.Gen
     one_hot = torch.nn.functional.one_hot(pairs, p).flatten(2).double()
     units = torch.einsum("tni,tlih->tlnh", one_hot, parameters["hidden"]) ** 2
     expected = torch.einsum("tlnh,tlhp->tlnp", units, parameters["output"])
-    torch.testing.assert_close(training.quadratic(parameters, pairs), expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(quadratic.quadratic(parameters, pairs), expected, atol=TOLERANCE, rtol=0)
 
 
 def test_many_decays_of_the_network_are_each_one_alone(settings: Settings) -> None:
@@ -75,7 +77,10 @@ def test_modular_groks_with_decay_and_only_with_it() -> None:
 def test_another_share_of_the_pairs_is_what_would_have_been_drawn(settings: Settings) -> None:
     section = replace(settings.modular, p=7)
     more = replace(section, system=replace(section.system, train_fraction=0.7))
-    found, expected = system.split_at(draw("modular", section, 3), 0.7, 4), draw("modular", replace(more, trials=4), 3)
+    found, expected = (
+        addition.first_trials(addition.split_at(draw("modular", section, 3), 0.7), 4),
+        draw("modular", replace(more, trials=4), 3),
+    )
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
@@ -135,7 +140,7 @@ def test_a_threshold_is_met_by_the_accuracy_itself() -> None:
     predictions = torch.tensor([[[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]]])
     share = models.accuracy(predictions, targets).numpy()[None]
     assert share.item() == 1 / 3
-    assert results.first_step(share[0], np.array([0]), 1 / 3).tolist() == [0]
+    assert grokking.first_step(share[0], np.array([0]), 1 / 3).tolist() == [0]
 
 
 def grokked(arrivals: dict[float, list[float]], memorised: float = 10.0) -> Any:

@@ -1,14 +1,16 @@
-"""When a run memorises and when it generalises: the steps at which its accuracies reach a threshold, and what is said of them.
+"""When a run memorises and generalises, and with how many of the pairs, in numbers and in words.
 
-Shapes: R trials, K evaluations.
+Shapes: F shares of the pairs, T trials, L decays, K evaluations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.theory.findings import per_cent
+from stages.theory.measured import Table
 from stages.theory.statistics import mean_and_error
 
 VERBS = {"train": "memorise", "val": "generalise"}  # what a run does when its accuracy on a split reaches the threshold
@@ -29,6 +31,38 @@ def arrival(run: Mapping[str, NDArray], threshold: float) -> dict[str, float]:
         summary |= {f"steps_to_{verb}": -1} if missing else mean_and_error(f"steps_to_{verb}", steps)
         summary[f"{verb}d"] = float((steps >= 0).mean())
     return summary
+
+
+def arrivals(
+    swept: Mapping[str, NDArray], shares: Sequence[float], decays: Sequence[float], *, steps: NDArray, threshold: float
+) -> Table:
+    """A row a run: `diverged` (F, T, L), and the steps from `train_accuracy`, `val_accuracy` (F, T, L, K)."""
+    first = {f"steps_to_{verb}": first_step(swept[f"{split}_accuracy"], steps, threshold) for split, verb in VERBS.items()}
+    return [
+        {"weight_decay": decay, "train_fraction": share, "trial": trial, "diverged": int(swept["diverged"][place, trial, index])}
+        | {name: values[place, trial, index] for name, values in first.items()}
+        for place, share in enumerate(shares)
+        for index, decay in enumerate(decays)
+        for trial in range(swept["diverged"].shape[1])
+    ]
+
+
+def arrives(rows: Sequence[Mapping[str, Any]], verb: str = "generalise") -> float | None:
+    """The mean step at which these trials generalise, or memorise; None unless all of them do."""
+    steps = [row[f"steps_to_{verb}"] for row in rows]
+    return float(np.mean(steps)) if rows and all(step is not None and step >= 0 for step in steps) else None
+
+
+def share_needed(rows: Table) -> float | None:
+    """From which share of the pairs on all trials generalise; None where they do not on the largest."""
+    shares = sorted({row["train_fraction"] for row in rows})
+    fails = [share for share in shares if arrives([row for row in rows if row["train_fraction"] == share]) is None]
+    enough = [share for share in shares if not fails or share > fails[-1]]
+    return enough[0] if enough else None
+
+
+def decays_of(table: Table) -> list[float]:
+    return sorted({row["weight_decay"] for row in table})
 
 
 def fate(row: Mapping[str, float], steps: int) -> str:

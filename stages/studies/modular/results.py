@@ -10,7 +10,7 @@ from stages.base.streams import Arrays
 from stages.studies.modular.system import CURVATURE, Modular
 from stages.theory import sweep
 from stages.theory.findings import effect, per_cent, visible
-from stages.theory.grokking import VERBS, arrival, fate, first_step
+from stages.theory.grokking import VERBS, arrival, arrivals, arrives, decays_of, fate, first_step, share_needed
 from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
 from stages.theory.results import Metrics, Results
 from stages.theory.statistics import alive
@@ -74,32 +74,14 @@ def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray
     table, found = sweep.evaluated(swept, ends, losses_of_zero(arrays)["val"], chance(arrays)["val_loss"])
     share = section.system.train_fraction
     table = [{"weight_decay": row["weight_decay"], "train_fraction": share} | row for row in table]
-    others = on_other_shares(section, swept, empty=dict.fromkeys(table[0]))
+    on_shares = {name.removeprefix("shares_"): values for name, values in swept.items() if name.startswith("shares_")}
+    known: dict[str, Any] = {"steps": swept["steps"], "threshold": section.threshold}
+    others = arrivals(on_shares, swept["shares"].tolist(), section.shares.weight_decay, **known)
+    others = [dict.fromkeys(table[0]) | row for row in others]
     summary = {"threshold": section.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
     summary |= pace(table, lr=float(swept["lr"]))
     said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], section.shares.weight_decay)}
     return [*table, *others], found | summary | {"findings": said}
-
-
-def on_other_shares(section: Modular, swept: Mapping[str, NDArray], *, empty: Mapping[str, Any]) -> Table:
-    steps = {
-        f"steps_to_{verb}": first_step(swept[f"shares_{split}_accuracy"], swept["steps"], section.threshold)
-        for split, verb in VERBS.items()
-    }
-    return [
-        {**empty, "weight_decay": decay, "train_fraction": share, "trial": trial}
-        | {"diverged": int(swept["shares_diverged"][place, trial, index])}
-        | {name: values[place, trial, index] for name, values in steps.items()}
-        for place, share in enumerate(swept["shares"].tolist())
-        for index, decay in enumerate(section.shares.weight_decay)
-        for trial in range(swept["shares_diverged"].shape[1])
-    ]
-
-
-def arrives(rows: Table) -> float | None:
-    """The mean step at which these trials generalise; None unless all of them do."""
-    steps = [row["steps_to_generalise"] for row in rows]
-    return float(np.mean(steps)) if rows and all(step is not None and step >= 0 for step in steps) else None
 
 
 def pace(table: Table, *, lr: float) -> dict[str, float]:
@@ -138,16 +120,9 @@ def shares_said(table: Table, decays: tuple[float, ...]) -> str:
     """From which share of the pairs on all trials generalise, with the smallest and with the largest λ."""
     said = []
     for decay in dict.fromkeys((decays[0], decays[-1])):
-        rows = [row for row in table if row["weight_decay"] == decay]
-        shares = sorted({row["train_fraction"] for row in rows})
-        fails = [share for share in shares if arrives([row for row in rows if row["train_fraction"] == share]) is None]
-        enough = [share for share in shares if not fails or share > fails[-1]]
-        said.append(f"λ = {decay:g} needs {per_cent(enough[0]) if enough else 'more'}")
+        needed = share_needed([row for row in table if row["weight_decay"] == decay])
+        said.append(f"λ = {decay:g} needs {per_cent(needed) if needed is not None else 'more'}")
     return ", ".join(said) + " of the pairs"
-
-
-def decays_of(table: Table) -> list[float]:
-    return sorted({row["weight_decay"] for row in table})
 
 
 READ = sweep.READ | {"train_accuracy": 3, "val_accuracy": 3}
