@@ -2,7 +2,8 @@ PYTHON ?= python3
 READY := .venv/.ready
 override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
 override DEVICE := $(value DEVICE)
-export BASE DEVICE
+override SIZE := $(value SIZE)
+export BASE DEVICE SIZE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -42,6 +43,9 @@ show: $(READY) ## the experiments of this commit in a table: what differs, valid
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
 	@python -m tools.compare
 
+phase: $(READY) ## the map of grokking; SIZE=large: a finer one for a cluster or a GPU, into build/phase
+	@python -m tools.sized phase "$${SIZE:-small}"
+
 reset: $(READY) ## back to the committed params and results, and their data, after an experiment
 	@python -m tools.reset
 
@@ -74,4 +78,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare reset ssh browser picture site bench gpu clean
+.PHONY: help repro test recover verify diff report comment show compare phase reset ssh browser picture site bench gpu clean

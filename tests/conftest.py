@@ -61,7 +61,7 @@ def table(name: str) -> list[dict[str, Any]]:
     """What metrics/<name>.csv holds, as committed; None where a cell is empty."""
 
     def parsed(key: str, text: str) -> Any:
-        return text if key == "run" else float(text) if text else None
+        return text if key in ("run", "phase") else float(text) if text else None
 
     with (ROOT / "metrics" / f"{name}.csv").open(encoding="utf-8") as file:
         return [{key: parsed(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
@@ -226,6 +226,18 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "optimizers.system.rows": 20,
     "optimizers.system.val_rows": 10,
     "optimizers.system.inputs": 5,
+    "phase.trials": 1,
+    "phase.p": 5,
+    "phase.steps": 10,
+    "phase.sweep": [0, 1],
+    "phase.train_fraction": [0.5, 0.8],
+    "phase.system.hidden": 8,
+    "phase.large.trials": 1,
+    "phase.large.p": 7,
+    "phase.large.steps": 20,
+    "phase.large.sweep": [0, 1, 3],
+    "phase.large.train_fraction": [0.5, 0.8],
+    "phase.large.system.hidden": 8,
     "digits.trials": 2,
     "digits.steps": 20,
     "digits.optimizers.adamw.steps": 20,

@@ -29,6 +29,7 @@ Momentum = Annotated[float, Meta(ge=0, lt=1, description="a number ≥ 0 and < 1
 Fraction = Annotated[float, Meta(gt=0, lt=1, description="a number > 0 and < 1")]
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Accuracy = Annotated[float, Meta(gt=0, le=1, description="a number > 0 and ≤ 1")]
+Ratio = Annotated[float, Meta(ge=1, le=LARGEST, description="a number ≥ 1")]
 Seed = Annotated[int, Meta(ge=0, description="an integer ≥ 0")]
 Count = Annotated[int, Meta(ge=1, le=10**7, description="an integer from 1 to 10⁷")]
 Numbers = Annotated[tuple[Number, ...], Meta(min_length=1, description="a list of at least one number")]
