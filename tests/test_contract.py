@@ -195,12 +195,12 @@ def test_a_gradient_by_hand_is_autograds(study: str, run: Run, settings: Setting
 @every_run
 @pytest.mark.parametrize("penalty", [False, True], ids=["weight_decay", "penalty"])
 @pytest.mark.parametrize("decays", [1, 2])
-def test_no_tensor_is_on_another_device_than_its_neighbours(
+def test_no_tensor_is_on_another_device_and_no_number_is_read(
     decays: int, penalty: bool, study: str, run: Run, settings: Settings
 ) -> None:
     """On torch's `meta` device, which computes shapes alone.
 
-    It refuses tensors of the CPU, as a GPU would, and to read a number, for which the CPU would wait.
+    It refuses tensors of the CPU, as a GPU would, and a number that is read, for which the CPU would wait.
     """
     now, meta = small(settings, study), torch.device("meta")
     arrays, section = data(now, study), at(now, run.optimizer)

@@ -105,7 +105,7 @@ def test_no_step_waits_for_the_gpu(penalty: bool, study: str, run: Run, settings
 @every_run
 def test_a_gpus_memory_suffices_for_what_was_foreseen(study: str, run: Run, settings: Settings) -> None:
     """With so many runs that the blocks in which torch takes memory do not matter."""
-    trials, decays = 64, torch.linspace(0, 1, 16, dtype=torch.float64)
+    trials, decays = 16, torch.linspace(0, 1, 16, dtype=torch.float64)
     problem, batches, options = prepared(study, run, settings, cuda(), trials=trials)
     foreseen = memory.bytes_of_a_run(problem, batches, options) * trials * len(decays)
     torch.cuda.reset_peak_memory_stats()
