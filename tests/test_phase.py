@@ -82,6 +82,14 @@ def test_a_phase_is_what_all_trials_do(trials: list[Cell], name: str) -> None:
     assert results.phase(runs({0.0: [trials]}, diverged=1), 3) == "diverged"
 
 
+def test_a_run_that_diverges_gets_nowhere() -> None:
+    """Though it was right on the way."""
+    right = np.array([[[[0.0, 1.0], [0.0, 1.0]]]])  # one share, one trial, two λ, two evaluations
+    swept = {"train_accuracy": right, "val_accuracy": right, "diverged": np.array([[[False, True]]])}
+    found = grokking.arrivals(swept, [0.5], [0.0, 1.0], steps=np.array([0, 5]), threshold=0.95)
+    assert [row["steps_to_generalise"] for row in found] == [row["steps_to_memorise"] for row in found] == [5, -1]
+
+
 def drawn(cells: dict[float, list[list[Cell]]], diverged: int = 0) -> Any:
     rows = runs(cells, diverged)
     found = [row | {"phase": results.phase(trials, 3)} for trials in results.by_cell(rows).values() for row in trials]

@@ -36,8 +36,11 @@ def arrival(run: Mapping[str, NDArray], threshold: float) -> dict[str, float]:
 def arrivals(
     swept: Mapping[str, NDArray], shares: Sequence[float], decays: Sequence[float], *, steps: NDArray, threshold: float
 ) -> Table:
-    """A row a run: `diverged` (F, T, L), and the steps from `train_accuracy`, `val_accuracy` (F, T, L, K)."""
-    first = {f"steps_to_{verb}": first_step(swept[f"{split}_accuracy"], steps, threshold) for split, verb in VERBS.items()}
+    """A row a run, from `diverged` (F, T, L) and accuracies (F, T, L, K). Where it diverged, steps are −1."""
+    first = {
+        f"steps_to_{verb}": np.where(swept["diverged"], -1, first_step(swept[f"{split}_accuracy"], steps, threshold))
+        for split, verb in VERBS.items()
+    }
     return [
         {"weight_decay": decay, "train_fraction": share, "trial": trial, "diverged": int(swept["diverged"][place, trial, index])}
         | {name: values[place, trial, index] for name, values in first.items()}
