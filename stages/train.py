@@ -12,7 +12,7 @@ from stages.base.errors import UserError, meant
 from stages.base.system import System, read_data
 from stages.console import command
 from stages.console.progress import Progress, tell_diverged
-from stages.engine import arms
+from stages.engine import arms, kept
 from stages.engine.machine import device
 from stages.engine.training import Training
 
@@ -27,8 +27,9 @@ def main(study: str, arm: str) -> None:
         raise UserError(f"stages/studies/{study}/training.py: expected a run for each row of {arm}, got none for {missing}")
     runs = {row: training.runs[row] for row in system.arms[arm]}
     settings = params.load({study: system.section})
-    outcome = arms.train(study, runs, settings, read_data(study, system), device=device(), progress=Progress)
-    storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome)
+    with kept.until_written(f"{study}-{arm}"):
+        outcome = arms.train(study, runs, settings, read_data(study, system), device=device(), progress=Progress)
+        storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome)
     for row in runs:
         tell_diverged(f"{study}, {row}", outcome[f"{row}.diverged"])
 

@@ -42,9 +42,9 @@ ARMED = [study for study, system in SYSTEMS.items() if system.arms]
 SECTIONS = {study: system.section for study, system in SYSTEMS.items()}
 
 
-def silent(label: str, total: int) -> contextlib.AbstractContextManager:
+def silent(label: str, steps: int, **_: int) -> contextlib.AbstractContextManager:
     """Progress that shows nothing."""
-    return contextlib.nullcontext(lambda step, measured: None)
+    return contextlib.nullcontext(lambda *_: None)
 
 
 def draw(study: str, section: params.Section, seed: int = 0) -> dict[str, NDArray]:

@@ -161,8 +161,8 @@ def test_progress_tells_of_every_run_and_forgets_what_ran_out_of_memory(
         return found
 
     @contextlib.contextmanager
-    def progress(_: str, __: int) -> Iterator[Callable[[int, Any], None]]:
-        yield lambda step, measured: told.append((step, measured))
+    def progress(_: str, __: int, **___: int) -> Iterator[Callable[[int, Any, int], None]]:
+        yield lambda step, measured, finished: told.append((step, measured))
 
     monkeypatch.setattr(chunks.loop, "fit", failing)
     found = chunks.fit_in_chunks(
@@ -176,17 +176,19 @@ def test_progress_tells_of_every_run_and_forgets_what_ran_out_of_memory(
         label="wide",
         progress=progress,
     )
-    assert [step for step, _ in told] == [0, 20, 0, 10, 10, 20]
+    assert [step for step, _ in told] == [0, 20, 0, 10, 10, 20, 20]
     assert torch.equal(told[-1][1]["val_loss"], found.history["val_loss"][:, 0, -1])
 
 
-def test_progress_is_the_mean_step_of_all_runs(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
-    told: list[tuple[str, int] | int] = []
+def test_progress_is_the_mean_step_of_all_runs_and_the_chunks_that_are_finished(
+    settings: Settings, wide_arrays: dict[str, NDArray]
+) -> None:
+    told: list[object] = []
 
     @contextlib.contextmanager
-    def progress(label: str, total: int) -> Iterator[Callable[[int, Any], None]]:
-        told.append((label, total))
-        yield lambda step, _: told.append(step)
+    def progress(label: str, steps: int, *, runs: int, chunks: int, kept: int) -> Iterator[Callable[[int, Any, int], None]]:
+        told.append((label, steps, runs, chunks, kept))
+        yield lambda step, _, finished: told.append((step, finished))
 
     chunks.fit_in_chunks(
         wide.problem(wide_arrays, CPU),
@@ -199,7 +201,7 @@ def test_progress_is_the_mean_step_of_all_runs(settings: Settings, wide_arrays: 
         label="wide",
         progress=progress,
     )
-    assert told == [("wide", 40), 0, 10, 20, 20, 30, 40]
+    assert told == [("wide", 40, 16, 2, 0), (0, 0), (10, 0), (20, 0), (20, 1), (20, 1), (30, 1), (40, 1), (40, 2)]
 
 
 def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:

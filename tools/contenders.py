@@ -37,9 +37,9 @@ def grid(count: int) -> np.ndarray:
     return np.concatenate([[0.0], np.logspace(-3, 1.5, count - 1)])
 
 
-def silent(label: str, total: int) -> AbstractContextManager:
+def silent(label: str, steps: int, **_: int) -> AbstractContextManager:
     """Progress that shows nothing."""
-    return nullcontext(lambda step, measured: None)
+    return nullcontext(lambda *_: None)
 
 
 def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -> Callable[[], object]:

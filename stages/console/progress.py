@@ -17,23 +17,34 @@ def tell_diverged(label: str, diverged: Any) -> None:
 
 
 class Progress:
-    """Reports the mean losses over the runs that have begun; call it with each evaluation."""
+    """Reports how far all runs are, with the mean losses over those that have begun; call it with each evaluation.
 
-    def __init__(self, label: str, total: int) -> None:
-        self.label, self.total = label, total
-        self.bar = tqdm(total=total, desc=label, unit="step", leave=True) if sys.stderr.isatty() else None
-        self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+    Of several chunks it tells how many are finished, how many runs end a second, and the time left, wherever they run. What was
+    kept from before, given as its share of the steps, counts as done but in no rate.
+    """
 
-    def __call__(self, step: int, measured: Mapping[str, Any]) -> None:
-        if self.bar is None and time.monotonic() < self.next_line and step < self.total:
+    def __init__(self, label: str, steps: int, *, runs: int, chunks: int, kept: int) -> None:
+        self.label, self.steps, self.runs, self.chunks, self.kept = label, steps, runs, chunks, kept
+        self.bar = tqdm(total=steps, initial=kept, desc=label, unit="step", leave=True) if sys.stderr.isatty() else None
+        self.started = time.monotonic()
+        self.next_line = self.started + SECONDS_BETWEEN_LINES
+
+    def __call__(self, step: int, measured: Mapping[str, Any], finished: int) -> None:
+        now = time.monotonic()
+        if self.bar is None and now < self.next_line and finished < self.chunks:
             return
-        losses = {name: f"{measured[name].mean().item():.3g}" for name in ("train_loss", "val_loss")}
+        losses = {name: f"{measured[name].mean().item():.3g}" for name in ("train_loss", "val_loss") if name in measured}
+        rate = self.runs * (step - self.kept) / self.steps / max(now - self.started, 1e-9)  # runs a second
         if self.bar is not None:
-            self.bar.set_postfix(losses, refresh=False)
+            several = {"chunks": f"{finished}/{self.chunks}", "runs/s": f"{rate:.3g}"} if self.chunks > 1 else {}
+            self.bar.set_postfix(several | losses, refresh=False)
             self.bar.update(step - self.bar.n)
         else:
-            self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            print(f"{self.label}: step {step}/{self.total}", *(f"{name} {value}" for name, value in losses.items()), flush=True)
+            self.next_line = now + SECONDS_BETWEEN_LINES
+            left = self.runs * (1 - step / self.steps)
+            all_chunks = f", {standing(finished, self.chunks, rate, left)}" if self.chunks > 1 else ""
+            told = [f"{self.label}: step {step}/{self.steps}{all_chunks}", *(f"{name} {value}" for name, value in losses.items())]
+            print(*told, flush=True)
 
     def __enter__(self) -> "Progress":
         return self
@@ -41,3 +52,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def standing(finished: int, chunks: int, rate: float, left: float) -> str:
+    """Chunks finished, the rate in runs a second, and the time that the runs that are left will take."""
+    minutes, seconds = divmod(round(left / rate), 60) if rate else (0, 0)
+    hours, minutes = divmod(minutes, 60)
+    return f"{finished}/{chunks} chunks, {rate:.3g} runs/s" + (f", {hours}:{minutes:02}:{seconds:02} left" if rate else "")

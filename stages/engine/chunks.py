@@ -1,12 +1,14 @@
-"""Any number of runs in bounded memory and on all cores: in chunks, each on a core of its own.
+"""Any number of runs in bounded memory and on all cores: in chunks, each on a core of its own, here or on a cluster.
 
-Runs know nothing of each other, so it does not matter which of them share a chunk.
+Runs know nothing of each other, so it does not matter which of them share a chunk, nor where it is trained.
 """
 
 import functools
+import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,14 +17,16 @@ import torch
 from torch import Tensor
 
 from stages.engine import fit as loop
+from stages.engine import kept
+from stages.engine.chunk import Batches, Chunk, split
 from stages.engine.fit import Fit
 from stages.engine.machine import cores
 from stages.engine.memory import runs_that_fit
 from stages.engine.problem import Problem
 
-Report = Callable[[int, Any], None]  # a step, and what was measured then
-Progress = Callable[[str, int], AbstractContextManager]  # label and number of steps → a context manager that gives a Report
-Batches = Sequence[Tensor | None]
+CLUSTER = "RAY_ADDRESS"  # the environment variable that Ray itself reads
+Report = Callable[[int, Mapping[str, Tensor], int], None]  # the mean step of all runs, what was measured last, chunks finished
+Progress = Callable[..., AbstractContextManager]  # label, number of steps, runs=, chunks=, kept= steps → gives a Report
 
 
 def fit_in_chunks(
@@ -35,94 +39,122 @@ def fit_in_chunks(
     progress: Progress,
     **options: Any,
 ) -> Fit:
-    """`fit` in chunks of at most `runs_at_once` runs, as many chunks at a time as there are cores for them.
+    """`fit` in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or one a core here.
 
-    A GPU takes one chunk at a time, of as many runs as its free memory holds. Runs are split by trials, then by λ. When memory
-    runs out, a chunk is halved, with one warning. Progress is the mean step of all runs.
+    A GPU here takes one chunk at a time, of as many runs as its free memory holds. Runs are split by trials, then by λ. When
+    memory runs out, a chunk is halved, with one warning. Chunks that were kept are not trained again.
     """
-    decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)
-    trials, workers = len(problem.train[1]), cores() if problem.train[1].device.type == "cpu" else 1
-    if problem.train[1].device.type != "cpu":
+    decays, elsewhere = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1), bool(os.environ.get(CLUSTER))
+    on_cpu = problem.train[1].device.type == "cpu"
+    if not on_cpu and not elsewhere:
         runs_at_once = runs_that_fit(problem, batches, options)
-    of_trials, of_decays = _ranges(trials, runs_at_once // len(decays)), _ranges(len(decays), runs_at_once)
-    with progress(label, len(batches)) as report:
-        work = Work(report, trials * len(decays), runs_at_once, options)
-        tasks = [
-            functools.partial(work.fit, *_of_trials(problem, batches, some), decays[each])
-            for some in of_trials
-            for each in of_decays
-        ]
-        fits = iter(work.side_by_side(tasks, workers))
-    return _joined([_joined([next(fits) for _ in of_decays], dim=1) for _ in of_trials], dim=0)
+    rows = split(problem, batches, decays, options, runs_at_once)
+    chunks = [chunk for row in rows for chunk in row]
+    work = Work(label, chunks, steps=len(batches), size=runs_at_once)
+    waiting = work.begin()
+    with progress(label, work.steps, runs=work.runs, chunks=len(chunks), kept=work.step()) as work.report:
+        if elsewhere and waiting:
+            from stages.engine import cluster
+
+            cluster.run(work, waiting)
+        else:
+            work.side_by_side(waiting, cores() if on_cpu else 1)
+    return joined([joined([work.fits[chunk] for chunk in row], dim=1) for row in rows], dim=0)
 
 
 class Work:
     """What the chunks of one training share: the largest size that fits in memory, how far each is, whether to go on."""
 
-    def __init__(self, report: Report, runs: int, size: int, options: dict[str, Any]) -> None:
-        self.report, self.runs, self.largest, self.options = report, runs, size, options
+    def __init__(self, label: str, chunks: Sequence[Chunk], *, steps: int, size: int) -> None:
+        self.label, self.chunks, self.steps, self.largest = label, chunks, steps, size
+        self.runs = sum(chunk.runs for chunk in chunks)
+        self.report: Report = lambda *_: None
         self.lock, self.stopped = threading.Lock(), threading.Event()
-        self.reached: dict[object, tuple[int, dict[str, Tensor]]] = {}  # chunk → steps of all its runs, what was measured last
+        self.reached: dict[Chunk, tuple[int, Mapping[str, Tensor]]] = {}  # steps of all its runs, what was measured last
+        self.fits: dict[Chunk, Fit] = {}  # of the chunks that are finished
 
-    def fit(self, problem: Problem, batches: Batches, decays: Tensor) -> Fit:
+    def begin(self) -> list[Chunk]:
+        """Take what was kept; the other chunks are left to train."""
+        self.fits = kept.find(self.chunks)
+        self.reached = {chunk: (self.steps * chunk.runs, {}) for chunk in self.fits}
+        if self.fits:
+            print(f"{self.label}: {len(self.fits)} of {len(self.chunks)} chunks were kept when it was stopped", flush=True)
+        return [chunk for chunk in self.chunks if chunk not in self.fits]
+
+    def train(self, chunk: Chunk) -> tuple[Fit, float]:
+        """The one function that trains a chunk, wherever it runs: its fit, and the seconds that it took."""
+        started = time.monotonic()
+        return self.fit(chunk), time.monotonic() - started
+
+    def fit(self, chunk: Chunk) -> Fit:
         """`fit`, in halves where a chunk is too large for the memory."""
-        trials = len(problem.train[1])
-        runs = trials * len(decays)
-        if runs <= max(self.largest, 1):
-            chunk = object()
-            report = functools.partial(self.tell, chunk, runs)
+        if chunk.runs <= max(self.largest, 1):
             try:
-                return loop.fit(problem, batches, weight_decay=decays, report=report, stop=self.stopped.is_set, **self.options)
+                return loop.fit(
+                    chunk.share.problem,
+                    chunk.share.batches,
+                    weight_decay=chunk.decays,
+                    report=functools.partial(self.tell, chunk),
+                    stop=self.stopped.is_set,
+                    **chunk.options,
+                )
             except MemoryError:
-                if runs == 1:
+                if chunk.runs == 1:
                     raise
-                self.halve(chunk, runs)
-        if trials > 1:
-            halves = (_of_trials(problem, batches, some) for some in _ranges(trials, -(-trials // 2)))
-            return _joined([self.fit(*half, decays) for half in halves], dim=0)
-        return _joined([self.fit(problem, batches, some) for some in decays.tensor_split(2)], dim=1)
+                self.halve(chunk)
+        halves, dim = chunk.halves()
+        return joined([self.fit(half) for half in halves], dim=dim)
 
-    def halve(self, chunk: object, runs: int) -> None:
+    def halve(self, chunk: Chunk) -> None:
         with self.lock:
             self.reached.pop(chunk, None)
-            if runs // 2 < self.largest:
-                self.largest = runs // 2
-                print(f"out of memory with {runs} runs at once: going on with {self.largest}", file=sys.stderr)
+            self.at_most(chunk.runs // 2, chunk.runs)
 
-    def tell(self, chunk: object, runs: int, step: int, measured: dict[str, Tensor]) -> None:
-        """Report the mean step of all runs, and what was last measured of each run that has begun."""
+    def at_most(self, size: int, runs: int) -> None:
+        if size < self.largest:
+            self.largest = size
+            print(f"out of memory with {runs} runs at once: going on with {size}", file=sys.stderr)
+
+    def tell(self, chunk: Chunk, step: int, measured: Mapping[str, Tensor]) -> None:
+        """Take note of how far a chunk is."""
         with self.lock:
-            self.reached[chunk] = (step * runs, measured)
-            steps, each = zip(*self.reached.values(), strict=True)
-            self.report(sum(steps) // self.runs, {name: torch.cat([one[name].flatten() for one in each]) for name in measured})
+            self.reached[chunk] = (step * chunk.runs, measured)
+            self.say()
 
-    def side_by_side(self, tasks: Sequence[Callable[[], Fit]], workers: int) -> list[Fit]:
-        """What the tasks return, in their order. An error in one of them, or Ctrl-C, stops the others at their next step."""
-        if min(workers, len(tasks)) == 1:
-            return [task() for task in tasks]
+    def finish(self, chunk: Chunk, fitted: Fit, seconds: float) -> None:
+        kept.keep(chunk, fitted, seconds)
+        with self.lock:
+            self.fits[chunk] = fitted
+            self.say()
+
+    def say(self) -> None:
+        """Report the mean step of all runs, and what was last measured of each run that has begun here."""
+        each = [measured for _, measured in self.reached.values() if measured]
+        together = {name: torch.cat([one[name].flatten() for one in each]) for name in (each[0] if each else ())}
+        self.report(self.step(), together, len(self.fits))
+
+    def step(self) -> int:
+        """The mean over all runs."""
+        return sum(steps for steps, _ in self.reached.values()) // self.runs
+
+    def side_by_side(self, chunks: Sequence[Chunk], workers: int) -> None:
+        """Train chunks, each on a core of its own. An error in one of them, or Ctrl-C, stops the others at their next step."""
+        if min(workers, len(chunks)) <= 1:
+            for chunk in chunks:
+                self.finish(chunk, *self.train(chunk))
+            return
         with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(task) for task in tasks]
+            futures = {pool.submit(self.train, chunk): chunk for chunk in chunks}
             try:
                 for future in as_completed(futures):
-                    future.result()
+                    self.finish(futures[future], *future.result())
             except BaseException:
                 self.stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return [future.result() for future in futures]
 
 
-def _ranges(count: int, size: int) -> list[slice]:
-    """0 … count in ranges of at most `size`, and at least 1, as equal as can be."""
-    parts = -(-count // max(size, 1))
-    return [slice(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
-
-
-def _of_trials(problem: Problem, batches: Batches, trials: slice) -> tuple[Problem, Batches]:
-    return problem.trials(trials), [rows if rows is None else rows[trials] for rows in batches]
-
-
-def _joined(fits: Sequence[Fit], *, dim: int) -> Fit:
+def joined(fits: Sequence[Fit], *, dim: int) -> Fit:
     """Fits of different trials (dim 0) or different λ (dim 1), as one."""
     if len(fits) == 1:
         return fits[0]

@@ -122,7 +122,7 @@ def fit(
     lost = diverged(problem, history["train_loss"])
     if missing := len(planned) - len(steps):
         history = {name: pad(each, (0, missing), value=nan) for name, each in history.items()}
-    return Fit(parameters, history, planned, lost)
+    return Fit({name: value.contiguous() for name, value in parameters.items()}, history, planned, lost)
 
 
 def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
