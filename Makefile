@@ -52,6 +52,9 @@ reset: $(READY) ## back to the committed params and results, and their data, aft
 ssh: $(READY) ## what a remote on an SSH server needs
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
 
+ray: $(READY) ## what training on a Ray cluster needs
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
+
 browser: $(READY) ## what the tests of the explorer need, beside chromium: playwright, and axe-core, which finds what bars people
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
 	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js && rm axe-core-4.14.1.tgz)
@@ -78,4 +81,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
-.PHONY: help repro test recover verify diff report comment show compare phase reset ssh browser picture site bench gpu clean
+.PHONY: help repro test recover verify diff report comment show compare phase reset ssh ray browser picture site bench gpu clean

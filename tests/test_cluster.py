@@ -1,0 +1,326 @@
+"""A sweep on a Ray cluster of this machine: the bytes of the same sweep in process, whatever is lost on the way."""
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from conftest import Clone, silent
+
+from stages.base.params import Settings
+from stages.engine import chunks, packing
+from stages.engine.fit import Fit
+from stages.studies.wide import training as wide
+
+pytestmark = pytest.mark.pipeline
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here: make ray installs it")
+# 8 chunks of one network each that take about half a second, and two more
+SMALL = {
+    "modular.trials": 2,
+    "modular.steps": 300,
+    "modular.sweep": [0, 1, 3, 5],
+    "modular.shares.trials": 1,
+    "modular.shares.train_fraction": [0.5],
+}
+TRAINING = "stages/studies/modular/training.py"
+OUTPUT = "data/modular/sweep.npz"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    made = Clone(tmp_path_factory.mktemp("cluster"))
+    for key, value in SMALL.items():
+        made.set(key, value)
+    made.run("git", "commit", "-qam", "small")
+    made.run(sys.executable, "-m", "stages.generate", "modular")
+    return made
+
+
+@pytest.fixture(scope="module")
+def expected(clone: Clone) -> bytes:
+    """What the sweep writes in process."""
+    clone.run(sys.executable, "-m", "stages.sweep", "modular")
+    assert not (clone.path / "build/chunks/modular-sweep").exists()
+    return (clone.path / OUTPUT).read_bytes()
+
+
+@pytest.fixture
+def fresh(clone: Clone) -> Iterator[Clone]:
+    """Without the sweep's output; its code is put back afterwards."""
+    (clone.path / OUTPUT).unlink(missing_ok=True)
+    yield clone
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("rm", "-rf", "build")
+
+
+@pytest.fixture(scope="module")
+def make() -> Iterator[Callable[[], Any]]:
+    """Starts clusters on this machine: a head without a core, and two nodes of one core each."""
+    from ray.cluster_utils import Cluster
+
+    started = []
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a socket's path is short
+        os.environ["RAY_TMPDIR"] = folder
+
+        def make() -> Any:
+            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+            started.append(cluster)
+            for _ in range(2):
+                cluster.add_node(num_cpus=1)
+            return cluster
+
+        yield make
+        for cluster in started:
+            cluster.shutdown()
+        del os.environ["RAY_TMPDIR"]
+
+
+@pytest.fixture(scope="module")
+def cluster(make: Callable[[], Any]) -> Any:
+    return make()
+
+
+def start(clone: Clone, address: str = "") -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "stages.sweep", "modular"]
+    return subprocess.Popen(
+        words,
+        cwd=clone.path,
+        env=os.environ | {"RAY_ADDRESS": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def kept(clone: Clone) -> list[Path]:
+    return list((clone.path / "build/chunks/modular-sweep").glob("*.npz"))
+
+
+def until(reached: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := reached()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def training(cluster: Any) -> list[psutil.Process]:
+    """The workers of a cluster that train."""
+    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes() if "raylet" in node.all_processes]
+    workers = [child for pid in raylets if psutil.pid_exists(pid) for child in psutil.Process(pid).children()]
+    found = []
+    for worker in workers:
+        try:
+            if worker.cmdline()[:1] == ["ray::train"]:
+                found.append(worker)
+        except psutil.Error:
+            continue
+    return found
+
+
+@needs_ray
+def test_what_a_lost_worker_and_a_lost_node_trained_is_trained_again(fresh: Clone, expected: bytes, cluster: Any) -> None:
+    third = cluster.add_node(num_cpus=1)
+    process = start(fresh, cluster.address)
+    until(lambda: training(cluster))
+    training(cluster)[0].send_signal(signal.SIGKILL)
+    until(lambda: kept(fresh))
+    cluster.remove_node(third, allow_graceful=False)
+    status, out, err = ended(process)
+    assert (status, err) == (0, "")
+    assert "8/8 chunks" in out
+    assert "raylet" not in out
+    assert (fresh.path / OUTPUT).read_bytes() == expected
+    assert not kept(fresh)
+
+
+@needs_ray
+def test_a_chunk_that_always_fails_ends_the_sweep_in_one_line(fresh: Clone, cluster: Any) -> None:
+    path = fresh.path / TRAINING
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    hidden, output = ", "    1 / 0\n    hidden, output = "), encoding="utf-8")
+    status, _, err = ended(start(fresh, cluster.address))
+    assert status == 1
+    message = r"error: modular sweep, λ = \d, trial [12]: expected it to train, got 4 failures; ZeroDivisionError: .*\n"
+    assert re.fullmatch(message, err)
+    assert not (fresh.path / OUTPUT).exists()
+
+
+@needs_ray
+def test_ctrl_c_cancels_what_runs_and_the_next_sweep_goes_on(fresh: Clone, expected: bytes, cluster: Any) -> None:
+    process = start(fresh, cluster.address)
+    until(lambda: kept(fresh) and training(cluster))
+    os.killpg(process.pid, signal.SIGINT)
+    assert ended(process)[::2] == (130, "")
+    until(lambda: not training(cluster), seconds=10)
+    assert not (fresh.path / OUTPUT).exists()
+    status, out, _ = ended(start(fresh, cluster.address))
+    assert status == 0
+    assert "chunks were kept when it was stopped" in out
+    assert (fresh.path / OUTPUT).read_bytes() == expected
+
+
+@needs_ray
+def test_no_cluster_at_the_address_is_one_line_at_once(fresh: Clone) -> None:
+    for address, got in (("127.0.0.1:1", "'127.0.0.1:1', which does not answer"), ("ray://x:1", "'ray://x:1'")):
+        status, _, err = ended(start(fresh, address))
+        assert (status, err) == (1, f"error: RAY_ADDRESS: expected host:port of the head of a Ray cluster, got {got}\n")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_killed_sweep_goes_on_in_process_where_it_stopped(damaged: bool, fresh: Clone, expected: bytes) -> None:
+    process = start(fresh)
+    until(lambda: len(kept(fresh)) >= 2)
+    process.kill()
+    ended(process)
+    left = kept(fresh)
+    if damaged:
+        left.pop().write_bytes(left[0].read_bytes()[:1000])
+    status, out, err = ended(start(fresh))
+    assert (status, err) == (0, "")
+    assert out.startswith(f"modular sweep: {len(left)} of 8 chunks were kept when it was stopped\n")
+    assert (fresh.path / OUTPUT).read_bytes() == expected
+    assert not kept(fresh)
+
+
+def test_without_ray_the_address_of_a_cluster_is_one_line(fresh: Clone) -> None:
+    (fresh.path / "ray.py").write_text("raise ModuleNotFoundError", encoding="utf-8")
+    status, _, err = ended(start(fresh, "127.0.0.1:1"))
+    (fresh.path / "ray.py").unlink()
+    assert (status, err) == (1, "error: RAY_ADDRESS is set: expected the package ray, got none; `make ray` installs it\n")
+
+
+@needs_ray
+def test_a_head_that_is_gone_is_one_line_and_the_sweep_goes_on_in_process(
+    fresh: Clone, expected: bytes, make: Callable[[], Any]
+) -> None:
+    cluster = make()
+    process = start(fresh, cluster.address)
+    until(lambda: kept(fresh))
+    cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    status, _, err = ended(process)
+    assert status == 1
+    assert re.fullmatch(r"error: RAY_ADDRESS: expected the cluster to stay, got .*; finished chunks are kept: .*\n", err)
+    status, out, _ = ended(start(fresh))
+    assert status == 0
+    assert "chunks were kept when it was stopped" in out
+    assert (fresh.path / OUTPUT).read_bytes() == expected
+
+
+class Here:
+    """Ray as far as a sweep calls it, with each task in this process; its tasks may be killed for their memory."""
+
+    def __init__(self, nodes: list[dict[str, float]], fits: int, taken: float) -> None:
+        self.resources, self.fits, self.taken, self.asked = nodes, fits, taken, list[float]()
+        self.tasks: dict[int, tuple[bytes, bytes, int]] = {}
+
+    def remote(self, **_: int) -> Callable[..., Any]:
+        return lambda train: SimpleNamespace(options=self.options)
+
+    def options(self, *, num_cpus: int, num_gpus: float) -> Any:
+        self.asked.append(num_gpus)
+        return SimpleNamespace(remote=self.submit)
+
+    def submit(self, *words: Any) -> int:
+        self.tasks[len(self.asked)] = words
+        return len(self.asked)
+
+    def get(self, task: int) -> Any:
+        from ray.exceptions import OutOfMemoryError
+
+        from stages.engine import cluster
+
+        data, rest, size = self.tasks.pop(task)
+        if size > self.fits:
+            raise OutOfMemoryError("killed")
+        return *cluster.train(data, rest, size)[:3], self.taken
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Resources": each, "Alive": True} for each in self.resources]
+
+
+def swept(
+    here: Here | None, arrays: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, runs_at_once: int
+) -> Fit:
+    schedule = wide.by_epochs(arrays, None, torch.device("cpu"))
+    if here:
+        from stages.engine import cluster
+
+        context = SimpleNamespace(gcs_address="")
+        known: dict[str, Any] = {name: getattr(here, name) for name in ("remote", "get", "nodes")}
+        known |= {"put": bytes, "wait": lambda tasks, timeout: (tasks[:1], tasks[1:]), "is_initialized": lambda: True}
+        known |= {"get_gpu_ids": list, "get_runtime_context": lambda: context, "cancel": lambda *_, **__: None}
+        monkeypatch.setattr(cluster, "ray", SimpleNamespace(**known))
+        monkeypatch.setattr(cluster, "answers", lambda _: True)
+        monkeypatch.setenv("RAY_ADDRESS", "here")
+    return chunks.fit_in_chunks(
+        wide.problem(arrays, torch.device("cpu")),
+        schedule.batches,
+        runs_at_once=runs_at_once,
+        optimizer="sgd",
+        settings={"lr": settings.wide.lr},
+        weight_decay=torch.tensor([0.0, 3.0], dtype=torch.float64),
+        evaluate_every=4,
+        label="wide",
+        progress=silent,
+    )
+
+
+@needs_ray
+def test_a_worker_killed_for_its_memory_gets_smaller_parts(
+    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the last bit what chunks of that size give in process: a chunk of 32 becomes four of 8."""
+    small = swept(None, wide_arrays, settings, monkeypatch, 8)
+    found = swept(Here([{"CPU": 1}], fits=8, taken=1), wide_arrays, settings, monkeypatch, 32)
+    told = [f"out of memory with {size} runs at once: going on with {size // 2}\n" for size in (32, 16)]
+    assert capsys.readouterr().err == "".join(told)
+    for name, value in (small.parameters | small.history).items():
+        assert torch.equal((found.parameters | found.history)[name], value), name
+
+
+@needs_ray
+def test_chunks_share_a_gpu_by_what_the_first_took_and_take_cpus_elsewhere(
+    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.engine.cluster import room_for
+
+    nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0}]
+    assert room_for(1.0, nodes, gpus=True) == {True: 1, False: 1}
+    assert room_for(0.25, nodes, gpus=True) == {True: 4, False: 1}
+    assert room_for(0.01, nodes, gpus=True) == {True: 8, False: 1}  # a chunk takes a core too
+    assert room_for(0.25, nodes, gpus=False) == {True: 0, False: 9}
+    here = Here(nodes, fits=32, taken=0.241)
+    monkeypatch.delenv("WEIGHT_DECAY_DEVICE", raising=False)
+    swept(here, wide_arrays, settings, monkeypatch, 2)
+    assert here.asked[:4] == [1.0, 1.0, 0, 0]  # twice the room
+    assert set(here.asked[4:]) == {0.25, 0}
+
+
+def test_what_is_packed_is_no_view_and_comes_back_as_it_lay_in_memory() -> None:
+    whole = torch.arange(24.0).reshape(4, 3, 2)
+    columns = whole[1:3].mT
+    content = packing.pack((columns, [columns, columns[:1].expand(5, 2, 3)]))
+    found, (again, spread) = packing.unpack(content, torch.device("cpu"))
+    assert found is again
+    assert torch.equal(found, columns)
+    assert found.stride() == columns.stride() == (6, 1, 2)
+    assert torch.equal(spread, columns[:1].expand(5, 2, 3))
+    assert found.untyped_storage().nbytes() == columns.numel() * 4
