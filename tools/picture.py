@@ -10,7 +10,7 @@ from stages.base.storage import save_bytes
 from stages.console.command import in_one_line
 
 PAGE, PICTURE = Path("plots", "explorer.html"), Path("docs", "explorer.png")
-SIZE = {"width": 1440, "height": 860}
+SIZE = {"width": 1440, "height": 1075}
 GUESS, THEN = "1", "3"  # λ
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
