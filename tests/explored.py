@@ -28,7 +28,7 @@ def whole() -> Shown:
         question="Which λ is best?",
         decay=Slider("λ", DECAYS),
         second=Slider("epochs", EPOCHS, 1),
-        treated=0.5,
+        treated=(0.5,),
         charts=(
             OverDecays("Loss at the end", "λ", "validation loss", lines=ends, level=("best constant", 4.5)),
             OverSteps(
@@ -59,7 +59,6 @@ def alone() -> Shown:
         title="One λ",
         decay=Slider("lr·λ", (0.3,)),
         second=None,
-        treated=None,
         charts=(OverDecays("Accuracy", "lr·λ", "accuracy", lines=(one,)),),
         said=[["one"]],
         facts=(("accuracy", one),),

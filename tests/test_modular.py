@@ -198,7 +198,8 @@ def test_a_share_is_needed_where_no_larger_one_fails(arrived: dict[float, list[f
         ({"steps_to_generalise": 1480.0}, "generalises at step 1,480"),
         ({"generalised": 0.5}, "generalises in 50% of trials"),
         ({}, "does not generalise within 2,000 steps"),
-        ({"memorised": 0.5}, "does not even memorise within 2,000 steps"),
+        ({"memorised": 0.5}, "memorises in 50% of trials and does not generalise within 2,000 steps"),
+        ({"memorised": 0.0}, "does not even memorise within 2,000 steps"),
         ({"diverged": 1, "steps_to_generalise": 10}, "generalises at step 10, 1 of 6 trials diverged"),
     ],
 )

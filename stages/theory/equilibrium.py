@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+ALIKE = 0.05  # the share by which two numbers that are called the same may differ
 
 
 def norm(lr: ArrayLike, weight_decay: ArrayLike, gradient: ArrayLike) -> Floats:

@@ -3,7 +3,7 @@
 Shapes: T trials, L decays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from stages.theory.findings import diverged, effect, spoken, visible
 from stages.theory.statistics import mean_and_error
 
 POINTS = 50  # of a curve, about
+HARDLY = 0.005  # a change by a smaller share is not worth its digits
 
 
 def over_trials(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -37,7 +38,7 @@ def lowest(means: NDArray, lost: NDArray) -> int | None:
 def doubt(values: NDArray, lost: NDArray, best: int | None) -> str:
     """What to say where the best λ is not visibly better than no decay, trial by trial; else nothing.  (T, L), (T, L)"""
     gap = mean_and_error("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
-    return "not visibly below that without decay" if gap and not visible(gap["gap"], gap.get("gap_se")) else ""
+    return "but not visibly below the one without decay" if gap and not visible(gap["gap"], gap.get("gap_se")) else ""
 
 
 def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
@@ -49,7 +50,8 @@ def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
 def effects(decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "") -> list[str]:
     """A sentence for each λ: what it does to a value against the smallest λ, trial by trial, and what the value is.
 
-    `when` is added to it, such as ` after 10 epochs`.  (L,), (T, L), (T, L)
+    A change by less than HARDLY is said to hardly change the value. `when` is added to it, such as ` after 10 epochs`.
+    (L,), (T, L), (T, L)
     """
     kept = np.where(lost, np.nan, values)
     rows = [row | mean_and_error(value, column) for row, column in zip(runs(decays, lost), kept.T, strict=True)]
@@ -57,19 +59,26 @@ def effects(decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "va
     for index, row in enumerate(rows):
         gap = mean_and_error(value, kept[:, index] - kept[:, 0])
         at = f"{row[value]:.3g}{when}" if value in row else ""
-        if index:
+        if index and f"{value}_se" in gap and abs(gap[value]) < HARDLY * rows[0][value]:
+            said.append("; ".join([f"λ = {decays[index]:g} hardly changes the {spoken(value)}: {at}", *lost_in(rows[0], row)]))
+        elif index:
             found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap}
             said.append(effect(found, value=value, when=f": {at}"))
         else:
             first = f"Without decay the {spoken(value)} is {at}" if at else "Without decay every trial diverged"
-            said.append("; ".join([first, *diverged({"first": row}, "first")]) if at else first)
+            said.append("; ".join([first, *lost_in(row)]) if at else first)
     return said
+
+
+def lost_in(*rows: Mapping[str, Any]) -> list[str]:
+    """A part of a sentence for each of the rows that lost trials."""
+    return diverged({str(place): row for place, row in enumerate(rows)}, *map(str, range(len(rows))))
 
 
 def notes(decays: NDArray, lost: NDArray, *, when: str = "") -> list[str]:
     """What limits the means: trials that diverged, `when` added, and a single trial.  (L,), (T, L)"""
-    rows = {f"{row['weight_decay']}": row for row in runs(decays, lost)}
-    return [f"{said}{when}" for said in diverged(rows, *rows)] + ["A single trial has no standard error"] * (len(lost) == 1)
+    single = ["A single trial has no standard error"] if len(lost) == 1 else []
+    return [f"{said}{when}" for said in lost_in(*runs(decays, lost))] + single
 
 
 def runs(decays: NDArray, lost: NDArray) -> list[dict[str, Any]]:

@@ -75,4 +75,6 @@ def fate(row: Mapping[str, float], steps: int) -> str:
         return f"generalises at step {row['steps_to_generalise']:,.0f}{lost}"
     if row["generalised"]:
         return f"generalises in {per_cent(row['generalised'])} of trials{lost}"
-    return f"does not {'generalise' if row['memorised'] == 1 else 'even memorise'} within {steps:,} steps{lost}"
+    if 0 < row["memorised"] < 1:
+        return f"memorises in {per_cent(row['memorised'])} of trials and does not generalise within {steps:,} steps{lost}"
+    return f"does not {'generalise' if row['memorised'] else 'even memorise'} within {steps:,} steps{lost}"

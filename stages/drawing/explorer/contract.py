@@ -85,9 +85,11 @@ class Shown:
     facts: Sequence[tuple[str, Line]]  # numbers beside the sentence: ("validation loss", (M, L)), ("‖w‖₂", …), two to four
     best: Sequence[int | None]  # (M,) the place of the best λ, None where none is known
     of_best: str  # what the reader is to predict, after "the": "lowest validation loss", "earliest generalisation"
-    treated: float | None = None  # the λ of the arm `wd`, marked on the slider
+    finding: str = ""  # of the whole sweep, said with the best λ
+    treated: Sequence[float] = ()  # (M,) or (1,): the λ of the arm `wd`, marked on the slider
+    absent: str = "unknown"  # what stands for a number that is NaN
     second: Slider | None = None
-    doubt: str = ""  # said with the best λ, once it is shown: "not visibly below that without decay"
+    doubt: str = ""  # said with the best λ, once it is shown: "but not visibly below the one without decay"
     notes: Sequence[str] = ()  # "2 of 16 trials diverged at λ = 100"; "a single trial has no standard error"
 
 

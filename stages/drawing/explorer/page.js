@@ -5,6 +5,7 @@ const STUDIES = JSON.parse($("studies").textContent);
 const CONFIG = JSON.parse($("config").textContent);
 const BEGUN = (study) => ({ l: study.decay.start, m: study.second?.start ?? 0, moved: false, guess: null });
 const places = new Map(STUDIES.map((study) => [study, BEGUN(study)])); // where the reader stands in each study
+const SMALL = 1e-6; // a smaller number is written as a power of ten
 const SIZE = { page: 13, presenting: 24 }; // pixels of the charts' letters
 let study = STUDIES[0];
 let figures = []; // those of the study: {chart, element, view}
@@ -14,7 +15,8 @@ let figures = []; // those of the study: {chart, element, view}
 const plain = (value) => (Math.abs(value) >= 1000 ? value.toLocaleString("en") : String(value));
 
 function withError(value, error) {
-  if (value === null) return "unknown";
+  if (value === null) return study.absent;
+  if (value && Math.abs(value) < SMALL) return [value, ...(error ? [error] : [])].map((each) => each.toExponential(1)).join(" ± ");
   if (!error) return plain(Number(value.toPrecision(4)));
   const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(error)), 0), 20);
   const [mean, spread] = [value, error].map((each) => each.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
@@ -193,8 +195,8 @@ function drawTicks(id, slider, marks) {
 function marksOf({ m, guess }) {
   const marks = new Map();
   const add = (value, word) => marks.set(share(study.decay, value), [...(marks.get(share(study.decay, value)) ?? []), word]);
-  if (study.treated !== null) add(study.treated, "wd");
   if (hiding()) return marks;
+  if (study.treated.length) add(at(study.treated, m), "wd");
   if (guess && guess.m === m) add(study.decay.values[guess.l], "your guess");
   if (study.best[m] !== null) add(study.decay.values[study.best[m]], "best");
   return marks;
@@ -223,7 +225,8 @@ function update() {
   setSlider("decay", study.decay, l);
   setSlider("second", study.second, m);
   $("said").textContent = together(hiding() ? prompt : study.said[m][l]);
-  $("verdict").textContent = together(verdict(here));
+  const finding = hiding() || !study.finding ? "" : `${study.finding}.`;
+  $("verdict").textContent = together([verdict(here), finding].filter(Boolean).join(" "));
   $("show").hidden = !hiding();
   $("show").disabled = !moved;
   $("facts").replaceChildren(

@@ -83,7 +83,9 @@ def study(name: str, shown: Shown) -> Tree:
         "best": list(shown.best),
         "ofBest": shown.of_best,
         "doubt": shown.doubt,
-        "treated": shown.treated,
+        "finding": shown.finding,
+        "treated": numbers(shown.treated),
+        "absent": shown.absent,
         "zero": axes.zero_at(shown.decay.values),
         "notes": list(shown.notes),
     }

@@ -13,14 +13,14 @@ from stages.base.rounding import significant
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table, column
-from stages.theory.equilibrium import apart
+from stages.theory.equilibrium import ALIKE, apart
 from stages.theory.explored import effects, lowest, notes, over_trials, thinned
 from stages.theory.findings import at_most, counted
 
 COLUMNS = ("risk", "late_norm", "late_norm_theory", "settled")
 
 
-def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Table, __: Metrics) -> Shown:
+def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
     section, rates, products = settings.equilibrium, swept["lr"], swept["product"]
     lost = swept["diverged"].astype(bool).swapaxes(0, 1)  # (T, H, L)
     kept = thinned(swept["path_steps"])
@@ -38,6 +38,10 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         "effective_lr": [Line("lr/‖w‖²", *over_trials(paths["effective_lr"]))],
     }
     lines["effective_lr"].append(Line("where it settles, in theory", rates[:, None, None] / late**2, theory=True))
+    settles = [
+        [norm_said(bool(settled[h, place]), means["late_norm"][0][h, place], int(steps[-1])) for place in range(len(products))]
+        for h in range(len(rates))
+    ]
     alike = [alike_said(ends["risk"][..., place], settled[:, place]) for place in range(len(products))]
     by_step = {"x_title": "step", "x": steps.tolist(), "log_x": True}
     return Shown(
@@ -45,7 +49,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         question="What does decay do where the length of the weights does not count?",
         decay=Slider("lr·λ", products.tolist()),
         second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.lr)[0])),
-        treated=float(significant(section.lr * section.wd)),
+        treated=significant(rates * section.wd).tolist(),
         charts=(
             OverDecays("Risk over the second half", "lr·λ", "risk", log_y=True, lines=at_all_rates(means["risk"], rates)),
             OverSteps("Norm while it learns", y_title="‖w‖₂", log_y=True, lines=lines["weight_norm"], **by_step),
@@ -53,12 +57,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
             OverSteps("Risk while it learns", y_title="risk", log_y=True, lines=lines["val_loss"], **by_step),
         ),
         said=[
-            [
-                "; ".join([of_risk, norm_said(settled[h, place], means["late_norm"][0][h, place], int(steps[-1])), *alike[place]])
-                for place, of_risk in enumerate(
-                    effects(swept["weight_decay"][h], ends["risk"][:, h], lost[:, h], value="risk", when=f" at lr = {rate:g}")
-                )
-            ]
+            sentences(swept["weight_decay"][h], products, ends["risk"][:, h], lost[:, h], f" at lr = {rate:g}", settles[h], alike)
             for h, rate in enumerate(rates.tolist())
         ],
         facts=(
@@ -68,6 +67,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         ),
         best=[lowest(means["risk"][0][h], lost[:, h]) for h in range(len(rates))],
         of_best="lowest risk",
+        finding=summary["findings"]["panel"],
         notes=list(
             dict.fromkeys(
                 note
@@ -78,13 +78,24 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
     )
 
 
+def sentences(
+    decays: NDArray, products: NDArray, risk: NDArray, lost: NDArray, when: str, settles: list[str], alike: list[list[str]]
+) -> list[str]:
+    """What each lr·λ does to the risk, whether the norm settles, and whether other learning rates have the same risk.
+
+    (L,), (L,), (T, L), (T, L)
+    """
+    said = effects(decays, risk, lost, value="risk", when=when)
+    named = [
+        (f"λ = {decay:g}", f"lr·λ = {product:g}, that is λ = {decay:g},") for decay, product in zip(decays, products, strict=True)
+    ]
+    of_risk = [each.replace(*name, 1) for each, name in zip(said, named, strict=True)]
+    return ["; ".join([one, norm, *others]) for one, norm, others in zip(of_risk, settles, alike, strict=True)]
+
+
 def at_all_rates(risk: tuple[NDArray, NDArray], rates: NDArray) -> list[Line]:
-    """The risk with the chosen learning rate, then with each of the others.  (H, L) each"""
-    own = Line("this lr", *risk)
-    if len(rates) == 1:
-        return [own]
-    means, errors = (np.where(np.eye(len(rates), dtype=bool)[..., None], np.nan, each[:, None]) for each in risk)  # (H, H, L)
-    return [own, *(Line(f"lr = {rate:g}", means[h], errors[h]) for h, rate in enumerate(rates.tolist()))]
+    """The risk with each learning rate, whichever is chosen.  (H, L) each"""
+    return [Line(f"lr = {rate:g}", risk[0][[h]], risk[1][[h]]) for h, rate in enumerate(rates.tolist())]
 
 
 def norm_said(settled: bool, norm: float, steps: int) -> str:
@@ -92,10 +103,13 @@ def norm_said(settled: bool, norm: float, steps: int) -> str:
 
 
 def alike_said(risk: NDArray, settled: NDArray) -> list[str]:
-    """How far the risks of the learning rates that settle are apart, if there are several.  (T, H), (H,)"""
+    """Whether the learning rates that settle end at the same risk, if there are several.  (T, H), (H,)"""
     if settled.sum() < 2:
         return []
-    return [f"{settled.sum()} learning rates settle, with risks at most {at_most(apart(risk[:, settled].T), 2)} apart"]
+    gap, count = apart(risk[:, settled].T), int(settled.sum())
+    some = f"all {count} learning rates" if settled.all() else f"the {count} learning rates that settle"
+    within = at_most(gap, 1)
+    return [f"{some} have the same risk, within {within}" if gap <= ALIKE else f"the risks of {some} differ by up to {within}"]
 
 
 EXPLORER = Explorer(

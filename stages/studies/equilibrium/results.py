@@ -19,7 +19,6 @@ from stages.theory.results import Metrics, Results
 from stages.theory.statistics import alive, curve, mean_and_error
 
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
-ALIKE = 0.05  # the share by which two numbers that are called the same may differ
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
 
 
@@ -190,13 +189,13 @@ def risk_said(found: Metrics) -> str:
         return "A single learning rate has nothing to compare with"
     if "risk_apart" not in found:
         return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
-    if found["risk_apart"] > ALIKE:
+    if found["risk_apart"] > equilibrium.ALIKE:
         return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'], 2)}"
     return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'], 2)}, whatever lr"
 
 
 def panel_said(found: Metrics) -> str:
-    if found.get("risk_apart", 1) > ALIKE:
+    if found.get("risk_apart", 1) > equilibrium.ALIKE:
         return risk_said(found)
     rates = f"{found['rates']} learning rates from {found['slowest']['lr']:g} to {found['fastest']['lr']:g}"
     return (
@@ -210,7 +209,7 @@ def angle_said(found: Metrics) -> str:
         return f"No run settles within {found['steps']:,} steps"
     if "angle_off" not in found:
         return "With momentum, theory has no angle to compare with"
-    if found["angle_off"] > ALIKE:
+    if found["angle_off"] > equilibrium.ALIKE:
         return f"Once settled, the angle of a step is up to {at_most(found['angle_off'], 2)} from arccos(1 − lr·λ)"
     rates = ", whatever lr" if found["rates"] > 1 else ""
     return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'], 2)}{rates}"

@@ -41,7 +41,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         title=f"y = {section.system.slope:g}x + {section.system.intercept:g}",
         question="Does decay help where there is nothing to overfit?",
         decay=Slider("λ", decays.tolist()),
-        treated=section.wd,
+        treated=(section.wd,),
         charts=(
             OverDecays("Validation loss at the end", "λ", "validation loss", log_y=True, lines=over_decays, level=level),
             OverSteps("Loss while it learns", y_title="loss", log_y=True, lines=losses, level=level, **by_epoch),
@@ -67,6 +67,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         ),
         best=[best],
         of_best="lowest validation loss",
+        finding=summary["findings"]["loss"],
         doubt=doubt(val_loss, lost, best),
         notes=notes(decays, lost),
     )

@@ -35,7 +35,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         title=f"(a + b) mod {section.p}",
         question="When does a network go from learning by heart to understanding?",
         decay=Slider("λ", decays.tolist()),
-        treated=settings.wd,
+        treated=(settings.wd,),
         charts=(
             OverDecays(
                 "The step at which it generalises",
@@ -71,6 +71,8 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         ),
         best=[lowest(arrived["generalise"][0][0], lost)],
         of_best="earliest generalisation",
+        absent="not in every trial",
+        finding=summary["findings"]["steps"],
         notes=[gap] * bool(missing) + notes(decays, lost),
     )
 

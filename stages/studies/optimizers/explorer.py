@@ -23,7 +23,7 @@ ORACLES = {"ridge": "ridge", "box": "least squares in the box"}
 NEAR = 0.05  # of the way to the wall: a weight that is nearer is said to be at it
 
 
-def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, _: Metrics) -> Shown:
+def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
     section, decays, steps = settings.optimizers, swept["weight_decay"], swept["steps"].astype(int).tolist()
     own = {kind: int(np.flatnonzero(swept[f"{kind}_lr"] == swept[f"{kind}_own_lr"])[0]) for kind in KINDS}
     lost = {kind: swept[f"{kind}_diverged"][own[kind]].astype(bool) for kind in KINDS}  # (T, L) each
@@ -39,7 +39,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         title=f"{arrays['true_weight'].shape[1]:,} weights, four optimisers",
         question="Does the same λ do the same in SGD, Adam and AdamW?",
         decay=Slider("λ", decays.tolist()),
-        treated=section.wd,
+        treated=(section.wd,),
         charts=(
             of_first_trial(weight, arrays["true_weight"][0], decays),
             OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles)),
@@ -53,6 +53,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         ),
         best=[best],
         of_best="lowest risk with AdamW",
+        finding=summary["findings"]["distance"],
         doubt=doubt(risks["adamw"], lost["adamw"], best),
         notes=notes(decays, np.any([*lost.values()], axis=0)),
     )

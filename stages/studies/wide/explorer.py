@@ -43,7 +43,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
         question="Where does the gain of weight decay come from?",
         decay=Slider("λ", decays.tolist()),
         second=Slider("epochs", lengths.tolist(), int(np.abs(np.log(lengths / section.epochs)).argmin())),
-        treated=settings.wd,
+        treated=(settings.wd,),
         charts=(
             OverDecays(
                 "Validation loss at the end",
@@ -58,7 +58,6 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
             OverSteps(
                 "Loss while it learns",
                 y_title="loss",
-                log_y=True,
                 lines=(
                     Line("training", *paths["train_loss"]),
                     Line("validation", *paths["val_loss"]),
@@ -81,6 +80,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
         ),
         best=[lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))],
         of_best="lowest validation loss",
+        finding=summary["findings"]["map"],
         notes=notes(decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
     )
 
