@@ -25,10 +25,10 @@ from stages.studies.wide import training as wide
 
 pytestmark = pytest.mark.pipeline
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here: make ray installs it")
-# 8 chunks of one network each that take about half a second, and two more
+# 8 chunks of one network each that take about a second, and two more
 SMALL = {
     "modular.trials": 2,
-    "modular.steps": 300,
+    "modular.steps": 500,
     "modular.sweep": [0, 1, 3, 5],
     "modular.shares.trials": 1,
     "modular.shares.train_fraction": [0.5],

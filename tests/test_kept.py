@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages import studies
 from stages.base.params import Settings, at
 from stages.engine import kept, packing
-from stages.engine.chunk import Chunk, split
+from stages.engine.chunk import Chunk, Share, split
 from stages.engine.fit import fit
 from stages.engine.problem import Problem
 from stages.engine.training import Training
@@ -77,14 +77,15 @@ def test_what_is_kept_is_found_bit_for_bit_until_the_stage_has_written(
 
 @pytest.mark.parametrize("study", studies.NAMES)
 def test_every_run_of_a_study_can_travel(study: str, settings: Settings) -> None:
-    """What it hands to the engine comes back the same in another form: functions by name, numbers to the last bit."""
+    """What it hands to the engine comes back the same in another process: functions by name, numbers to the last bit."""
     training, arrays = studies.part(study, Training), draw(study, at(settings, study))
     for run in {id(run): run for run in (*training.runs.values(), training.swept)}.values():
-        problem = run.problem(arrays, CPU)
-        again, watch = packing.unpack(packing.pack((problem, run.watch)), CPU)
-        assert watch is run.watch
-        assert again.model == problem.model
-        for name, value in problem.start.items():
-            assert torch.equal(again.start[name], value)
-        for name, split_ in problem.splits.items():
-            assert all(torch.equal(one, other) for one, other in zip(again.splits[name], split_, strict=True))
+        schedule = run.schedule(arrays, at(settings, run.optimizer), CPU)
+        share = Share(run.problem(arrays, CPU), schedule.batches)
+        again = Share.unpacked(share.packed(), CPU)
+        assert again.problem.model == share.problem.model
+        assert packing.unpack(packing.pack(run.watch), CPU) is run.watch
+        numbers = [*share.problem.start.values(), *share.problem.train, *share.problem.val, *share.batches]
+        others = [*again.problem.start.values(), *again.problem.train, *again.problem.val, *again.batches]
+        for one, other in zip(numbers, others, strict=True):
+            assert one is other is None or (one is not None and other is not None and torch.equal(one, other))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stages.engine import packing
@@ -34,7 +35,18 @@ class Share:
         return Share(self.problem.trials(some), batches, self.first + some.start)
 
     def packed(self) -> bytes:
-        return packing.pack((self.problem, self.batches))
+        """For another process. Thousands of batches travel as one tensor: by themselves they would take longer than training."""
+        distinct = {id(rows): rows for rows in self.batches if rows is not None}
+        together = torch.cat([*distinct.values()], dim=1) if distinct else torch.empty(0, 0)
+        places = {rows: place for place, rows in enumerate(distinct)}
+        order = [None if rows is None else places[id(rows)] for rows in self.batches]
+        return packing.pack((self.problem, together, [rows.shape[1] for rows in distinct.values()], order))
+
+    @classmethod
+    def unpacked(cls, content: bytes, device: torch.device) -> "Share":
+        problem, together, sizes, order = packing.unpack(content, device)
+        distinct = together.split(sizes, dim=1) if sizes else ()
+        return cls(problem, [None if place is None else distinct[place] for place in order])
 
     @cached_property
     def name(self) -> str:

@@ -52,9 +52,9 @@ def train(data: bytes, rest: bytes, size: int) -> tuple[Arrays, float, int, floa
     → its fit, the seconds it took, the largest size that fitted in memory, the share of a GPU's memory that it took
     """
     where = device() if ray.get_gpu_ids() else torch.device("cpu")
-    (problem, batches), (decays, options) = packing.unpack(data, where), packing.unpack(rest, where)
-    work = Work("", [Chunk(Share(problem, batches), decays, options)], steps=len(batches), size=size)
-    fitted, seconds = work.train(work.chunks[0])
+    chunk = Chunk(Share.unpacked(data, where), *packing.unpack(rest, where))
+    work = Work("", [chunk], steps=len(chunk.share.batches), size=size)
+    fitted, seconds = work.train(chunk)
     taken = 1.0
     if where.type == "cuda":
         taken = (torch.cuda.max_memory_reserved() + CUDA) / torch.cuda.get_device_properties(where).total_memory

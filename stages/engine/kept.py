@@ -16,7 +16,7 @@ from stages.engine.chunk import Chunk
 from stages.engine.fit import Fit
 
 CHUNKS = Path("build", "chunks")
-WORTH_KEEPING = 0.25  # seconds of training; less is trained again as soon as it is read
+WORTH_KEEPING = 0.5  # seconds of training; less is trained again as soon as it is read
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 
