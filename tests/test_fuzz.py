@@ -53,10 +53,10 @@ def places(tree: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[
 
 
 def judged(folder: Path, content: bytes) -> None:
-    """Accepted with every value by its rule, or refused in one line, within two seconds."""
+    """Accepted with every value by its rule, or refused in one line, within two seconds of work, however busy the machine is."""
     path = folder / "params.yaml"
     path.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()
     try:
         found = params.load(SECTIONS, whole=True, path=path)
     except UserError as error:
@@ -68,7 +68,7 @@ def judged(folder: Path, content: bytes) -> None:
         assert len(said) < 1_000
     else:
         typed(found)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert sorted(folder.iterdir()) == [path]
 
 
