@@ -43,7 +43,7 @@ show: $(READY) ## the experiments of this commit in a table: what differs, valid
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
 	@python -m tools.compare
 
-phase: $(READY) ## the map of grokking; SIZE=large: a finer one for a cluster or a GPU, into build/phase
+phase: $(READY) ## the map of grokking; SIZE=large: a finer one for many cores or a GPU, into build/phase
 	@python -m tools.sized phase "$${SIZE:-small}"
 
 reset: $(READY) ## back to the committed params and results, and their data, after an experiment
