@@ -80,7 +80,7 @@ def hit(clone: Clone, stage: str, victim: str, delay: float) -> None:
         with contextlib.suppress(ProcessLookupError):  # it had ended
             os.kill(pid, signal.SIGKILL)
     dvc.wait(timeout=60)
-    deadline = time.monotonic() + 30  # Vega is bundled in one long call, during which no thread of Python runs
+    deadline = time.monotonic() + 5
     while (alive := processes(dvc.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive, f"{victim} killed, and yet there lives {alive}"
