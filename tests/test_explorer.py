@@ -243,6 +243,7 @@ def test_what_a_study_lacks_breaks_nothing(reader: Reader) -> None:
     assert not reader.page.locator("#second").is_visible()
     assert reader.text("#facts") == "accuracy\n0.5"
     assert reader.text("#notes") == SHOWN["alone"].notes[0]
+    assert "wd, beyond: 0.5" in reader.text("#decay")  # at the end of a slider that ends at 0.3
     reader.choose("lost")
     assert reader.page.locator(".empty").filter(visible=True).count() == 3
     assert reader.text("#facts") == "loss\nunknown"

@@ -169,6 +169,14 @@ function tick(box, className, place, text) {
   return element.getBoundingClientRect();
 }
 
+function mark(box, place, text) {
+  const label = tick(box, "mark", place, text);
+  const edges = box.getBoundingClientRect();
+  const shift = Math.max(edges.left - label.left, 0) + Math.min(edges.right - label.right, 0); // so that no word leaves the page
+  box.lastChild.style.setProperty("--shift", `${shift}px`);
+  return box.lastChild.getBoundingClientRect();
+}
+
 function drawTicks(id, slider, marks) {
   const box = $(id).querySelector(".ticks");
   box.replaceChildren();
@@ -184,7 +192,7 @@ function drawTicks(id, slider, marks) {
   }
   const rows = [];
   for (const [place, words] of [...marks].sort(([one], [other]) => one - other)) {
-    const label = tick(box, "mark", place, words.join(", "));
+    const label = mark(box, place, words.join(", "));
     const row = [...rows, -Infinity].findIndex((end) => label.left > end + 6);
     rows[row] = label.right;
     box.lastChild.style.marginTop = `${1.2 * row}em`;
@@ -196,7 +204,10 @@ function marksOf({ m, guess }) {
   const marks = new Map();
   const add = (value, word) => marks.set(share(study.decay, value), [...(marks.get(share(study.decay, value)) ?? []), word]);
   if (hiding()) return marks;
-  if (study.treated.length) add(at(study.treated, m), "wd");
+  if (study.treated.length) {
+    const treated = at(study.treated, m);
+    add(treated, treated > study.decay.values.at(-1) ? `wd, beyond: ${plain(treated)}` : "wd");
+  }
   if (guess && guess.m === m) add(study.decay.values[guess.l], "your guess");
   if (study.best[m] !== null) add(study.decay.values[study.best[m]], "best");
   return marks;
