@@ -94,8 +94,9 @@ def sentences(
 
 
 def at_all_rates(risk: tuple[NDArray, NDArray], rates: NDArray) -> list[Line]:
-    """The risk with each learning rate, whichever is chosen.  (H, L) each"""
-    return [Line(f"lr = {rate:g}", risk[0][[h]], risk[1][[h]]) for h, rate in enumerate(rates.tolist())]
+    """The risk with each learning rate, the same whichever is chosen.  (H, L) each"""
+    means, errors = (np.tile(each[:, None], (1, len(rates), 1)) for each in risk)  # (H, H, L)
+    return [Line(f"lr = {rate:g}", means[h], errors[h]) for h, rate in enumerate(rates.tolist())]
 
 
 def norm_said(settled: bool, norm: float, steps: int) -> str:
