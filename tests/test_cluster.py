@@ -10,18 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
-import torch
-from conftest import Clone, silent
-
-from stages.base.params import Settings
-from stages.engine import chunks, packing
-from stages.engine.fit import Fit
-from stages.studies.wide import training as wide
+from conftest import Clone
 
 pytestmark = pytest.mark.pipeline
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here: make ray installs it")
@@ -33,7 +26,7 @@ SMALL = {
     "modular.shares.trials": 1,
     "modular.shares.train_fraction": [0.5],
 }
-TRAINING = "stages/studies/modular/training.py"
+NETWORK = "stages/engine/quadratic.py"
 OUTPUT = "data/modular/sweep.npz"
 
 
@@ -65,7 +58,7 @@ def fresh(clone: Clone) -> Iterator[Clone]:
 
 
 @pytest.fixture(scope="module")
-def make() -> Iterator[Callable[[], Any]]:
+def make() -> Iterator[Callable[..., Any]]:
     """Starts clusters on this machine: a head without a core, and two nodes of one core each."""
     from ray.cluster_utils import Cluster
 
@@ -73,8 +66,9 @@ def make() -> Iterator[Callable[[], Any]]:
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a socket's path is short
         os.environ["RAY_TMPDIR"] = folder
 
-        def make() -> Any:
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        def make(**system: float) -> Any:
+            head = {"num_cpus": 0, "include_dashboard": False, "_system_config": system}
+            cluster = Cluster(initialize_head=True, head_node_args=head)
             started.append(cluster)
             for _ in range(2):
                 cluster.add_node(num_cpus=1)
@@ -87,12 +81,12 @@ def make() -> Iterator[Callable[[], Any]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(make: Callable[[], Any]) -> Any:
+def cluster(make: Callable[..., Any]) -> Any:
     return make()
 
 
-def start(clone: Clone, address: str = "") -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "stages.sweep", "modular"]
+def start(clone: Clone, address: str = "", study: str = "modular") -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "stages.sweep", study]
     return subprocess.Popen(
         words,
         cwd=clone.path,
@@ -153,9 +147,10 @@ def test_what_a_lost_worker_and_a_lost_node_trained_is_trained_again(fresh: Clon
 
 @needs_ray
 def test_a_chunk_that_always_fails_ends_the_sweep_in_one_line(fresh: Clone, cluster: Any) -> None:
-    path = fresh.path / TRAINING
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("    hidden, output = ", "    1 / 0\n    hidden, output = "), encoding="utf-8")
+    path = fresh.path / NETWORK
+    before, found, after = path.read_text(encoding="utf-8").partition("    hidden, output = ")
+    assert found
+    path.write_text(f"{before}    1 / 0\n{found}{after}", encoding="utf-8")
     status, _, err = ended(start(fresh, cluster.address))
     assert status == 1
     message = r"error: modular sweep, λ = \d, trial [12]: expected it to train, got 4 failures; ZeroDivisionError: .*\n"
@@ -209,7 +204,7 @@ def test_without_ray_the_address_of_a_cluster_is_one_line(fresh: Clone) -> None:
 
 @needs_ray
 def test_a_head_that_is_gone_is_one_line_and_the_sweep_goes_on_in_process(
-    fresh: Clone, expected: bytes, make: Callable[[], Any]
+    fresh: Clone, expected: bytes, make: Callable[..., Any]
 ) -> None:
     cluster = make()
     process = start(fresh, cluster.address)
@@ -224,103 +219,18 @@ def test_a_head_that_is_gone_is_one_line_and_the_sweep_goes_on_in_process(
     assert (fresh.path / OUTPUT).read_bytes() == expected
 
 
-class Here:
-    """Ray as far as a sweep calls it, with each task in this process; its tasks may be killed for their memory."""
-
-    def __init__(self, nodes: list[dict[str, float]], fits: int, taken: float) -> None:
-        self.resources, self.fits, self.taken, self.asked = nodes, fits, taken, list[float]()
-        self.tasks: dict[int, tuple[bytes, bytes, int]] = {}
-
-    def remote(self, **_: int) -> Callable[..., Any]:
-        return lambda train: SimpleNamespace(options=self.options)
-
-    def options(self, *, num_cpus: int, num_gpus: float) -> Any:
-        self.asked.append(num_gpus)
-        return SimpleNamespace(remote=self.submit)
-
-    def submit(self, *words: Any) -> int:
-        self.tasks[len(self.asked)] = words
-        return len(self.asked)
-
-    def get(self, task: int) -> Any:
-        from ray.exceptions import OutOfMemoryError
-
-        from stages.engine import cluster
-
-        data, rest, size = self.tasks.pop(task)
-        if size > self.fits:
-            raise OutOfMemoryError("killed")
-        return *cluster.train(data, rest, size)[:3], self.taken
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return [{"Resources": each, "Alive": True} for each in self.resources]
-
-
-def swept(
-    here: Here | None, arrays: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, runs_at_once: int
-) -> Fit:
-    schedule = wide.by_epochs(arrays, None, torch.device("cpu"))
-    if here:
-        from stages.engine import cluster
-
-        context = SimpleNamespace(gcs_address="")
-        known: dict[str, Any] = {name: getattr(here, name) for name in ("remote", "get", "nodes")}
-        known |= {"put": bytes, "wait": lambda tasks, timeout: (tasks[:1], tasks[1:]), "is_initialized": lambda: True}
-        known |= {"get_gpu_ids": list, "get_runtime_context": lambda: context, "cancel": lambda *_, **__: None}
-        monkeypatch.setattr(cluster, "ray", SimpleNamespace(**known))
-        monkeypatch.setattr(cluster, "answers", lambda _: True)
-        monkeypatch.setenv("RAY_ADDRESS", "here")
-    return chunks.fit_in_chunks(
-        wide.problem(arrays, torch.device("cpu")),
-        schedule.batches,
-        runs_at_once=runs_at_once,
-        optimizer="sgd",
-        settings={"lr": settings.wide.lr},
-        weight_decay=torch.tensor([0.0, 3.0], dtype=torch.float64),
-        evaluate_every=4,
-        label="wide",
-        progress=silent,
+@needs_ray
+def test_workers_that_are_killed_for_their_memory_get_less_and_less_then_it_is_one_line(
+    fresh: Clone, make: Callable[..., Any]
+) -> None:
+    """Ray kills all of them, as it may use next to no memory."""
+    fresh.run(sys.executable, "-m", "stages.generate", "wide")
+    cluster = make(memory_usage_threshold=0.001, memory_monitor_refresh_ms=100)
+    status, _, err = ended(start(fresh, cluster.address, "wide"))
+    *told, last = err.splitlines()
+    assert status == 1
+    sizes = [2**power for power in range(8, 0, -1)]
+    assert told == [f"out of memory with {size} runs at once: going on with {size // 2}" for size in sizes]
+    assert last.startswith(
+        "error: wide sweep, λ = 0 to 100, trial 1 to 16: expected it to train, got 4 failures; OutOfMemoryError"
     )
-
-
-@needs_ray
-def test_a_worker_killed_for_its_memory_gets_smaller_parts(
-    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """To the last bit what chunks of that size give in process: a chunk of 32 becomes four of 8."""
-    small = swept(None, wide_arrays, settings, monkeypatch, 8)
-    found = swept(Here([{"CPU": 1}], fits=8, taken=1), wide_arrays, settings, monkeypatch, 32)
-    told = [f"out of memory with {size} runs at once: going on with {size // 2}\n" for size in (32, 16)]
-    assert capsys.readouterr().err == "".join(told)
-    for name, value in (small.parameters | small.history).items():
-        assert torch.equal((found.parameters | found.history)[name], value), name
-
-
-@needs_ray
-def test_chunks_share_a_gpu_by_what_the_first_took_and_take_cpus_elsewhere(
-    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stages.engine.cluster import room_for
-
-    nodes = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 1.0}]
-    assert room_for(1.0, nodes, gpus=True) == {True: 1, False: 1}
-    assert room_for(0.25, nodes, gpus=True) == {True: 4, False: 1}
-    assert room_for(0.01, nodes, gpus=True) == {True: 8, False: 1}  # a chunk takes a core too
-    assert room_for(0.25, nodes, gpus=False) == {True: 0, False: 9}
-    here = Here(nodes, fits=32, taken=0.241)
-    monkeypatch.delenv("WEIGHT_DECAY_DEVICE", raising=False)
-    swept(here, wide_arrays, settings, monkeypatch, 2)
-    assert here.asked[:4] == [1.0, 1.0, 0, 0]  # twice the room
-    assert set(here.asked[4:]) == {0.25, 0}
-
-
-def test_what_is_packed_is_no_view_and_comes_back_as_it_lay_in_memory() -> None:
-    whole = torch.arange(24.0).reshape(4, 3, 2)
-    columns = whole[1:3].mT
-    content = packing.pack((columns, [columns, columns[:1].expand(5, 2, 3)]))
-    found, (again, spread) = packing.unpack(content, torch.device("cpu"))
-    assert found is again
-    assert torch.equal(found, columns)
-    assert found.stride() == columns.stride() == (6, 1, 2)
-    assert torch.equal(spread, columns[:1].expand(5, 2, 3))
-    assert found.untyped_storage().nbytes() == columns.numel() * 4

@@ -58,6 +58,6 @@ def test_the_logic_is_in_make() -> None:
     github = [step["run"] for step in steps("experiment.yml") if "run" in step]
     for calls in (github, gitlab["script"] + gitlab["after_script"]):
         found = [re.fullmatch(r'make (?:--silent )?([a-z]+)(?: >> "\$GITHUB_STEP_SUMMARY")?', call) for call in calls]
-        assert [call[1] for call in found if call] == ["ssh", "browser", "test", "verify", "report"]
+        assert [call[1] for call in found if call] == ["ssh", "browser", "ray", "test", "verify", "report"]
         assert len(found) == 5
-    assert {"ssh", "browser", "test", "verify", "report", "comment", "site"} <= TARGETS
+    assert {"ssh", "browser", "ray", "test", "verify", "report", "comment", "site"} <= TARGETS

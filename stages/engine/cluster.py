@@ -15,6 +15,7 @@ kept by this process, so nothing that came back is lost.
 
 import atexit
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -77,7 +78,7 @@ def connect() -> None:
         raise UserError(f"{wanted}, got {address!r}" + ("" if "://" in address else ", which does not answer"))
     try:
         environment = {"py_modules": [str(packing.CODE)], "excludes": ["__pycache__"]}
-        ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="CRITICAL")
+        ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise UserError(f"{wanted}, got {address!r} ({' '.join(str(error).split())[:300]})") from error
     ray._private.worker._worker_logs_enabled = False  # pages about each lost node, for which Ray has no setting
