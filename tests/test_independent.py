@@ -62,7 +62,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 def read_table(path: Path) -> list[dict[str, float | str | None]]:
     def parsed(name: str, text: str) -> float | str | None:
-        return text if name == "run" else float(text) if text else None
+        return text if name in ("run", "phase") else float(text) if text else None
 
     with path.open(encoding="utf-8", newline="") as file:
         return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
@@ -109,7 +109,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
     stages = [f"stages.generate {study}", f"stages.sweep {study}", f"stages.evaluate_sweep {study}"]
-    if study != "descent":
+    if study not in ("descent", "phase"):
         stages += [f"stages.train {study} baseline", f"stages.train {study} wd", f"stages.evaluate {study}"]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     clone.stages(*stages)
@@ -159,6 +159,16 @@ EQUILIBRIUM = {
     "equilibrium.system.inputs": 5,
     "equilibrium.system.evaluate_every": 5,
 }
+PHASE = {
+    "phase.trials": 3,
+    "phase.p": 7,
+    "phase.steps": 150,
+    "phase.late": 2,
+    "phase.sweep": [0, 0.5, 3, 20],
+    "phase.train_fraction": [0.3, 0.7, 0.9],
+    "phase.system.hidden": 24,
+    "phase.system.evaluate_every": 7,
+}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +189,7 @@ EQUILIBRIUM = {
         pytest.param(
             "equilibrium", EQUILIBRIUM | {"equilibrium.optimizers.sgd.momentum": 0.5, "baseline": 0.3}, id="equilibrium: momentum"
         ),
+        pytest.param("phase", PHASE, id="phase"),
         pytest.param("descent", DESCENT, id="descent"),
         pytest.param("descent", DESCENT | {"descent.rows": [3, 7, 8], "descent.trials": 20}, id="descent: up to the peak"),
     ],
@@ -212,7 +223,7 @@ def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
     assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"
 
 
-@pytest.mark.parametrize("study", ["line", "wide", "equilibrium"])
+@pytest.mark.parametrize("study", ["line", "wide", "equilibrium", "phase"])
 def test_every_committed_number(bench: Clone, study: str) -> None:
     (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     bench.run(sys.executable, "-m", "stages.generate", study)

@@ -15,11 +15,12 @@ from independent.descent import descent
 from independent.equilibrium import equilibrium
 from independent.line import line
 from independent.modular import modular
+from independent.phase import phase
 from independent.shared import Results
 from independent.wide import wide
 
 
 def results(study: str, params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     exact = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in data.items()}
-    known = {"line": line, "wide": wide, "modular": modular, "descent": descent, "equilibrium": equilibrium}
+    known = {"line": line, "wide": wide, "modular": modular, "descent": descent, "equilibrium": equilibrium, "phase": phase}
     return known[study](params, exact)
