@@ -37,6 +37,8 @@ TESTS = ("tests/test_gpu.py", "tests/test_fit.py")
 
 
 def main(wanted: str, *parts: str) -> None:
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"expected a CUDA device for torch {torch.__version__}, got none; on the CPU: `make gpu DEVICE=cpu`")
     os.environ[machine.VARIABLE] = wanted
     device = machine.device()
     os.environ |= {"JAX_PLATFORMS": device.type, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # JAX would take most of the memory

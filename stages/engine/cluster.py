@@ -73,16 +73,26 @@ def connect() -> None:
     if ray.is_initialized():
         return
     address = os.environ[CLUSTER]
-    wanted = f"{CLUSTER}: expected host:port of the head of a Ray cluster"
-    if "://" in address or (":" in address and not answers(address)):
-        raise UserError(f"{wanted}, got {address!r}" + ("" if "://" in address else ", which does not answer"))
+    wanted = f"{CLUSTER}: expected host:port of the head of a Ray cluster that this process may join"
+    if "://" in address or address == "local":
+        raise UserError(f"{wanted}, got {address!r}")
+    if ":" in address and not answers(address):
+        raise UserError(f"{wanted}, got {address!r}, which does not answer")
     try:
         environment = {"py_modules": [str(packing.CODE)], "excludes": ["__pycache__"]}
         ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise UserError(f"{wanted}, got {address!r} ({' '.join(str(error).split())[:300]})") from error
     ray._private.worker._worker_logs_enabled = False  # pages about each lost node, for which Ray has no setting
+    known = resources()
+    cores, gpus = (sum(int(node.get(kind, 0)) for node in known) for kind in ("CPU", "GPU"))
+    print(f"Ray cluster at {address}: nodes: {len(known)}, CPUs: {cores}, GPUs: {gpus}", flush=True)
     say_if_ended("expected the cluster to stay, got this process ended, by a kill or by Ray, as the cluster is gone")
+
+
+def resources() -> list[dict[str, float]]:
+    """Of each node that lives, how much it has of what a chunk may ask for."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def say_if_ended(told: str) -> None:
@@ -148,7 +158,7 @@ class Sweep:
             if self.missed >= PATIENCE:
                 raise ConnectionError
             if not self.missed:
-                self.nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+                self.nodes = resources()
         self.next_look = time.monotonic() + SECONDS
 
     def send(self) -> None:
