@@ -1,10 +1,10 @@
-"""phase: the rules of its sentence and of its figure, the committed map, its other size."""
+"""phase: the rules of its sentence and of its figure, the committed map."""
 
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Clone, draw, metrics, silent, table
+from conftest import draw, metrics, silent, table
 from msgspec.structs import replace
 from test_contract import CPU
 
@@ -164,20 +164,3 @@ def test_the_page_is_right_about_the_map(settings: Settings) -> None:
     enough = {decay: each for decay in decays if (each := steps[decay, 0.6]) is not None}  # the exercise
     assert list(enough) == [1, 2, 3, 5]
     assert min(enough, key=enough.__getitem__) == 3
-
-
-@pytest.mark.pipeline
-def test_another_size_is_drawn_in_build_and_changes_no_tracked_file(reproduced: Clone) -> None:
-    try:
-        done = reproduced.run("make", "phase", "SIZE=large")
-        assert done.stdout.splitlines()[-1] == "build/phase/plots: drawn from build/phase/metrics"
-        folder = reproduced.path / "build" / "phase"
-        assert (folder / "plots" / "phase_sweep" / "map.png").exists()
-        rows = (folder / "metrics" / "phase_sweep.csv").read_text(encoding="utf-8").splitlines()
-        assert len(rows) == 1 + 1 * 2 * 3  # trials × shares × λ of TINY's large map
-        assert reproduced.run("git", "status", "--porcelain").stdout == ""
-        assert reproduced.run("make", "phase").stdout.count("Running stage") == 0
-        refused = reproduced.run("make", "phase", "SIZE=huge", check=False)
-        assert "error: sized: expected SIZE=small or SIZE=large, got SIZE=huge" in refused.stderr.splitlines()
-    finally:
-        reproduced.restore()

@@ -20,13 +20,13 @@ class Data(Section, frozen=True):
     evaluate_every: Count
 
 
-class Size(Section, frozen=True):
-    """What a map of any size has: everything but the words for what is seen in it."""
-
+class Phase(Section, frozen=True):
     trials: Count
     p: addition.Modulus
     steps: Count
     lr: Positive
+    threshold: Accuracy
+    late: Ratio
     optimizers: Optimizers
     sweep: Grid
     train_fraction: Fractions
@@ -35,12 +35,6 @@ class Size(Section, frozen=True):
     def __post_init__(self) -> None:
         ascending("sweep", self.sweep, zero_first=True)
         ascending("train_fraction", self.train_fraction)
-
-
-class Phase(Size, frozen=True):
-    threshold: Accuracy
-    late: Ratio
-    large: Size
 
 
 def draw(section: Phase, streams: Streams) -> Arrays:
