@@ -19,9 +19,11 @@ def main(study: str) -> None:
     metrics = storage.load_metrics(Path("metrics", "details", f"{study}.json"), rows, stage=stage)
     table = storage.load_table(Path("metrics", f"{study}_curves.csv"), ("run", "val_loss"), stage=stage)
     arrays = read_data(study, system)
-    for name, drawn in figures.study(arrays, read_arms(study, system, arrays), table, metrics).items():
-        suffix, content = ("png", png(drawn)) if isinstance(drawn, Figure) else ("gif", gif(drawn))
-        storage.save_bytes(Path("plots", study, f"{name}.{suffix}"), content)
+    drawn = figures.study(arrays, read_arms(study, system, arrays), table, metrics)
+    pictures = {f"{name}.png": png(each) for name, each in drawn.items() if isinstance(each, Figure)}
+    pictures |= {f"{name}.gif": gif(each) for name, each in drawn.items() if not isinstance(each, Figure)}
+    for name, content in pictures.items():
+        storage.save_bytes(Path("plots", study, name), content)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ def main(study: str) -> None:
     figures, stage = studies.part(study, Figures), f"evaluate-sweep@{study}"
     table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), figures.sweep_columns, stage=stage)
     summary = storage.load_metrics(Path("metrics", "details", f"{study}_sweep.json"), (), stage=stage)
-    for name, drawn in figures.sweep(table, summary).items():
-        storage.save_bytes(Path("plots", f"{study}_sweep", f"{name}.png"), png(drawn))
+    pictures = {name: png(drawn) for name, drawn in figures.sweep(table, summary).items()}
+    for name, content in pictures.items():
+        storage.save_bytes(Path("plots", f"{study}_sweep", f"{name}.png"), content)
 
 
 if __name__ == "__main__":

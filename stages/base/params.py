@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from stages.base import inputs
 from stages.base.errors import UserError, meant
 from stages.base.yaml12 import Yaml12Loader
 
@@ -76,10 +77,16 @@ def load(sections: Mapping[str, type[Section]], *, whole: bool = False, path: st
 
     Raises UserError at the first value that breaks its rule.
     """
+    settings = _load(sections, whole, Path(path))
+    inputs.remember(str(path), dict(_numbers(settings)), lambda: dict(_numbers(_load(sections, whole, Path(path)))))
+    return settings
+
+
+def _load(sections: Mapping[str, type[Section]], whole: bool, path: Path) -> Settings:
     schema = msgspec.defstruct(
         "Settings", [*SHARED.items(), *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole
     )
-    tree = _read(Path(path))
+    tree = _read(path)
     try:
         settings = msgspec.convert(tree, schema)
     except msgspec.ValidationError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base import inputs
 from stages.base.errors import UserError
 from stages.base.rounding import significant
 
@@ -39,7 +40,7 @@ def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact:
     """
     expected = f"{path}: expected the arrays that `dvc repro` writes at stage {stage}"
     try:
-        archive = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        archive = np.load(io.BytesIO(inputs.read(path)), allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         arrays = {name: archive[name] for name in archive.files}
@@ -120,7 +121,7 @@ def _parsed(text: str) -> Any:
 
 def _read(path: Path, stage: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return inputs.read(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise _foreign(path, stage, error) from error
 
@@ -146,7 +147,9 @@ def _replace(path: Path, content: bytes) -> None:
     """Write beside, then rename: whoever looks sees the old file or the new one, never half of either.
 
     Where that fails, on a full disk, in a folder that may not be written, the old file stays and the OSError names the file.
+    Raises UserError, and writes nothing, where something that was read is no longer what stands there.
     """
+    inputs.check()
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

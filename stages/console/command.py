@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from stages.base import inputs
 from stages.base.errors import UserError, meant
 from stages.console import provenance
 
@@ -39,8 +40,9 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
         for word, allowed in zip(words, choices, strict=True):
             if allowed is not None and word not in allowed:
                 raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {meant(word, allowed)}")
-        main(*words)
-        provenance.record([name, *words], time.monotonic() - started)
+        with inputs.watched():
+            main(*words)
+            provenance.record([name, *words], time.monotonic() - started)
     gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from stages.base import inputs
 from stages.base.errors import UserError
 from stages.base.storage import load_arrays, save_arrays
 from stages.engine import packing
@@ -45,7 +46,9 @@ def find(chunks: Sequence[Chunk]) -> dict[Chunk, Fit]:
     folder, found = _folder.get(), {}
     if folder and folder.is_dir():
         for chunk in chunks:
+            path = folder / f"{chunk.name}.npz"
             with contextlib.suppress(UserError, KeyError):
-                arrays = load_arrays(folder / f"{chunk.name}.npz", {"steps": 1, "diverged": 2}, stage="")
+                arrays = load_arrays(path, {"steps": 1, "diverged": 2}, stage="")
                 found[chunk] = packing.fit(arrays, chunk.share.problem.train[1].device)
+            inputs.forget(path)
     return found
