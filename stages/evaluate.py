@@ -9,7 +9,7 @@ from pathlib import Path
 from stages import studies
 from stages.base import params, storage
 from stages.base.errors import UserError
-from stages.base.system import System, read_arms, read_data
+from stages.base.system import System, read_arms, read_data, refuse_others
 from stages.console import command
 from stages.theory.results import Metrics, Results
 
@@ -31,9 +31,11 @@ def main(study: str) -> None:
     system, results = studies.part(study, System), studies.part(study, Results)
     if results.evaluate is None:
         raise UserError(f"python -m stages.evaluate: expected a study with arms, got {study!r}, which has none")
-    section = params.at(params.load({study: system.section}), study)
+    settings = params.load({study: system.section})
+    section = params.at(settings, study)
     arrays = storage.in_float64(read_data(study, system))
     trained = {row: storage.in_float64(run) for row, run in read_arms(study, system, arrays).items()}
+    refuse_others(study, system, trained, settings)
     metrics, curves = results.evaluate(section, arrays, trained)
     storage.save_table(Path("metrics", f"{study}_curves.csv"), curves)
     storage.save_metrics(Path("metrics", "details", f"{study}.json"), metrics)

@@ -16,6 +16,7 @@ from stages import studies
 from stages.base import storage
 from stages.base.params import Settings, at
 from stages.base.rounding import PATH
+from stages.base.system import Treatment
 from stages.drawing.figures import Figures
 from stages.engine import arms, sweep
 from stages.engine.fit import fit
@@ -69,6 +70,19 @@ def test_its_parts_fit_together(study: str) -> None:
     assert {run.penalty_twin for run in TRAINING[study].runs.values()} <= rows | {""}
     for part in (RESULTS[study].evaluate, FIGURES[study].study):
         assert (part is None) == (not rows)
+
+
+@every_study
+def test_its_rows_are_trained_as_its_treatments_say(study: str, settings: Settings) -> None:
+    """So that `evaluate`, which does not know how a row is trained, can tell what was trained with other params."""
+    arrays, runs = data(small(settings, study), study), TRAINING[study].runs
+    found = {}
+    for row, run in runs.items():
+        schedule = run.schedule(arrays, at(settings, run.optimizer), CPU)
+        decay, lr = at(small(settings, study), run.weight_decay), at(settings, run.lr)
+        found[row] = Treatment(decay, lr, len(schedule.batches) // schedule.steps_per_epoch)
+    assert found == SYSTEMS[study].treatments(small(settings, study))
+    assert len({treatment.weight_decay for treatment in found.values()}) != 1, "arms differ in λ"
 
 
 @every_study

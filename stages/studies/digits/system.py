@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.errors import UserError
-from stages.base.params import SGD, AdamW, Count, Grid, NonNegative, Positive, Section, Share, ascending
+from stages.base.params import SGD, AdamW, Count, Grid, NonNegative, Positive, Section, Settings, Share, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System
+from stages.base.system import System, Treatment
 
 IMAGES, PIXELS, CLASSES, WHITE = 1797, 64, 10, 16  # `WHITE`: the largest value of a pixel
 FILE = "sklearn/datasets/data/digits.csv.gz"
@@ -129,6 +129,15 @@ def footprint(section: Digits) -> int:
     return 8 * 6 * section.trials * IMAGES * (PIXELS + section.system.hidden + CLASSES)
 
 
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    logistic, network = settings.digits, settings.digits.optimizers.adamw
+    found: dict[str, Treatment] = {}
+    for arm, *decays in (("baseline", settings.baseline, settings.baseline), ("wd", logistic.wd, network.wd)):
+        for suffix, section, decay in zip(("", "_network"), (logistic, network), decays, strict=True):
+            found |= {f"{arm}{suffix}{labels}": Treatment(decay, section.lr, section.steps) for labels in ("", "_noisy")}
+    return found
+
+
 SYSTEM = System(
     section=Digits,
     arrays={
@@ -149,4 +158,5 @@ SYSTEM = System(
     footprint=footprint,
     key="digits",
     arms={arm: tuple(f"{arm}{suffix}" for suffix in ("", "_noisy", "_network", "_network_noisy")) for arm in ("baseline", "wd")},
+    treatments=treatments,
 )

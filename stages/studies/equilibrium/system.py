@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Grid, NonNegative, Positive, Positives, Section, ascending
+from stages.base.params import SGD, Count, Grid, NonNegative, Positive, Positives, Section, Settings, ascending
 from stages.base.streams import Arrays, Purpose, Streams, orders, single
-from stages.base.system import System
+from stages.base.system import System, Treatment, of_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
@@ -95,6 +95,14 @@ def footprint(section: Equilibrium) -> int:
     return 8 * 6 * section.trials * (system.rows * (system.inputs + section.epochs + 1) + 2 * (system.inputs + 1) ** 2)
 
 
+ARMS = {"baseline": ("baseline",), "wd": ("wd",)}
+
+
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    section = settings.equilibrium
+    return of_arms(ARMS, (settings.baseline, section.wd), section.lr, section.epochs)
+
+
 SYSTEM = System(
     section=Equilibrium,
     arrays={
@@ -109,5 +117,6 @@ SYSTEM = System(
     draw=draw,
     footprint=footprint,
     key="equilibrium",
-    arms={"baseline": ("baseline",), "wd": ("wd",)},
+    arms=ARMS,
+    treatments=treatments,
 )

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from stages.base.params import SGD, Adam, Count, Grid, NonNegative, Number, Numbers, Positive, Section, ascending
+from stages.base.params import SGD, Adam, Count, Grid, NonNegative, Number, Numbers, Positive, Section, Settings, ascending
 from stages.base.streams import Arrays, Purpose, Streams, orders, single
-from stages.base.system import System
+from stages.base.system import System, Treatment
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error
 
@@ -71,6 +71,16 @@ def footprint(section: Line) -> int:
     return 8 * 6 * section.trials * (section.epochs + 4) * rows
 
 
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    sgd, adam, baseline = settings.line, settings.line.optimizers.adam, settings.baseline
+    return {
+        "baseline": Treatment(baseline, sgd.lr, sgd.epochs),
+        "baseline_adam": Treatment(baseline, adam.lr, adam.epochs),
+        "wd": Treatment(sgd.wd, sgd.lr, sgd.epochs),
+        "wd_adam": Treatment(adam.wd, adam.lr, adam.epochs),
+    }
+
+
 SYSTEM = System(
     section=Line,
     arrays={
@@ -90,4 +100,5 @@ SYSTEM = System(
     footprint=footprint,
     key="line",
     arms={"baseline": ("baseline", "baseline_adam"), "wd": ("wd", "wd_adam")},
+    treatments=treatments,
 )

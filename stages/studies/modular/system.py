@@ -6,9 +6,9 @@ The system of Gromov, "Grokking modular arithmetic" (2023).
 import numpy as np
 
 from stages.base import addition
-from stages.base.params import Accuracy, AdamW, Count, Fraction, Fractions, Grid, Positive, Section, ascending
+from stages.base.params import Accuracy, AdamW, Count, Fraction, Fractions, Grid, Positive, Section, Settings, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System
+from stages.base.system import System, Treatment, of_arms
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error, on one-hot labels
 
@@ -66,11 +66,20 @@ def footprint(section: Modular) -> int:
     return addition.footprint(section.trials, section.p, section.system.hidden)
 
 
+ARMS = {"baseline": ("baseline",), "wd": ("wd",)}
+
+
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    section = settings.modular
+    return of_arms(ARMS, (settings.baseline, settings.wd), section.lr, section.steps)
+
+
 SYSTEM = System(
     section=Modular,
     arrays=addition.DRAWN | {"p": 0, "steps": 0, "evaluate_every": 0},
     draw=draw,
     footprint=footprint,
     key="modular",
-    arms={"baseline": ("baseline",), "wd": ("wd",)},
+    arms=ARMS,
+    treatments=treatments,
 )

@@ -5,9 +5,9 @@ Beside them stand the Gaussian rows that they were made from, on which the weigh
 
 import numpy as np
 
-from stages.base.params import SGD, Adam, AdamW, Count, Grid, NonNegative, Positive, Positives, Section, ascending
+from stages.base.params import SGD, Adam, AdamW, Count, Grid, NonNegative, Positive, Positives, Section, Settings, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System
+from stages.base.system import System, Treatment
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 KINDS = ("sgd", "momentum", "adam", "adamw")  # keys of the section's optimizers
@@ -96,6 +96,21 @@ def general(arrays: Arrays) -> Arrays:
     return arrays | {f"train_{name}": arrays[f"general_{name}"] for name in ("inputs", "targets")}
 
 
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    section = settings.optimizers
+    rates = {
+        "sgd": section.optimizers.sgd.lr,
+        "momentum": section.optimizers.momentum.lr,
+        "adam": section.lr,
+        "adamw": section.lr,
+    }
+    return {
+        f"{arm}{suffix}": Treatment(decay, rates[kind], section.steps)
+        for arm, decay in (("baseline", settings.baseline), ("wd", section.wd))
+        for kind, suffix in ROWS.items()
+    }
+
+
 SYSTEM = System(
     section=Comparison,
     arrays={
@@ -115,4 +130,5 @@ SYSTEM = System(
     footprint=footprint,
     key="optimizers",
     arms={arm: tuple(f"{arm}{suffix}" for suffix in ROWS.values()) for arm in ("baseline", "wd")},
+    treatments=treatments,
 )

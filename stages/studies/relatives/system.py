@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Fractions, Grid, NonNegative, Positive, Section, Share, ascending
+from stages.base.params import SGD, Count, Fractions, Grid, NonNegative, Positive, Section, Settings, Share, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System
+from stages.base.system import System, Treatment, of_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 TRUTHS = {"dense": "", "sparse": "sparse_"}  # truth → what its targets and weights are called before their names
@@ -133,6 +133,14 @@ def steps_until(decays: NDArray, lr: float, longest: int) -> NDArray[np.int64]:
         return np.clip(np.round(1 / (lr * np.asarray(decays))), 1, longest).astype(np.int64)
 
 
+ARMS = {"baseline": ("baseline", "baseline_sparse"), "wd": ("wd", "wd_sparse")}
+
+
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    section = settings.relatives
+    return of_arms(ARMS, (settings.baseline, section.wd), section.lr, section.steps)
+
+
 SYSTEM = System(
     section=Relatives,
     arrays={
@@ -153,5 +161,6 @@ SYSTEM = System(
     draw=draw,
     footprint=footprint,
     key="relatives",
-    arms={"baseline": ("baseline", "baseline_sparse"), "wd": ("wd", "wd_sparse")},
+    arms=ARMS,
+    treatments=treatments,
 )

@@ -5,9 +5,9 @@ Source: the weight-decay section of "Dive into Deep Learning" (Zhang, Lipton, Li
 
 import numpy as np
 
-from stages.base.params import SGD, Count, Counts, Grid, NonNegative, Number, Positive, Section, ascending
+from stages.base.params import SGD, Count, Counts, Grid, NonNegative, Number, Positive, Section, Settings, ascending
 from stages.base.streams import Arrays, Purpose, Streams, orders, single
-from stages.base.system import System
+from stages.base.system import System, Treatment, of_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
@@ -82,6 +82,14 @@ def footprint(section: Wide) -> int:
     return 8 * 6 * section.trials * rows * (section.system.inputs + section.epochs + section.map.epochs[-1])
 
 
+ARMS = {"baseline": ("baseline", "baseline_zero"), "wd": ("wd", "wd_penalty", "wd_zero")}
+
+
+def treatments(settings: Settings) -> dict[str, Treatment]:
+    section = settings.wide
+    return of_arms(ARMS, (settings.baseline, settings.wd), section.lr, section.epochs)
+
+
 SYSTEM = System(
     section=Wide,
     arrays={
@@ -102,5 +110,6 @@ SYSTEM = System(
     draw=draw,
     footprint=footprint,
     key="wide",
-    arms={"baseline": ("baseline", "baseline_zero"), "wd": ("wd", "wd_penalty", "wd_zero")},
+    arms=ARMS,
+    treatments=treatments,
 )
