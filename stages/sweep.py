@@ -6,7 +6,7 @@ from stages import studies
 from stages.base import params, storage
 from stages.base.system import System, read_data
 from stages.console import command
-from stages.console.progress import Progress, tell_diverged
+from stages.console.progress import Progress
 from stages.engine import kept
 from stages.engine.machine import device
 from stages.engine.sweep import over_decays
@@ -24,8 +24,6 @@ def main(study: str) -> None:
             decays = params.at(settings, study).sweep
             swept = over_decays(study, training.swept, decays, settings, arrays, device=device(), progress=Progress)
         storage.save_arrays(Path("data", study, "sweep.npz"), swept)
-    if "diverged" in swept:
-        tell_diverged(f"{study}, sweep", swept["diverged"])
 
 
 if __name__ == "__main__":

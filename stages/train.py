@@ -11,7 +11,7 @@ from stages.base import params, storage
 from stages.base.errors import UserError, meant
 from stages.base.system import System, read_data
 from stages.console import command
-from stages.console.progress import Progress, tell_diverged
+from stages.console.progress import Progress
 from stages.engine import arms, kept
 from stages.engine.machine import device
 from stages.engine.training import Training
@@ -30,8 +30,6 @@ def main(study: str, arm: str) -> None:
     with kept.until_written(f"{study}-{arm}"):
         outcome = arms.train(study, runs, settings, read_data(study, system), device=device(), progress=Progress)
         storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome)
-    for row in runs:
-        tell_diverged(f"{study}, {row}", outcome[f"{row}.diverged"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
+from conftest import draw, metrics, silent, speaks_of, table
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -237,6 +237,7 @@ def test_stopping_early_beats_decay_where_labels_are_wrong() -> None:
         assert rows[f"stopped{suffix}"]["test_loss"] > swept[model]["test_loss_at_chosen"]
 
 
+@speaks_of("digits.wd", 0.001)
 def test_with_right_labels_the_accuracy_of_logistic_regression_stays_where_it_is() -> None:
     """What the page says of its change, and in the exercise of that at λ = 0.001; the loss falls visibly all the same."""
     swept, gap = metrics("digits_sweep")["logistic"], metrics("digits")["wd_minus_baseline"]
@@ -404,3 +405,12 @@ def test_a_decay_at_which_a_trial_diverged_is_not_chosen() -> None:
     assert found["test_loss_at_chosen"] == pytest.approx(0.15)
     assert "test_loss_change" not in found
     assert results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([], dtype=int), np.array([], dtype=int)) == {"trials": 2}
+
+
+def test_runs_of_the_sweep_that_diverge_are_told_for_each_case(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """At lr = 2 with momentum logistic regression is unstable from λ = 2·(1 + 0.9)/2 on; the network decays beside its step."""
+    section = replace(settings.digits, trials=2, steps=60, sweep=(0.0, 3.0), network_sweep=(0.0,))
+    swept = training.sweep(replace(settings, digits=section), draw("digits", section), torch.device("cpu"), silent)
+    assert swept["logistic.diverged"].sum() == swept["logistic_noisy.diverged"].sum() == 2
+    lost = "2 of 4 runs diverged, and are left out of the means"
+    assert capsys.readouterr().err.splitlines() == [f"digits, {case}: sweep: {lost}" for case in ("logistic", "logistic_noisy")]

@@ -92,19 +92,17 @@ def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message:
 @pytest.mark.parametrize(
     ("environment", "limit", "message"),
     [
-        (
-            {"WEIGHT_DECAY_DEVICE": "meta"},
-            "unlimited",
-            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got 'meta'",
-        ),
-        (
-            {"WEIGHT_DECAY_DEVICE": "\udcff"},
-            "unlimited",
-            "WEIGHT_DECAY_DEVICE: expected a device of this machine (cpu, cuda), got",
+        *(
+            (
+                {"WEIGHT_DECAY_DEVICE": device},
+                "unlimited",
+                "WEIGHT_DECAY_DEVICE: expected cpu, cuda or one of several cards, such as",
+            )
+            for device in ("meta", "hpu", "mps", "CPU", "\udcff")
         ),
         ({}, "500000", "expected at least 2 GiB of address space, got less: ulimit -v unlimited"),
     ],
-    ids=["meta", "no UTF-8", "address space"],
+    ids=["meta", "hpu", "mps", "CPU", "no UTF-8", "address space"],
 )
 def test_a_machine_that_cannot_train_is_one_line(
     environment: dict[str, str], limit: str, message: str, reproduced: Clone

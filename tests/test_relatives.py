@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
+from conftest import draw, metrics, silent, speaks_of, table
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from sklearn.linear_model import ElasticNet, Lasso, Ridge
@@ -69,6 +69,7 @@ def test_both_truths_have_the_same_inputs_noise_and_length(settings: Settings) -
     assert abs(data["masks"].mean() - 127.5) < 5 * 74 / np.sqrt(data["masks"].size)
 
 
+@speaks_of("relatives.wd", 0.2)
 def test_the_arms_have_the_best_decay_in_theory(settings: Settings) -> None:
     known = settings.relatives.system
     assert settings.relatives.wd == pytest.approx(known.inputs * known.noise**2 / (known.train_rows * known.weight_norm**2))
@@ -362,7 +363,9 @@ def test_what_decay_does_is_said_of_both_truths() -> None:
     assert results.on_both(found(0, 0, decay=0.0), "sparse") == "Both arms have λ = 0: nothing to compare"
 
 
-def test_runs_that_diverge_are_left_out_and_counted(drawn: Arrays, small: Settings) -> None:
+def test_runs_that_diverge_are_left_out_counted_and_told(
+    drawn: Arrays, small: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     """λ = 100 is beyond stability for L2: no trial chooses it; a learning rate beyond stability everywhere is refused."""
     section = replace(small.relatives, sweep=(0.0, 0.2, 100.0), steps=60)
     changed = replace(small, relatives=section)
@@ -370,6 +373,11 @@ def test_runs_that_diverge_are_left_out_and_counted(drawn: Arrays, small: Settin
     found = training.sweep(changed, data, CPU, silent)
     assert np.isnan(found["l2"][:, :, 2]).all()
     assert not np.isnan(found["l1"]).any()
+    counts = {name: int(np.isnan(found[name][..., 0]).sum()) for name in ("l2", "elastic_net")}
+    told = [
+        f"relatives {name}: {count} of 18 runs diverged, and are left out of the means" for name, count in counts.items() if count
+    ]
+    assert capsys.readouterr().err.splitlines() == told
     rows, summary = results.evaluate_sweep(section, storage.in_float64(data), found)
     assert summary["diverged"] == np.isnan(found["l2"][..., 0]).sum() + np.isnan(found["elastic_net"][..., 0]).sum() > 0
     lost = [row for row in rows if row["run"] == "dense_l2" and row["strength"] == 100]

@@ -1,4 +1,4 @@
-"""Progress of training: a bar on a terminal; in a log, a plain line every few seconds. And what was lost on the way."""
+"""Progress of training: a bar on a terminal; in a log, a plain line every few seconds."""
 
 import sys
 import time
@@ -8,12 +8,6 @@ from typing import Any
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 5.0
-
-
-def tell_diverged(label: str, diverged: Any) -> None:
-    """One line on standard error where runs diverged."""
-    if diverged.any():
-        print(f"{label}: {diverged.sum()} of {diverged.size} runs diverged, and are left out of the means", file=sys.stderr)
 
 
 class Progress:

@@ -14,7 +14,7 @@ from stages.base.errors import UserError
 from stages.base.params import Settings, at
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress, fit_in_chunks
-from stages.engine.fit import Fit, records
+from stages.engine.fit import Fit, records, tell_diverged
 from stages.engine.optimizers import OPTIMIZERS
 from stages.engine.problem import Problem
 from stages.engine.stability import smallest_limit
@@ -56,6 +56,7 @@ def train(
             pace=schedule.pace,
             watch=run.watch,
         )
+        tell_diverged(f"{study}, {row}", fits[row].diverged)
         if fits[row].diverged.all():
             bound = f"decay alone needs lr·λ < 2, here {lr * weight_decay:g}"
             if limit is not None:

@@ -12,6 +12,7 @@ With an `l1_ratio` r the penalty is the elastic net's, λ·(r·‖w‖₁ + (1 �
 step, w ← sign(w)·max(|w| − lr·λ·r, 0), which gives exact zeros (Daubechies, Defrise, De Mol 2004).
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -210,6 +211,12 @@ def _decay(decayed: Sequence[tuple[Tensor, Tensor]], *, decoupled: bool, lr: flo
             weights.mul_(1 - lr * of_run)
         else:
             weights.grad.addcmul_(of_run, weights)  # type: ignore[union-attr]
+
+
+def tell_diverged(label: str, lost: Tensor) -> None:
+    """Print one line on standard error where runs diverged."""
+    if lost.any():
+        print(f"{label}: {lost.sum()} of {lost.numel()} runs diverged, and are left out of the means", file=sys.stderr)
 
 
 def diverged(problem: Problem, train_loss: Tensor) -> Tensor:

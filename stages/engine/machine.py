@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,13 +19,13 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of 
 def device() -> torch.device:
     """The GPU where there is one, made repeatable, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
     wanted = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    expected = f"{VARIABLE}: expected cpu, cuda or one of several cards, such as cuda:1, got {wanted!r}"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UserError(expected)
     try:
         found = torch.empty(0, device=wanted).device
-        if found.type not in ("cpu", "cuda"):
-            raise RuntimeError("training needs float64 and numbers to read")
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{VARIABLE}: expected a device of this machine (cpu, cuda), got {wanted!r} ({reason})") from error
+        raise UserError(f"{expected} ({str(error).splitlines()[0]})") from error
     if found.type == "cuda":
         repeatable()
     return found

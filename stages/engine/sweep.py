@@ -13,7 +13,7 @@ from stages.base.errors import UserError
 from stages.base.params import Settings, at
 from stages.base.streams import Arrays
 from stages.engine.chunks import Progress, fit_in_chunks
-from stages.engine.fit import Fit, records
+from stages.engine.fit import Fit, records, tell_diverged
 from stages.engine.optimizers import OPTIMIZERS
 from stages.engine.problem import Problem
 from stages.engine.projection import project
@@ -66,7 +66,7 @@ def fit_decays(
     """
     section = at(settings, run.optimizer)
     schedule = run.schedule(arrays, section, problem.train[1].device)
-    return fit_in_chunks(
+    fitted = fit_in_chunks(
         problem,
         schedule.batches,
         runs_at_once=run.runs_at_once,
@@ -79,3 +79,5 @@ def fit_decays(
         pace=schedule.pace,
         **options,
     )
+    tell_diverged(label, fitted.diverged)
+    return fitted

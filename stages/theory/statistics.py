@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from stages.base.rounding import END, on_grid, to_resolution
 
 Values = Mapping[str, NDArray]
+HUGE = 2.0**500  # a power of two: to divide by it is exact
 
 
 def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
@@ -25,11 +26,13 @@ def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
     kept = [float(value) for value in np.asarray(values, dtype=np.float64) if math.isfinite(value)]
     if not kept:
         return {}
-    mean = math.fsum(kept) / len(kept)
-    if len(kept) == 1:
-        return {name: mean}
-    variance = math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1)
-    return {name: mean, f"{name}_se": math.sqrt(variance / len(kept))}
+    size = HUGE if max(map(abs, kept)) > HUGE else 1.0  # their squares would overflow
+    scaled = [value / size for value in kept]
+    mean = math.fsum(scaled) / len(scaled)
+    if len(scaled) == 1:
+        return {name: size * mean}
+    variance = math.fsum((value - mean) ** 2 for value in scaled) / (len(scaled) - 1)
+    return {name: size * mean, f"{name}_se": size * math.sqrt(variance / len(scaled))}
 
 
 def summarise(values: Values) -> dict[str, float]:
