@@ -27,7 +27,8 @@ def closure(starts: set[Path]) -> set[str]:
             continue
         found.add(path)
         packages = [parent / "__init__.py" for parent in path.parents if ROOT in parent.parents]
-        candidates = [ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in imported(path)]
+        places = [ROOT.joinpath(*name.split(".")) for name in imported(path)]
+        candidates = [each for place in places for each in (place.with_suffix(".py"), place / "__init__.py")]
         waiting += [each for each in packages + candidates if each.is_file()]
     return {name_of(path) for path in found}
 
@@ -52,8 +53,8 @@ STAGES = resolved()
 
 def needed(stage: str) -> set[str]:
     """What a stage imports, as dvc.yaml writes it: whole layers, the other files one by one."""
-    _, _, module, *words = STAGES[stage]["cmd"].split()
-    verb = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    _, _, name, *words = STAGES[stage]["cmd"].split()
+    verb = ROOT / "stages" / f"{name}.py"
     own = [word for word in words if word in studies.NAMES] or list(studies.NAMES)  # `check` asks for all
     parts = {ROOT / "stages" / "studies" / study / f"{part}.py" for study in own for part in asked(verb)}
     files = {name for name in closure({verb} | parts) if not name.startswith(NO_RESULT_COMES_FROM)}
@@ -141,4 +142,4 @@ def test_a_stage_reads_the_data_of_its_own_study(study: str) -> None:
 
 def test_commands_carry_names_and_no_values() -> None:
     for stage in STAGES.values():
-        assert re.fullmatch(r"python -m stages\.[a-z_]+( [a-z_]+)*", stage["cmd"])
+        assert re.fullmatch(r"sh stages/run [a-z_]+( [a-z_]+)*", stage["cmd"])
