@@ -1,6 +1,5 @@
 """A sweep on a Ray cluster of this machine: the bytes of the same sweep in process, whatever is lost on the way."""
 
-import importlib.util
 import os
 import re
 import signal
@@ -17,7 +16,7 @@ import pytest
 from conftest import Clone
 
 pytestmark = pytest.mark.pipeline
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here: make ray installs it")
+needs_ray = pytest.mark.usefixtures("ray")
 # 8 chunks of one network each that take about a second, and two more
 SMALL = {
     "modular.trials": 2,

@@ -1,6 +1,5 @@
 """Which chunks a cluster gets, and where they find room: with a Ray that runs each task in this process."""
 
-import importlib.util
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,7 @@ from stages.engine import chunks, packing
 from stages.engine.fit import Fit
 from stages.studies.wide import training as wide
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here: make ray installs it")
+needs_ray = pytest.mark.usefixtures("ray")
 
 
 class Here:
