@@ -1,9 +1,11 @@
 PYTHON ?= python3
-READY := .venv/.ready
+READY := .venv/.ready# holds the folder for which the environment was made: moved elsewhere, it would call Python where it was
+ifneq ($(shell cat .venv/.ready 2> /dev/null),$(shell pwd -P))
+.PHONY: $(READY)
+endif
 override BASE := $(value BASE)# as it was given: no $(...) in it is make's to run
 override DEVICE := $(value DEVICE)
-override SIZE := $(value SIZE)
-export BASE DEVICE SIZE
+export BASE DEVICE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -11,8 +13,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-repro: $(READY) ## set up if needed, then bring every result up to date
+repro: $(READY) ## set up if needed, then bring every result up to date, and what README and pages quote of it
 	dvc repro
+	@python -m stages.pages
 
 test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff check stages tools tests
@@ -42,9 +45,6 @@ show: $(READY) ## the experiments of this commit in a table: what differs, valid
 
 compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
 	@python -m tools.compare
-
-phase: $(READY) ## the map of grokking; SIZE=large: a finer one for many cores or a GPU, into build/phase
-	@python -m tools.sized phase "$${SIZE:-small}"
 
 reset: $(READY) ## back to the committed params and results, and their data, after an experiment
 	@python -m tools.reset
@@ -77,8 +77,9 @@ clean: ## remove the environment and DVC's cache; keeps every result
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: expected Python 3.11 to 3.13, got {v.major}.{v.minor}; try make PYTHON=python3.13")'
+	[ ! -e $@ ] || [ "$$(cat $@)" = "$$(pwd -P)" ] || rm -rf .venv
 	$(PYTHON) -m venv .venv || { echo "error: python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	touch $@
+	pwd -P > $@
 
-.PHONY: help repro test recover verify diff report comment show compare phase reset ssh ray browser picture site bench gpu clean
+.PHONY: help repro test recover verify diff report comment show compare reset ssh ray browser picture site bench gpu clean

@@ -3,12 +3,15 @@
 import contextlib
 import csv
 import fcntl
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 
 from stages import studies
 from stages.base import params
-from stages.base.params import Settings
+from stages.base.params import Settings, at
 from stages.base.streams import Streams
 from stages.base.system import System
 from stages.console.provenance import environment
@@ -67,9 +70,17 @@ def table(name: str) -> list[dict[str, Any]]:
         return [{key: parsed(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
+COMMITTED = params.load(SECTIONS, whole=True, path=ROOT / "params.yaml")
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    return params.load(SECTIONS, whole=True, path=ROOT / "params.yaml")
+    return COMMITTED
+
+
+def speaks_of(key: str, decay: float) -> pytest.MarkDecorator:
+    """Mark a test of what is published, answered or written of one λ. It is left out where another is committed."""
+    return pytest.mark.skipif(at(COMMITTED, key) != decay, reason=f"of what is known of {key} = {decay:g} alone")
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +96,27 @@ def wide_arrays(settings: Settings) -> dict[str, NDArray]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
+
+
+EXTRAS = {"browser", "server", "ray"}  # fixtures that skip where `make browser`, `make ssh` or `make ray` was not called
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if EXTRAS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("extra")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ()))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"left out: {count} tests, {reason}")
+
+
+@pytest.fixture(scope="session")
+def ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("no Ray here: make ray installs it")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -130,7 +162,7 @@ class Clone:
         (self.path / ".venv").mkdir()
         for name in ("bin", "lib", "pyvenv.cfg"):
             (self.path / ".venv" / name).symlink_to(Path(sys.prefix, name))
-        (self.path / ".venv" / ".ready").touch()
+        (self.path / ".venv" / ".ready").write_text(f"{self.path.resolve()}\n", encoding="utf-8")
 
     def run(
         self, *command: str, check: bool = True, timeout: float = 900, **environment: str
@@ -169,7 +201,8 @@ class Clone:
                 if depth == len(names) - 1:
                     indent = "  " * depth
                     items = [f"{indent}- {item}" for item in value] if isinstance(value, list) else []
-                    lines[number] = f"{indent}{names[depth]}:{'' if items else f' {value}'}"
+                    comment = "" if items else re.sub(r"^[^#]*?(?=\s*#|$)", "", text, count=1)
+                    lines[number] = f"{indent}{names[depth]}:{'' if items else f' {value}'}{comment}"
                     while lines[number + 1 :] and lines[number + 1].lstrip().startswith("- "):
                         del lines[number + 1]
                     lines[number + 1 : number + 1] = items
@@ -191,7 +224,16 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-TINY = {  # every study as it is, but so small that a stage takes no longer than its imports
+TINY = {  # every study, so small that a stage takes no longer than its imports; with the λ that ship, whichever are committed
+    "baseline": 0,
+    "wd": 3,
+    "line.wd": 0.01,
+    "line.optimizers.adam.wd": 0.0001,
+    "relatives.wd": 0.2,
+    "equilibrium.wd": 0.1,
+    "optimizers.wd": 5,
+    "digits.wd": 0.001,
+    "digits.optimizers.adamw.wd": 1,
     "line.trials": 2,
     "line.optimizers.adam.epochs": 100,
     "wide.trials": 4,
@@ -232,12 +274,6 @@ TINY = {  # every study as it is, but so small that a stage takes no longer than
     "phase.sweep": [0, 1],
     "phase.train_fraction": [0.5, 0.8],
     "phase.system.hidden": 8,
-    "phase.large.trials": 1,
-    "phase.large.p": 7,
-    "phase.large.steps": 20,
-    "phase.large.sweep": [0, 1, 3],
-    "phase.large.train_fraction": [0.5, 0.8],
-    "phase.large.system.hidden": 8,
     "digits.trials": 2,
     "digits.steps": 20,
     "digits.optimizers.adamw.steps": 20,

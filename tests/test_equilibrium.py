@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
+from conftest import draw, metrics, silent, speaks_of, table
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -165,6 +165,7 @@ def test_without_decay_the_norm_never_falls(settings: Settings) -> None:
     assert (np.diff(norms, axis=-1) > 0).all()
 
 
+@speaks_of("equilibrium.wd", 0.1)
 def test_a_starting_norm_is_forgotten_at_the_pace_of_the_page(settings: Settings) -> None:
     """From 10 with lr·λ = 0.01: 10 · 0.99ᵏ = 0.967 after 232 steps, and within 3% of the equilibrium after about 270."""
     data = arrays(settings, trials=10, epochs=8, seed=settings.seed, start_norm=10.0)
@@ -348,6 +349,7 @@ def every_step(settings: Settings) -> dict[str, NDArray]:
     return plain(settings, 0.1, 0.1)
 
 
+@speaks_of("equilibrium.wd", 0.1)
 def test_a_plain_loop_ends_where_the_arm_ends(every_step: dict[str, NDArray], settings: Settings) -> None:
     """Six digits are written."""
     assert (settings.equilibrium.lr, settings.equilibrium.wd) == (0.1, 0.1)
@@ -355,6 +357,7 @@ def test_a_plain_loop_ends_where_the_arm_ends(every_step: dict[str, NDArray], se
     assert every_step["norm"][:, -1].mean() == pytest.approx(ROWS["wd"]["weight_norm"], rel=1e-5)
 
 
+@speaks_of("equilibrium.wd", 0.1)
 def test_over_every_step_theory_is_exact_to_less_than_its_errors(every_step: dict[str, NDArray], settings: Settings) -> None:
     """What is written looks at each 12th step only, and has the noise of its batches.
 
@@ -369,6 +372,7 @@ def test_over_every_step_theory_is_exact_to_less_than_its_errors(every_step: dic
         assert abs(ROWS["wd"][name] - value) < 3 * ROWS["wd"][f"{name}_se"]
 
 
+@speaks_of("equilibrium.wd", 0.1)
 def test_the_gradient_that_the_steps_show_is_that_of_the_rows(every_step: dict[str, NDArray], settings: Settings) -> None:
     """E‖g̃‖² over all batches without replacement, from rows and direction alone, where each trial of the arm has ended."""
     found = arms.train(

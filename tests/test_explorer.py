@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, speaks_of
 from explored import DECAYS, EPOCHS, PARAMETERS, SHOWN, STEPS
 from PIL import Image
 
@@ -291,6 +291,7 @@ def test_nothing_bars_a_reader(browser: Any, file: str, scheme: str) -> None:
     reader.page.close()
 
 
+@speaks_of("wd", 3)
 def test_the_readmes_picture_shows_the_page_as_it_is(browser: Any) -> None:
     """As a hundred by sixty grey dots: another font, or a slightly other curve, makes less of a difference."""
     pictures = taken(browser, ROOT / "plots" / "explorer.html"), (ROOT / "docs" / "explorer.png").read_bytes()

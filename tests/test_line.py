@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import metrics, silent, table
+from conftest import metrics, silent, speaks_of, table
 from numpy.typing import NDArray
 
 from stages.base import storage
@@ -24,6 +24,7 @@ def test_line_is_the_line(line_arrays: dict[str, NDArray]) -> None:
     assert np.abs(line_arrays["start_weight"]).max() < 1
 
 
+@speaks_of("line.wd", 0.01)
 def test_line_prints_the_tutorials_ten_losses(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
     """Against the update written out by hand, in Python numbers."""
     schedule = training.by_epochs(line_arrays, None, CPU)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
+from conftest import draw, metrics, silent, speaks_of, table
 from msgspec import convert, structs
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
@@ -110,6 +110,7 @@ def test_ridge_is_scikit_learns(arrays: dict[str, NDArray]) -> None:
         np.testing.assert_allclose(weight, Ridge(alpha=len(y) * 0.7, fit_intercept=False).fit(x, y).coef_, atol=1e-10)
 
 
+@speaks_of("optimizers.wd", 5)
 def test_orthogonal_ends_are_lines_turned_and_clipped(settings: Settings) -> None:
     """The committed arms: ridge and the box in closed form; AdamW where a quadratic equation puts it. Orthogonal to 1e-7."""
     data, rows, decay = storage.in_float64(draw("optimizers", settings.optimizers)), metrics("optimizers"), settings.optimizers.wd
@@ -178,6 +179,7 @@ def test_what_is_said_of_the_losses() -> None:
     assert results.of_losses(alike) == "Both arms have λ = 5: nothing to compare"
 
 
+@speaks_of("optimizers.wd", 5)
 def test_what_is_said_of_the_ends(settings: Settings) -> None:
     section = settings.optimizers
     without = structs.replace(section, wd=0.0)
@@ -190,6 +192,7 @@ def test_what_is_said_of_the_ends(settings: Settings) -> None:
     assert results.of_ends(made_up(0, 0), without, 0.3) == ""
 
 
+@speaks_of("optimizers.wd", 5)
 def test_what_is_said_of_the_weights(settings: Settings) -> None:
     section = settings.optimizers
     assert results.of_scatter(made_up(0, 0), section, 0.2) == "λ = 5: Adam divides weights by 6, AdamW caps them at 0.2"

@@ -58,6 +58,7 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
             "plot@modular",
             "overview",
             "explorer",
+            "pages",
         }
         diff = json.loads(reproduced.run("dvc", "metrics", "diff", "--json").stdout)
         assert set(diff) == {"metrics/wide.json", "metrics/modular.json"}
@@ -66,9 +67,22 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
         assert reproduced.run("git", "diff", "--stat", "params.yaml").stdout.count("1 insertion(+), 1 deletion(-)") == 1
         back = ran(reproduced.run("dvc", "exp", "run", "-S", "wd=3"))
         assert not any(name.startswith(("generate", "train", "sweep")) for name in back)  # from the run cache
+        assert reproduced.run("git", "status", "--porcelain").stdout == ""
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout")
+
+
+def test_there_and_back_by_make_reset_leaves_nothing(reproduced: Clone) -> None:
+    try:
+        reproduced.run("dvc", "exp", "run", "-S", "wd=0.6")
+        assert "λ = 0.6" in reproduced.read("README.md")
+        assert reproduced.run("git", "diff", "--numstat", "params.yaml").stdout.split() == ["1", "1", "params.yaml"]
+        reproduced.run("make", "reset")
+        assert reproduced.run("git", "status", "--porcelain").stdout == ""
+        assert ran(reproduced.run("dvc", "repro")) == set()
+    finally:
+        reproduced.restore()
 
 
 def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
@@ -82,6 +96,7 @@ def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
             "plot@line",
             "overview",
             "explorer",
+            "pages",
         }
     finally:
         reproduced.run("git", "checkout", "-q", ".")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
+from conftest import draw, metrics, silent, speaks_of, table
 from msgspec import structs
 from msgspec.structs import replace
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ def test_more_epochs_go_on_from_the_first_ones(settings: Settings) -> None:
     np.testing.assert_array_equal(few["train_inputs"], more["train_inputs"])
 
 
+@speaks_of("wd", 3)
 def test_wide_lies_in_the_published_ranges() -> None:
     """½‖w‖² over many builds of the textbook; validation losses of 3,000 simulated seeds, within four standard errors."""
     rows = metrics("wide")
@@ -60,6 +61,7 @@ def test_the_two_forms_of_decay_agree_to_rounding() -> None:
     assert unequal == {"difference_below"}
 
 
+@speaks_of("wd", 3)
 def test_the_honest_reading_of_wide_holds() -> None:
     """Nearly all of the gain is the forgotten start, and λ = 3 still loses to a constant: three standard errors each."""
     rows = metrics("wide")
@@ -80,10 +82,13 @@ def test_the_parts_of_the_error_add_up_in_expectation(row: str) -> None:
 
 
 def test_the_start_is_forgotten_at_the_rate_theory_gives(settings: Settings) -> None:
-    """Most of the start lies outside the span of 20 rows in 200 inputs; there (1 − ηλ)^steps is all that happens to it."""
+    """Most of the start lies outside the span of 20 rows in 200 inputs; there (1 − ηλ)^steps is all that happens to it.
+
+    A ten-thousandth is within that span, and seen by the rows at any λ.
+    """
     forgotten = (1 - settings.wide.lr * settings.wd) ** 40
     start = metrics("wide")["wd"]["excess_start"] / metrics("wide")["baseline"]["excess_start"]
-    assert start == pytest.approx(forgotten**2, rel=0.01)
+    assert start == pytest.approx(forgotten**2, rel=0.01, abs=1e-4)
 
 
 def test_ridge_rows_are_the_normal_equation(wide_arrays: dict[str, NDArray]) -> None:
@@ -159,6 +164,7 @@ def test_the_longer_one_trains_the_smaller_is_the_best_decay(settings: Settings)
     assert metrics("wide_sweep")["map"]["max_abs_z"] < 4
 
 
+@speaks_of("wd", 3)
 def test_a_hundred_epochs_turn_round_what_ten_say() -> None:
     """After ten λ = 3 loses to the constant, and a zero start gains a fiftieth; after a hundred it wins, and gains a tenth."""
     for start in ("random", "zero"):
@@ -305,11 +311,11 @@ def test_a_map_of_one_trial_says_that_it_tells_nothing() -> None:
     assert found == "A single trial has no error to tell an effect by"
 
 
-@pytest.mark.parametrize("changes", [{}, {"wd": 0.0}, {"wd": 1.0}, {"wd": 30.0}, {"lr": 0.05}], ids=str)
+@pytest.mark.parametrize("changes", [{"wd": 3.0}, {"wd": 0.0}, {"wd": 1.0}, {"wd": 30.0}, {"wd": 3.0, "lr": 0.05}], ids=str)
 def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: Settings) -> None:
     """Trained whole at other parameters: what is read off each sentence, against the trials' own losses and weights."""
     section = replace(settings.wide, lr=changes.get("lr", settings.wide.lr), map=system.Map(epochs=(1, 10, 40)))
-    now = structs.replace(settings, wide=section, wd=changes.get("wd", settings.wd))
+    now = structs.replace(settings, wide=section, wd=changes["wd"])
     arrays, cpu = draw("wide", section), torch.device("cpu")
     written = arms.train("wide", training.TRAINING.runs, now, arrays, device=cpu, progress=silent)
     runs = {
@@ -329,7 +335,7 @@ def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: S
         assert ("away from" in said["weights"]) == (moved > 2)
         assert ("closer to the truth" in said["weights"] and "no closer" not in said["weights"]) == (moved < -2)
     shares = re.search(r"start is (?:more than )?(\d+)% of the gain", said["parts"])
-    assert (shares is not None) == ("mostly by forgetting" in said["panel"]) == (changes in ({}, {"wd": 1.0}))
+    assert (shares is not None) == ("mostly by forgetting" in said["panel"]) == (changes in ({"wd": 3.0}, {"wd": 1.0}))
     if shares:  # against what theory has for where no row looks
         forgotten = 1 - (1 - section.lr * now.wd) ** 80
         gain = np.mean(runs["baseline"]["val_loss"][:, -1] - runs["wd"]["val_loss"][:, -1])

@@ -1,11 +1,14 @@
 """Back to the committed experiment: params, dvc.lock, metrics and plots as in HEAD, and their data from the cache. `make reset`.
 
-Code, dvc.yaml and every file that Git does not know stay as they are.
+README and the studies' pages quote the restored results again. Code, dvc.yaml, what else stands on a page and every file that
+Git does not know stay as they are.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
+from stages import pages
 from stages.base.errors import UserError
 from stages.console.command import in_one_line
 from tools.process import output, reason, run
@@ -31,12 +34,14 @@ def reset(repo: Path) -> str:
     changed = names(output(repo, *GIT, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *committed))
     if changed:
         output(repo, *GIT, "checkout", "--quiet", "HEAD", "--", *changed)
-    done = run(repo, "dvc", "checkout")
+    done = run(repo, "dvc", "checkout", "--force")  # what is made by stages is worth no question
     if done.returncode:
         raise UserError(
             f"{plural(len(changed), 'file')} restored; expected `dvc checkout` to restore data too, got {reason(done)}; "
             "dvc repro computes it"
         )
+    with contextlib.chdir(repo):
+        pages.main()
     added = names(output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", *RESTORED))
     kept = f"; left where they are, as Git does not know them: {', '.join(map(printable, added))}" if added else ""
     commit = output(repo, "git", "rev-parse", "--short", "HEAD")

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 MADE = ("metrics", "plots")
 RESULTS = (LOCK, PARAMS, *MADE)
+QUOTING = ("README.md", "stages/studies")  # pages, of which a stage writes what they quote
 REGULAR = "100644"  # modes in a tree of Git's
 KINDS = {"100755": "an executable", "120000": "a symbolic link", "160000": "a repository of its own"}
 AS_COMMITTED = "* -text -ident -filter -working-tree-encoding\n"  # attributes: a file holds what Git has, byte for byte
@@ -47,7 +48,7 @@ def main(root: Path = ROOT) -> None:
         print(f"verify: running the pipeline of {commit} from nothing, in {clone}", flush=True)
         if subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=env, check=False).returncode:
             raise UserError(f"expected the pipeline of {commit} to run, got what DVC says above")
-        differences = list(compare(before, produced(clone)))
+        differences = [*compare(before, produced(clone)), *misquoting(clone, env)]
     for line in differences:
         print(printable(line))
     if differences:
@@ -116,6 +117,12 @@ def compare(before: Mapping[str, bytes], now: Mapping[str, bytes | None]) -> Ite
                 yield f"{name}: {key}: committed {was.get(key, 'nothing')}, produced {is_now.get(key, 'nothing')}"
             if not named:
                 yield f"{name}: {len(old)} bytes committed, other {len(new)} produced"
+
+
+def misquoting(clone: Path, env: Mapping[str, str]) -> Iterator[str]:
+    """A line for each page that the pipeline has written anew."""
+    for name in filter(None, output(clone, "git", "diff", "--name-only", "-z", "HEAD", "--", *QUOTING, env=env).split("\0")):
+        yield f"{name}: quotes other results than those of metrics/: make repro mends it"
 
 
 def values(name: str, blob: bytes) -> dict[str, str]:
