@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 import yaml
-from conftest import Clone
+from conftest import Clone, speaks_of
 from test_tables import MARKDOWN, inline
 
 from stages.base.errors import UserError
@@ -89,6 +89,7 @@ def test_no_change_is_one_line(history: Clone) -> None:
     assert lines[1].startswith("**Experiment: no change**, v1 (")
 
 
+@speaks_of("wd", 3)
 @pytest.mark.pipeline
 def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     history.run("git", "switch", "-q", "metric")

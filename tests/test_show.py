@@ -92,7 +92,7 @@ def test_it_reads_what_dvc_says(tmp_path_factory: pytest.TempPathFactory) -> Non
     """Of a commit without experiments; the workspace has another λ."""
     clone = Clone(tmp_path_factory.mktemp("shown"))
     clone.run("touch", "-d", "2000-01-01", "requirements.txt")  # its environment is ready
-    clone.set("wd", 1)
+    clone.set("wd", 7)
     assert clone.run("make", "show").stdout.splitlines() == [
         "experiment",
         "main",

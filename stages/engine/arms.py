@@ -56,12 +56,12 @@ def train(
             pace=schedule.pace,
             watch=run.watch,
         )
-        tell_diverged(f"{study}, {row}", fits[row].diverged)
         if fits[row].diverged.all():
             bound = f"decay alone needs lr·λ < 2, here {lr * weight_decay:g}"
             if limit is not None:
                 bound = f"full-batch gradient descent is stable below lr = {limit:.6g}, smaller batches need less"
             raise UserError(f"{described}: expected a stable run, got divergence in every trial; {bound}")
+        tell_diverged(f"{study}, {row}", fits[row].diverged)
         numbers = {"weight_decay": weight_decay, "lr": lr, "momentum": momentum, "steps_per_epoch": schedule.steps_per_epoch}
         if run.penalty_twin and not (fits[row].diverged | fits[run.penalty_twin].diverged).all():
             difference = largest_difference(fits[row], fits[run.penalty_twin])
