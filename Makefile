@@ -27,6 +27,7 @@ recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves hal
 	rm -f .dvc/tmp/rwlock
 	! dvc status 2>&1 > /dev/null | grep -q dvc.lock || git checkout --quiet -- dvc.lock
 	dvc repro
+	@python -m stages.pages
 
 verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte
 	python -m tools.verify
@@ -77,7 +78,7 @@ clean: ## remove the environment and DVC's cache; keeps every result
 
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: expected Python 3.11 to 3.13, got {v.major}.{v.minor}; try make PYTHON=python3.13")'
-	[ ! -e $@ ] || [ "$$(cat $@)" = "$$(pwd -P)" ] || rm -rf .venv
+	@[ ! -s $@ ] || [ "$$(cat $@)" = "$$(pwd -P)" ] || { echo "the folder was moved: its environment is made anew"; rm -rf .venv; }
 	$(PYTHON) -m venv .venv || { echo "error: python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	pwd -P > $@

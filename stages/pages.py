@@ -26,7 +26,7 @@ def stale() -> dict[Path, str]:
     metrics = {path.stem: storage.load_metrics(path, (), stage="evaluate") for path in found}
     pages = {study: FOLDER / study / "README.md" for study in studies.NAMES}
     texts = {path: path.read_bytes().decode(errors=AS_IT_IS) for path in (README, *pages.values()) if path.is_file()}
-    titles = {study: texts.get(path, "").partition("\n")[0].partition(": ")[2] for study, path in pages.items()}
+    titles = {study: texts.get(path, "").partition("\n")[0].partition(": ")[2].strip() for study, path in pages.items()}
     wanted = {path: rendered(text, metrics, titles) for path, text in texts.items()}
     return {path: text for path, text in wanted.items() if text != texts[path]}
 

@@ -110,7 +110,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ()))
     for reason, count in sorted(reasons.items()):
-        terminalreporter.write_line(f"left out: {count} tests, {reason}")
+        terminalreporter.write_line(f"left out: {count} test{'s' * (count > 1)}, {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -413,4 +413,4 @@ def test_runs_of_the_sweep_that_diverge_are_told_for_each_case(settings: Setting
     swept = training.sweep(replace(settings, digits=section), draw("digits", section), torch.device("cpu"), silent)
     assert swept["logistic.diverged"].sum() == swept["logistic_noisy.diverged"].sum() == 2
     lost = "2 of 4 runs diverged, and are left out of the means"
-    assert capsys.readouterr().err.splitlines() == [f"digits, {case}: sweep: {lost}" for case in ("logistic", "logistic_noisy")]
+    assert capsys.readouterr().err.splitlines() == [f"digits {case} sweep: {lost}" for case in ("logistic", "logistic_noisy")]

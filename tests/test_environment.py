@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, Clone
 
 pytestmark = pytest.mark.pipeline
-ACTIVATE = ". .venv/bin/activate"
+ACTIVATE = "`make repro` installs it, `. .venv/bin/activate` enters it"
 
 
 def repro_with(programs: dict[str, str], clone: Clone, path: Path) -> str:

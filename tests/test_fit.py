@@ -205,7 +205,7 @@ def test_a_decay_that_overflows_leaves_the_others_alone(rng: np.random.Generator
 
 def test_an_unknown_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "abacus")
-    with pytest.raises(UserError, match=r"^WEIGHT_DECAY_DEVICE: expected cpu, cuda or one .*, got 'abacus'$"):
+    with pytest.raises(UserError, match=r"^WEIGHT_DECAY_DEVICE: expected cpu, cuda, or cuda:N .*, got 'abacus'$"):
         best_device()
 
 

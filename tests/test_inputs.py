@@ -12,13 +12,13 @@ from conftest import Clone
 from stages.base import inputs
 from stages.base.errors import UserError
 
-MENDED = "`dvc repro` makes results of what stands there now, `make reset` brings back the committed ones"
+MENDED = "`dvc repro` computes them from what stands there now, `make reset` restores the committed ones"
 
 
 @pytest.fixture
 def long(reproduced: Clone) -> Iterator[Clone]:
     """A clone in which an arm of `line` trains for seconds."""
-    reproduced.set("line.optimizers.adam.epochs", "20000")
+    reproduced.set(f"{ADAM}.epochs", "20000")
     yield reproduced
     reproduced.restore()
 
@@ -44,10 +44,16 @@ def edited_while_it_trains(clone: Clone, name: str, old: str, new: str) -> subpr
     return process
 
 
-ADAM = "params.yaml: line.optimizers.adam"
+ADAM = "line.optimizers.adam"
+OWN = f"params.yaml: {ADAM}"
 EDITS = {
     "params": ("params.yaml", "  wd: 0.01 ", "  wd: 0.05 ", "params.yaml: line.wd was 0.01 and became 0.05"),
-    "params of an optimiser": ("params.yaml", "  beta1: 0.9 ", "  beta1: 0.8 ", f"{ADAM}.beta1 was 0.9 and became 0.8"),
+    "params of Adam": (
+        "params.yaml",
+        "  beta1: 0.9 ",
+        "  beta1: 0.8 ",
+        f"{OWN}.beta1 was 0.9 and became 0.8",
+    ),
     "data": ("data/line.npz", "PK\3\4", "PK\3\5", "data/line.npz: changed"),
     "code": ("stages/engine/losses.py", '"""', '"""A comment. ', "stages/engine/losses.py: changed"),
 }
@@ -88,9 +94,15 @@ def test_what_no_result_comes_from_may_be_edited(long: Clone) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "row", "was", "now"),
     [
-        ("line.wd", "0.05", "wd", "λ = 0.05, lr = 0.1, 10 epochs", "λ = 0.01, lr = 0.1, 10 epochs"),
-        ("line.lr", "0.05", "baseline", "λ = 0, lr = 0.05, 10 epochs", "λ = 0, lr = 0.1, 10 epochs"),
-        ("line.optimizers.adam.epochs", "200", "baseline_adam", "λ = 0, lr = 0.001, 200 epochs", "λ = 0, lr = 0.001, 100 epochs"),
+        ("line.wd", "0.05", "wd", "λ = 0.05, lr = 0.1, epochs = 10", "λ = 0.01, lr = 0.1, epochs = 10"),
+        ("line.lr", "0.05", "baseline", "λ = 0, lr = 0.05, epochs = 10", "λ = 0, lr = 0.1, epochs = 10"),
+        (
+            f"{ADAM}.epochs",
+            "200",
+            "baseline_adam",
+            "λ = 0, lr = 0.001, epochs = 200",
+            "λ = 0, lr = 0.001, epochs = 100",
+        ),
     ],
 )
 def test_evaluate_refuses_an_arm_that_was_trained_otherwise(

@@ -96,7 +96,7 @@ def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message:
             (
                 {"WEIGHT_DECAY_DEVICE": device},
                 "unlimited",
-                "WEIGHT_DECAY_DEVICE: expected cpu, cuda or one of several cards, such as",
+                "WEIGHT_DECAY_DEVICE: expected cpu, cuda, or cuda:N for card N, got",
             )
             for device in ("meta", "hpu", "mps", "CPU", "\udcff")
         ),

@@ -1,5 +1,7 @@
 """What a page quotes of the metrics: each form written anew, all else kept, there and back nothing left."""
 
+import re
+
 import pytest
 
 from stages.base.errors import UserError
@@ -55,6 +57,7 @@ print(weight_decay)  # wide.wd.val_loss
 |  | 0.5 | 0.01369 ± 0.00040 | 0.5 | 2 | 16 |
 <!-- /table -->
 """
+FILE = "metrics/details/wide.json"
 TITLES = {"wide": "200 inputs"}
 
 
@@ -65,11 +68,8 @@ def test_each_form_is_written_anew_and_all_else_kept() -> None:
 def test_there_and_back_nothing_is_left() -> None:
     """Neither digits nor the place of a value that was absent in between."""
     here = rendered(PAGE, results(0.5), TITLES)
-    away = rendered(
-        here,
-        {"wide": {"findings": {"panel": "x"}, "baseline": {"weight_decay": 0}, "wd": {"weight_decay": 0, "trials": 1}}},
-        TITLES,
-    )
+    few = {"findings": {"panel": "x"}, "baseline": {"weight_decay": 0}, "wd": {"weight_decay": 0, "trials": 1}}
+    away = rendered(here, {"sweep": {}, "wide": few}, TITLES)
     assert away.count("—") >= 6
     assert rendered(away, results(0.5), TITLES) == here
     assert rendered(here, results(0.5), TITLES) == here
@@ -81,12 +81,31 @@ def test_what_has_no_such_format_is_refused(place: str, spec: str) -> None:
         rendered(f"1<!-- {place} {spec} -->", results(0.5), {})
 
 
-def test_a_quoted_finding_or_study_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"^metrics/details/wide\.json: expected a finding 'panel', which a page quotes, got none$"
-    ):
-        rendered("<!-- finding wide.panel -->x<!-- /finding -->", {"wide": {"findings": {}}}, {})
-    with pytest.raises(
-        UserError, match=r"^metrics/details/wide\.json: expected a study's results, got no file: dvc repro evaluate@wide$"
-    ):
-        rendered("<!-- table wide -->\n<!-- /table -->", {}, {})
+def test_a_quoted_finding_file_or_study_that_does_not_exist_is_refused() -> None:
+    known = {"wide": {"findings": {}}}
+    for page, told in {
+        "<!-- finding wide.panel -->x<!-- /finding -->": f"{FILE}: expected a finding 'panel', which a page quotes",
+        "<!-- table wide -->\n<!-- /table -->": f"a page has a table of wide: expected arms in {FILE}",
+        "0.5<!-- wode.wd.val_loss .1f -->": "a page quotes wode.wd.val_loss: expected the file metrics/details/wode.json",
+    }.items():
+        with pytest.raises(UserError, match=f"^{re.escape(told)}, got none$"):
+            rendered(page, known, {})
+
+
+UNCLOSED = "<!-- finding wide.panel -->mine <!-- finding wide.panel -->a<!-- /finding -->"
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (UNCLOSED, "mine <!-- finding wide.panel -->λ = 0.5"),
+        ("<!-- table wide -->\nmine <!-- a comment --> mine\n<!-- /table -->", "-->\nmine <!-- a comment --> mine\n<!-- /table"),
+        ("-0.5<!-- wide.gap .5f -->", "−0.00007<!--"),
+        ("1e5<!-- wide.gap .5f -->", "−0.00007<!--"),
+        ("v1.5<!-- wide.gap .5f -->", "v1.5<!--"),
+        ("# a: b\r\nweight_decay = 3  # wide.wd.weight_decay\r\n", "weight_decay = 0.5  # wide.wd.weight_decay\r\n"),
+    ],
+)
+def test_what_is_the_authors_is_kept(page: str, expected: str) -> None:
+    """Marks that are not closed, words that only look like numbers, line ends."""
+    assert expected in rendered(page, results(0.5), TITLES)

@@ -149,7 +149,7 @@ def reads_as(readme: str, decay: int, wide: dict[str, Any]) -> None:
         assert "λ = 3" not in line.partition("(At λ = 3")[0]
     loss = re.findall(rf"^\|  \| {decay} \| (\S+) ± ", readme.partition("`wide`: 200")[2], re.MULTILINE)[0]
     assert float(loss) == pytest.approx(wide["wd"]["val_loss"], rel=1e-2)
-    assert f"The committed λ, `-S wd={decay}`" in readme
+    assert f"the λ that these results have, `-S wd={decay}`" in readme
 
 
 def test_an_edited_metric_stops_at_the_gate_which_names_it(author: Clone, tmp_path: Path) -> None:

@@ -29,10 +29,12 @@ def test_means_and_errors_are_numpys_and_leave_diverged_trials_out(rng: np.rando
 
 
 def test_numbers_whose_squares_are_beyond_float64_have_a_mean_and_an_error() -> None:
-    """Ten to the 300 as a unit changes nothing but the unit."""
-    values = np.array([1.0, 2.0, 4.0, -3.0])
-    huge, usual = (statistics.mean_and_error("x", unit * values) for unit in (1e300, 1.0))
-    assert huge == pytest.approx({name: 1e300 * value for name, value in usual.items()}, rel=1e-12)
+    """Another unit changes nothing but the unit."""
+    values = np.array([1.0, 1.2, 1.7, -1.5])
+    usual = statistics.mean_and_error("x", values)
+    for unit in (1e160, 1e300, 1e308):
+        expected = {name: unit * value for name, value in usual.items()}
+        assert statistics.mean_and_error("x", unit * values) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_best_decay_is_the_lowest_mean_and_the_largest_within_its_error() -> None:

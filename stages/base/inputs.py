@@ -1,7 +1,7 @@
 """What a stage has read: params, data and code, and whether that still stands there.
 
 DVC looks at params, data and code when a stage has ended, and takes what it finds for what the stage used. What somebody edits
-meanwhile would be recorded, and kept in the run cache, as the source of results that come of something else.
+meanwhile would be recorded, and kept in the run cache, as the source of results that were computed from something else.
 """
 
 import contextlib
@@ -14,17 +14,26 @@ from stages.base.errors import UserError
 
 CODE = Path(__file__).parent.parent
 NO_RESULT_COMES_FROM = CODE / "console"
-MENDED = "`dvc repro` makes results of what stands there now, `make reset` brings back the committed ones"
+MENDED = "`dvc repro` computes them from what stands there now, `make reset` restores the committed ones"
 Values = Mapping[str, object]  # what stands at a place, by its parts
 
 
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def digest(whole: bytes) -> str:
+    return hashlib.sha256(whole).hexdigest()
 
 
-def sources() -> dict[Path, str]:
-    """The hash of each module, by its file."""
-    return {path: digest(path.read_bytes()) for path in CODE.rglob("*.py") if NO_RESULT_COMES_FROM not in path.parents}
+def sources() -> dict[Path, str | None]:
+    """The hash of each module, and of what lies beside it: a style, the page's scripts."""
+    files = (path for path in CODE.rglob("*.*") if path.suffix not in (".md", ".pyc") and not path.name.startswith("."))
+    return {path: content(path) for path in files if NO_RESULT_COMES_FROM not in path.parents}
+
+
+def content(path: Path) -> str | None:
+    """The hash of a file, None where there is none to read."""
+    try:
+        return digest(path.read_bytes())
+    except OSError:
+        return None
 
 
 _code = sources()  # before most of it is imported
@@ -53,9 +62,9 @@ def remember(place: str, seen: Values, look: Callable[[], Values]) -> None:
 
 def read(path: Path) -> bytes:
     """A file's content, which is remembered."""
-    content = path.read_bytes()
-    remember(str(path), {"": digest(content)}, lambda: {"": digest(path.read_bytes())})
-    return content
+    whole = path.read_bytes()
+    remember(str(path), {"": digest(whole)}, lambda: {"": digest(path.read_bytes())})
+    return whole
 
 
 def forget(path: Path) -> None:
@@ -65,7 +74,7 @@ def forget(path: Path) -> None:
 
 def check() -> None:
     """Raise UserError where what was read, within `watched`, is not what stands there now."""
-    for changed in changes() if _watching else ():
+    if _watching and (changed := next(changes(), None)):
         raise UserError(f"{changed} while this stage ran, so its results are not recorded: {MENDED}")
 
 
@@ -79,11 +88,13 @@ def changes() -> Iterator[str]:
         for key in {**seen, **now}:
             if seen.get(key) != now.get(key):
                 yield f"{place}: {key} was {seen.get(key)} and became {now.get(key)}" if key else f"{place}: changed"
-    for path in sorted(loaded() & _code.keys()):
-        if not path.is_file() or digest(path.read_bytes()) != _code[path]:
+    for path in used():
+        if content(path) != _code[path]:
             yield f"{path.relative_to(CODE.parent)}: changed"
 
 
-def loaded() -> set[Path]:
-    """The files of the modules that this process has imported."""
-    return {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+def used() -> list[Path]:
+    """The modules that this process has imported, and what is not Python beside them."""
+    imported = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    folders = {path.parent for path in imported}
+    return sorted(path for path in _code if path in imported or (path.suffix != ".py" and path.parent in folders))

@@ -80,7 +80,7 @@ def refuse_others(study: str, system: System, trained: Trained, settings: Settin
 
 
 def told(treatment: Treatment) -> str:
-    return f"λ = {treatment.weight_decay:g}, lr = {treatment.lr:g}, {treatment.epochs:,} epochs"
+    return f"λ = {treatment.weight_decay:.15g}, lr = {treatment.lr:.15g}, epochs = {treatment.epochs}"
 
 
 def read_sweep(study: str, expected: Mapping[str, int]) -> Arrays:

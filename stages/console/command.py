@@ -42,7 +42,7 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
                 raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {meant(word, allowed)}")
         with inputs.watched():
             main(*words)
-            provenance.record([name, *words], time.monotonic() - started)
+        provenance.record([name, *words], time.monotonic() - started)
     gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
 
 

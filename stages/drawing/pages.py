@@ -17,10 +17,11 @@ from stages.base.errors import UserError
 from stages.drawing.tables import Metrics
 
 PLACE = r"\w+(?:\.\w+)+"
-NUMBER = re.compile(rf"(?:—|−?[\d.,]*\d(?:e[-+]\d+)?(?: %)?)([`*]*<!-- ({PLACE}) (\S+) -->)")
-FINDING = re.compile(r"(<!-- finding (\w+)\.(\w+) -->).*?(?=<!-- /finding -->)", re.DOTALL)
-TABLE = re.compile(r"(<!-- table ([\w ]+) -->\n).*?(?=<!-- /table -->)", re.DOTALL)
-CODE = re.compile(rf"^(\w+ = )(\S+)(  # ({PLACE}))$", re.MULTILINE)
+BODY = r"(?:(?!<!--).)*"  # up to the next comment, so that a mark that is not closed takes nothing of the author's
+NUMBER = re.compile(rf"(?<![\w.,])(?:—|[−-]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?: %)?)([`*]*<!-- ({PLACE}) (\S+) -->)")
+FINDING = re.compile(rf"(<!-- finding (\w+)\.(\w+) -->){BODY}(?=<!-- /finding -->)", re.DOTALL)
+TABLE = re.compile(rf"(<!-- table ([\w ]+) -->\r?\n){BODY}(?=<!-- /table -->)", re.DOTALL)
+CODE = re.compile(rf"^(\w+ = )\S+(  # ({PLACE}))(?=\r?$)", re.MULTILINE)
 ABSENT = "—"  # no such value, or a step that was not reached
 HEADER = "| system | λ | validation loss | R² or accuracy | ‖w‖₂ | trials |\n|---|---|---|---|---|---|\n"
 
@@ -31,7 +32,7 @@ def rendered(text: str, metrics: Mapping[str, Metrics], titles: Mapping[str, str
     Raises UserError where there is no such finding or study, and where a quoted value has no such format.
     """
     text = NUMBER.sub(lambda found: number(metrics, found[2], found[3]) + found[1], text)
-    text = CODE.sub(lambda found: found[1] + code(at(metrics, found[4]), found[2]) + found[3], text)
+    text = CODE.sub(lambda found: found[1] + number(metrics, found[3], "g") + found[2], text)
     text = FINDING.sub(lambda found: found[1] + finding(metrics, found[2], found[3]), text)
     return TABLE.sub(lambda found: found[1] + table(found[2].split(), metrics, titles), text)
 
@@ -40,23 +41,21 @@ def at(metrics: Mapping[str, Any], place: str) -> Any:
     """A value by its dotted place, None where there is none."""
     found: Any = metrics
     for key in place.split("."):
-        found = found.get(key) if found else None
+        found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
 def number(metrics: Mapping[str, Metrics], place: str, spec: str) -> str:
     """A value in a format such as `.4f` or `.1%`, as the pages write it: −0.0012 and 43 %."""
-    value, name = at(metrics, place), place.rpartition(".")[2]
+    file, value, name = place.partition(".")[0], at(metrics, place), place.rpartition(".")[2]
+    if file not in metrics:
+        raise UserError(f"a page quotes {place}: expected the file metrics/details/{file}.json, got none")
     if value is None or (name.startswith("steps_to_") and value < 0):
         return ABSENT
     try:
         return re.sub("^-", "−", format(value, spec).replace("%", " %"))
     except (ValueError, TypeError) as error:
         raise UserError(f"a page quotes {place}: expected a number and a format such as .4f, got {spec}: {error}") from error
-
-
-def code(value: float | None, before: str) -> str:
-    return before if value is None else f"{value:g}"
 
 
 def finding(metrics: Mapping[str, Metrics], file: str, name: str) -> str:
@@ -67,11 +66,12 @@ def finding(metrics: Mapping[str, Metrics], file: str, name: str) -> str:
 
 
 def table(studies: list[str], metrics: Mapping[str, Metrics], titles: Mapping[str, str]) -> str:
-    """A row an arm, and one for the best constant where the study is compared with it."""
+    """A row an arm, and one for the best constant where the study is compared with it. Raises UserError for other studies."""
     lines = []
     for study in studies:
-        if (own := at(metrics, study)) is None:
-            raise UserError(f"metrics/details/{study}.json: expected a study's results, got no file: dvc repro evaluate@{study}")
+        own = metrics.get(study, {})
+        if "wd" not in own:
+            raise UserError(f"a page has a table of {study}: expected arms in metrics/details/{study}.json, got none")
         for row in ("baseline", "wd", *["null"] * ("wd_minus_null" in own)):
             score = "val_accuracy" if "val_accuracy" in own[row] else "val_r2"
             decay = "best constant" if row == "null" else f"{own[row]['weight_decay']:g}"

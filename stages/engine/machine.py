@@ -19,7 +19,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of 
 def device() -> torch.device:
     """The GPU where there is one, made repeatable, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
     wanted = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
-    expected = f"{VARIABLE}: expected cpu, cuda or one of several cards, such as cuda:1, got {wanted!r}"
+    expected = f"{VARIABLE}: expected cpu, cuda, or cuda:N for card N, got {wanted!r}"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
         raise UserError(expected)
     try:

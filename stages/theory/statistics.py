@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from stages.base.rounding import END, on_grid, to_resolution
 
 Values = Mapping[str, NDArray]
-HUGE = 2.0**500  # a power of two: to divide by it is exact
+HUGE, UNIT = 2.0**500, 2.0**600  # powers of two: to divide by one is exact
 
 
 def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
@@ -26,7 +26,7 @@ def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
     kept = [float(value) for value in np.asarray(values, dtype=np.float64) if math.isfinite(value)]
     if not kept:
         return {}
-    size = HUGE if max(map(abs, kept)) > HUGE else 1.0  # their squares would overflow
+    size = UNIT if max(map(abs, kept)) > HUGE else 1.0  # their squares would overflow
     scaled = [value / size for value in kept]
     mean = math.fsum(scaled) / len(scaled)
     if len(scaled) == 1:

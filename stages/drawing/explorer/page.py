@@ -14,7 +14,6 @@ import numpy as np
 import vl_convert
 from numpy.typing import ArrayLike
 
-from stages.base import inputs
 from stages.base.rounding import significant
 from stages.drawing.colours import SCREEN
 from stages.drawing.explorer import axes, charts, looks
@@ -43,7 +42,7 @@ def page(shown: Mapping[str, Shown], *, seed: int, parameters: Mapping[str, Mapp
 
 
 def beside(name: str) -> str:
-    return inputs.read(Path(__file__).with_name(name)).decode()
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def colours(place: int) -> str:

@@ -128,7 +128,7 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     found: Arrays = {}
     for case, run in RUNS.items():
         decays = grids[run.optimizer]
-        swept = over_decays(f"digits, {case}:", once(run), decays, settings, arrays, device=device, progress=progress)
+        swept = over_decays(f"digits {case}", once(run), decays, settings, arrays, device=device, progress=progress)
         found |= {f"{case}.{name}": each for name, each in swept.items()}
     return found
 
