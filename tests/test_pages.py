@@ -1,6 +1,7 @@
 """What a page quotes of the metrics: each form written anew, all else kept, there and back nothing left."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_what_has_no_such_format_is_refused(place: str, spec: str) -> None:
 
 
 def test_a_quoted_finding_file_or_study_that_does_not_exist_is_refused() -> None:
-    known = {"wide": {"findings": {}}}
+    known: dict[str, Any] = {"wide": {"findings": {}}}
     for page, told in {
         "<!-- finding wide.panel -->x<!-- /finding -->": f"{FILE}: expected a finding 'panel', which a page quotes",
         "<!-- table wide -->\n<!-- /table -->": f"a page has a table of wide: expected arms in {FILE}",

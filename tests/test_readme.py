@@ -25,7 +25,8 @@ QUOTING = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.n
 
 def test_the_pages_say_what_the_metrics_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert not pages.stale(), "README or a study's page quotes other results than those of metrics/: `make repro` mends it"
+    stale = ", ".join(map(str, pages.stale()))
+    assert not stale, f"{stale}: quotes other results than those of metrics/: `make repro` mends it"
 
 
 def at(place: str) -> Any:

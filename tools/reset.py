@@ -41,11 +41,13 @@ def reset(repo: Path) -> str:
             "dvc repro computes it"
         )
     with contextlib.chdir(repo):
+        mended = len(pages.stale())
         pages.main()
     added = names(output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", *RESTORED))
     kept = f"; left where they are, as Git does not know them: {', '.join(map(printable, added))}" if added else ""
     commit = output(repo, "git", "rev-parse", "--short", "HEAD")
-    return f"reset: {plural(len(changed), 'file')} of params, metrics and plots restored, and data, to {commit}{kept}"
+    quoting = f"; {plural(mended, 'page')} quote them again" if mended else ""
+    return f"reset: {plural(len(changed), 'file')} of params, metrics and plots restored, and data, to {commit}{quoting}{kept}"
 
 
 def names(listed: str) -> list[str]:
