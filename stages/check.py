@@ -1,6 +1,6 @@
 """params.yaml, checked whole.
 
-A stage checks the sections that it reads. This one runs at every change of the file, and refuses keys that no stage reads.
+A stage checks the section that it reads. This one runs at every change of the file, and refuses keys that no stage reads.
 """
 
 from stages import studies
@@ -10,7 +10,7 @@ from stages.console import command
 
 
 def main() -> None:
-    params.load({study: studies.part(study, System).section for study in studies.NAMES}, whole=True)
+    params.read_all({study: studies.part(study, System).section for study in studies.NAMES})
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""data/<study>.npz and data/<study>/<arm>.npz → metrics/<study>.json, its details and metrics/<study>_curves.csv.
+"""data/<study>.npz and data/<study>/ → metrics of the study's arms and of its sweep, beside what is known without training.
 
-Means over trials with their standard errors; beside the arms, references that need no training. Losses carry no penalty.
-`weight_norm` is ‖w‖₂ and `half_squared_norm` ½‖w‖², over all weights and no bias.
+Of the arms: metrics/<study>.json, its details and metrics/<study>_curves.csv. Of the sweep: metrics/<study>_sweep.csv and its
+details. Means over trials with their standard errors. Losses carry no penalty. `weight_norm` is ‖w‖₂ and `half_squared_norm`
+½‖w‖², over all weights and no bias.
 """
 
 from pathlib import Path
 
 from stages import studies
 from stages.base import params, storage
-from stages.base.errors import UserError
-from stages.base.system import System, read_arms, read_data, refuse_others
+from stages.base.system import System, read_arms, read_data, read_sweep
 from stages.console import command
-from stages.theory.results import Metrics, Results
+from stages.measure.results import Metrics, Results
 
 ROWS = ("baseline", "wd", "null")
 HEADLINE = (
@@ -29,17 +29,26 @@ HEADLINE = (
 
 def main(study: str) -> None:
     system, results = studies.part(study, System), studies.part(study, Results)
-    if results.evaluate is None:
-        raise UserError(f"python -m stages.evaluate: expected a study with arms, got {study!r}, which has none")
-    settings = params.load({study: system.section})
-    section = params.at(settings, study)
-    arrays = storage.in_float64(read_data(study, system))
-    trained = {row: storage.in_float64(run) for row, run in read_arms(study, system, arrays).items()}
-    refuse_others(study, system, trained, settings)
-    metrics, curves = results.evaluate(section, arrays, trained)
-    storage.save_table(Path("metrics", f"{study}_curves.csv"), curves)
-    storage.save_metrics(Path("metrics", "details", f"{study}.json"), metrics)
-    storage.save_metrics(Path("metrics", f"{study}.json"), headline(metrics))
+    settings = params.read(study, system.section, *system.evaluated_with)
+    forget_others(study, system)
+    arrays = storage.in_float64(read_data(study, system, settings))
+    swept = read_sweep(study, system, results.swept, settings)
+    if results.evaluate:
+        trained = {row: storage.in_float64(run) for row, run in read_arms(study, system, settings).items()}
+        metrics, curves = results.evaluate(settings.section, arrays, trained)
+        storage.save_table(Path("metrics", f"{study}_curves.csv"), curves)
+        storage.save_metrics(Path("metrics", "details", f"{study}.json"), metrics)
+        storage.save_metrics(Path("metrics", f"{study}.json"), headline(metrics))
+    table, summary = results.sweep(settings.section, arrays, swept)
+    storage.save_table(Path("metrics", f"{study}_sweep.csv"), table)
+    storage.save_metrics(Path("metrics", "details", f"{study}_sweep.json"), summary)
+
+
+def forget_others(study: str, system: System) -> None:
+    """Remove the archives of arms that are no more: DVC leaves them, and counts them as part of the folder."""
+    for path in Path("data", study).glob("*.npz"):
+        if path.stem not in (*system.arms, "sweep"):
+            path.unlink()
 
 
 def headline(metrics: Metrics) -> dict[str, dict[str, float]]:

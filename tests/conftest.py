@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import functools
 import importlib.util
 import json
 import os
@@ -18,14 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from msgspec import structs
 
 from stages import studies
 from stages.base import params
-from stages.base.params import Settings, at
-from stages.base.streams import Streams
+from stages.base.params import Section
+from stages.base.streams import Arrays, Streams
 from stages.base.system import System
 from stages.console.provenance import environment
+from stages.engine.job import Job
+from stages.engine.train import train
+from stages.engine.training import Training
 from tools.verify import neutral
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +44,9 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 
 
+CPU = torch.device("cpu")
 SYSTEMS = {study: studies.part(study, System) for study in studies.NAMES}
+TRAINING = {study: studies.part(study, Training) for study in studies.NAMES}
 ARMED = [study for study, system in SYSTEMS.items() if system.arms]
 SECTIONS = {study: system.section for study, system in SYSTEMS.items()}
 
@@ -50,9 +56,42 @@ def silent(label: str, steps: int, **_: int) -> contextlib.AbstractContextManage
     return contextlib.nullcontext(lambda *_: None)
 
 
-def draw(study: str, section: params.Section, seed: int = 0) -> dict[str, NDArray]:
+fit = functools.partial(train, progress=silent)  # what a stage hands to a study's `sweep`
+
+
+def draw(study: str, section: Section, seed: int = 0) -> Arrays:
     """A study's data, as `generate` writes it."""
     return SYSTEMS[study].draw(section, Streams(seed, SYSTEMS[study].key))
+
+
+def at(settings: Any, key: str) -> Any:
+    """The value at a dotted key: `at(settings, "line.wd")`."""
+    return functools.reduce(getattr, key.split("."), settings)
+
+
+def changed(settings: Any, **values: Any) -> Any:
+    """A copy of the settings, or of a section, with other values at dotted keys: `changed(settings, **{"wide.data.trials": 2})`."""
+    for key, value in values.items():
+        first, _, rest = key.partition(".")
+        new = changed(getattr(settings, first), **{rest: value}) if rest else value
+        settings = structs.replace(settings, **{first: new})
+    return settings
+
+
+def decays_of(study: str, arm: str, settings: Any) -> dict[str, float]:
+    """The λ of an arm, by the names of the arguments of the study's `jobs`."""
+    section = at(settings, study)
+    keys = SYSTEMS[study].arms[arm].decays.items()
+    return {name: getattr(section if hasattr(section, key) else settings, key) for name, key in keys}
+
+
+def jobs_of(study: str, settings: Any, arrays: Arrays, device: torch.device = CPU) -> dict[str, Job]:
+    """The job of every row of a study's arms."""
+    found = {}
+    for arm, known in SYSTEMS[study].arms.items():
+        jobs = TRAINING[study].jobs(at(settings, study), arrays, device, **decays_of(study, arm, settings))
+        found |= {row: jobs[row.removeprefix(arm)] for row in known.rows}
+    return found
 
 
 def metrics(name: str) -> dict[str, Any]:
@@ -70,11 +109,12 @@ def table(name: str) -> list[dict[str, Any]]:
         return [{key: parsed(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
 
 
-COMMITTED = params.load(SECTIONS, whole=True, path=ROOT / "params.yaml")
+COMMITTED = params.read_all(SECTIONS, path=ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
+def settings() -> Any:
+    """params.yaml as it is committed, by attributes: `settings.wide.train.lr`."""
     return COMMITTED
 
 
@@ -84,12 +124,12 @@ def speaks_of(key: str, decay: float) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="session")
-def line_arrays(settings: Settings) -> dict[str, NDArray]:
+def line_arrays(settings: Any) -> Arrays:
     return draw("line", settings.line)
 
 
 @pytest.fixture(scope="session")
-def wide_arrays(settings: Settings) -> dict[str, NDArray]:
+def wide_arrays(settings: Any) -> Arrays:
     return draw("wide", settings.wide)
 
 
@@ -228,58 +268,58 @@ TINY = {  # every study, so small that a stage takes no longer than its imports;
     "baseline": 0,
     "wd": 3,
     "line.wd": 0.01,
-    "line.optimizers.adam.wd": 0.0001,
+    "line.adam_wd": 0.0001,
     "relatives.wd": 0.2,
     "equilibrium.wd": 0.1,
     "optimizers.wd": 5,
     "digits.wd": 0.001,
-    "digits.optimizers.adamw.wd": 1,
-    "line.trials": 2,
-    "line.optimizers.adam.epochs": 100,
-    "wide.trials": 4,
-    "wide.map.epochs": [1, 12],
-    "modular.trials": 1,
-    "modular.p": 7,
-    "modular.steps": 20,
-    "modular.sweep": [0, 1, 3],
-    "modular.shares.trials": 1,
-    "modular.shares.train_fraction": [0.5],
-    "modular.system.hidden": 16,
-    "equilibrium.trials": 2,
-    "equilibrium.epochs": 2,
-    "descent.trials": 3,
-    "descent.steps": 100,
-    "descent.rows": [5, 10, 20],
-    "descent.system.inputs": 10,
-    "relatives.trials": 2,
-    "relatives.steps": 20,
-    "relatives.sweep": [0, 0.2, 1],
-    "relatives.methods.dropout": [0.25],
-    "relatives.methods.dropout_steps": 4,
-    "relatives.system.train_rows": 12,
-    "relatives.system.val_rows": 10,
-    "relatives.system.inputs": 6,
-    "relatives.system.nonzeros": 2,
-    "relatives.system.masks": 2,
-    "optimizers.trials": 2,
-    "optimizers.steps": 20,
-    "optimizers.sweep": [0, 1, 10],
-    "optimizers.learning_rates": [0.01, 0.02],
-    "optimizers.system.rows": 20,
-    "optimizers.system.val_rows": 10,
-    "optimizers.system.inputs": 5,
-    "phase.trials": 1,
-    "phase.p": 5,
-    "phase.steps": 10,
-    "phase.sweep": [0, 1],
-    "phase.train_fraction": [0.5, 0.8],
-    "phase.system.hidden": 8,
-    "digits.trials": 2,
-    "digits.steps": 20,
-    "digits.optimizers.adamw.steps": 20,
-    "digits.sweep": [0, 0.001, 0.01],
-    "digits.network_sweep": [0, 1],
-    "digits.system.hidden": 8,
+    "digits.network_wd": 1,
+    "line.data.trials": 2,
+    "line.train.adam.epochs": 100,
+    "wide.data.trials": 4,
+    "wide.sweep.epochs": [1, 12],
+    "modular.data.trials": 1,
+    "modular.data.p": 7,
+    "modular.train.steps": 20,
+    "modular.sweep.wd": [0, 1, 3],
+    "modular.sweep.shares.trials": 1,
+    "modular.sweep.shares.train_fraction": [0.5],
+    "modular.data.hidden": 16,
+    "equilibrium.data.trials": 2,
+    "equilibrium.train.epochs": 2,
+    "descent.data.trials": 3,
+    "descent.train.steps": 100,
+    "descent.data.rows": [5, 10, 20],
+    "descent.data.inputs": 10,
+    "relatives.data.trials": 2,
+    "relatives.train.steps": 20,
+    "relatives.sweep.wd": [0, 0.2, 1],
+    "relatives.sweep.dropout": [0.25],
+    "relatives.sweep.dropout_steps": 4,
+    "relatives.data.train_rows": 12,
+    "relatives.data.val_rows": 10,
+    "relatives.data.inputs": 6,
+    "relatives.data.nonzeros": 2,
+    "relatives.data.masks": 2,
+    "optimizers.data.trials": 2,
+    "optimizers.train.steps": 20,
+    "optimizers.sweep.wd": [0, 1, 10],
+    "optimizers.sweep.lr": [0.01, 0.02],
+    "optimizers.data.rows": 20,
+    "optimizers.data.val_rows": 10,
+    "optimizers.data.inputs": 5,
+    "phase.data.trials": 1,
+    "phase.data.p": 5,
+    "phase.train.steps": 10,
+    "phase.sweep.wd": [0, 1],
+    "phase.sweep.train_fraction": [0.5, 0.8],
+    "phase.data.hidden": 8,
+    "digits.data.trials": 2,
+    "digits.train.steps": 20,
+    "digits.train.network.steps": 20,
+    "digits.sweep.wd": [0, 0.001, 0.01],
+    "digits.sweep.network_wd": [0, 1],
+    "digits.data.hidden": 8,
 }
 
 

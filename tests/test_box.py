@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from stages.theory.box import box, rest
+from stages.studies.optimizers.box import box, rest
 
 Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
 

@@ -23,7 +23,7 @@ from stages.engine.fit import fit
 from stages.engine.optimizers import OPTIMIZERS
 from stages.engine.problem import Problem, Schedule
 from stages.engine.training import Run, Training
-from stages.theory.results import Results
+from stages.measure.results import Results
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-12  # the same arithmetic in another order, in units of the weights

@@ -16,7 +16,7 @@ from stages.engine import arms
 from stages.engine.fit import Fit, fit
 from stages.studies.equilibrium import figures, results, training
 from stages.studies.equilibrium.system import unseen
-from stages.theory import equilibrium
+from stages.studies.equilibrium import theory as equilibrium
 
 CPU = torch.device("cpu")
 EXACT = 1e-12  # the same arithmetic in another order

@@ -19,7 +19,7 @@ from stages.explorer import shown_of
 from stages.studies.modular.explorer import arrivals
 from stages.studies.optimizers.explorer import sentences
 from stages.studies.wide.explorer import forgotten
-from stages.theory.explored import doubt, effects, lowest, notes, over_trials, thinned
+from stages.measure.explored import doubt, effects, lowest, notes, over_trials, thinned
 
 EXPLORED = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
 NAN = float("nan")

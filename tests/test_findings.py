@@ -16,9 +16,9 @@ from stages.base.storage import in_float64
 from stages.engine import arms
 from stages.engine.sweep import over_decays
 from stages.engine.training import Training
-from stages.theory import sweep
-from stages.theory.findings import at_most, by, continued, effect
-from stages.theory.results import Results
+from stages.measure import sweeps
+from stages.measure.findings import at_most, by, continued, effect
+from stages.measure.results import Results
 
 NAN = float("nan")
 
@@ -107,11 +107,11 @@ def test_a_change_of_what_is_no_size_is_no_share() -> None:
 def test_a_sweep_is_said_as_the_numbers_have_it(losses: list[float], said: str, rng: np.random.Generator) -> None:
     each = np.array(losses) + 0.001 * rng.standard_normal((3, 4)) * (np.array(losses) != 4)  # three trials, seen by three
     each += np.array([[-1.0], [0.0], [1.0]])  # what all λ of a trial share cancels in pairs
-    assert sweep.finding(np.arange(4.0), each, np.isnan(each)) == said
+    assert sweeps.finding(np.arange(4.0), each, np.isnan(each)) == said
 
 
 def test_a_sweep_of_one_trial_says_that_it_tells_nothing() -> None:
-    assert sweep.finding(np.arange(2.0), np.array([[2.0, 1.0]]), np.zeros((1, 2), dtype=bool)) == (
+    assert sweeps.finding(np.arange(2.0), np.array([[2.0, 1.0]]), np.zeros((1, 2), dtype=bool)) == (
         "A single trial has no error to tell an effect by"
     )
 

@@ -11,13 +11,13 @@ from conftest import ROOT, draw, metrics, speaks_of, table
 from msgspec.structs import replace
 from PIL import Image, ImageSequence
 
-from stages.base import addition
+from stages.studies._addition import system as addition
 from stages.base.params import Settings
 from stages.drawing import style
 from stages.engine import models, quadratic
 from stages.engine.fit import Fit, fit
 from stages.studies.modular import figures, results, training
-from stages.theory import grokking
+from stages.studies._addition import results as grokking
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 NEVER = -1.0

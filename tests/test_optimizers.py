@@ -15,7 +15,7 @@ from stages.base.params import Settings, at
 from stages.engine import arms
 from stages.studies.optimizers import figures, results, training
 from stages.studies.optimizers.system import Data, general
-from stages.theory.box import rest
+from stages.studies.optimizers.box import rest
 
 CPU = torch.device("cpu")
 PLAIN = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}

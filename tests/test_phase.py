@@ -8,10 +8,10 @@ from conftest import draw, metrics, silent, table
 from msgspec.structs import replace
 from test_contract import CPU
 
-from stages.base import addition
+from stages.studies._addition import system as addition
 from stages.base.params import Settings
 from stages.studies.phase import figures, results, training
-from stages.theory import grokking
+from stages.studies._addition import results as grokking
 
 NEVER = -1
 Cell = tuple[int, int]  # the steps to memorise and to generalise of a trial

@@ -16,9 +16,9 @@ from stages.base.errors import UserError
 from stages.base.params import Settings
 from stages.base.rounding import PATH
 from stages.studies.relatives import figures, results, system, training
-from stages.theory import penalties
+from stages.studies.relatives import penalties
 from stages.theory.risk import ridge_risk
-from stages.theory.stopping import AT_MOST, stopped_risk
+from stages.studies.relatives.stopping import AT_MOST, stopped_risk
 
 CPU = torch.device("cpu")
 SUMMARY, TABLE, ROWS = metrics("relatives_sweep"), table("relatives_sweep"), metrics("relatives")

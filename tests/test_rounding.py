@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.base import rounding
-from stages.theory import statistics
+from stages.measure import statistics
 
 NOISE = 2e-16  # what machines differ by, as a share of the largest number that a value comes from
 

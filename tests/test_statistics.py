@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import r2_score
 
 from stages.base import rounding
-from stages.theory import statistics, sweep
+from stages.measure import statistics, sweeps
 
 
 def test_r_squared_is_scikit_learns(rng: np.random.Generator) -> None:
@@ -47,7 +47,7 @@ def test_the_best_decay_is_the_lowest_mean_and_the_largest_within_its_error() ->
 def summarised(grid: tuple[float, ...], losses: list[list[float]], lost: list[list[int]], theory: Any = None) -> dict[str, Any]:
     """A sweep's summary: losses and diverged runs, a row a trial."""
     ended = {"val_loss": np.array(losses)} | ({} if theory is None else {"theory": np.array(theory)})
-    return sweep.summary(np.array(grid), ended, np.array(lost, dtype=bool), np.ones(len(losses)))
+    return sweeps.summary(np.array(grid), ended, np.array(lost, dtype=bool), np.ones(len(losses)))
 
 
 def test_what_a_name_says_and_a_sweep_has_not_is_absent() -> None:

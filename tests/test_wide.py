@@ -16,7 +16,7 @@ from stages.base.params import Settings
 from stages.drawing.style import Figure
 from stages.engine import arms
 from stages.studies.wide import figures, results, system, training
-from stages.theory import linear
+from stages.measure import linear
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 

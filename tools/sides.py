@@ -19,7 +19,7 @@ import yaml
 from stages.base.errors import UserError
 from stages.base.rounding import DIGITS
 from stages.base.storage import load_table
-from stages.theory.statistics import difference
+from stages.measure.statistics import difference
 from tools.process import output, run
 from tools.tables import Change, Effect, differs, never, real
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stages.theory.findings import visible
+from stages.measure.findings import visible
 
 MARK = "<!-- weight-decay report -->"  # the first line of every report, by which its comment is found again
 LOWER = re.compile(r"(?:^|\.)(?:\w*loss\w*|excess_\w+|risk_at_\w+|diverged|max_abs_z|difference_below)$")

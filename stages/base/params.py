@@ -1,7 +1,7 @@
 """params.yaml → frozen, checked structs. Every error names the key, the rule and the value.
 
-A study declares its section in its part `system.py`, as a subclass of `Section`. The three numbers that several studies
-share, `seed`, `baseline` and `wd`, are declared here.
+A study declares its section in its part `system.py`: its parts `data`, `train`, `sweep` and `report`, and its own λ. A stage
+gets the parts and the numbers that it asks for, and no others. The three numbers that several studies share are declared here.
 """
 
 import functools
@@ -9,8 +9,9 @@ import itertools
 import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 import yaml
@@ -31,7 +32,7 @@ Fraction = Annotated[float, Meta(gt=0, lt=1, description="a number > 0 and < 1")
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Accuracy = Annotated[float, Meta(gt=0, le=1, description="a number > 0 and ≤ 1")]
 Ratio = Annotated[float, Meta(ge=1, le=LARGEST, description="a number ≥ 1")]
-Seed = Annotated[int, Meta(ge=0, description="an integer ≥ 0")]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="an integer from 0 to 2⁶³ − 1")]
 Count = Annotated[int, Meta(ge=1, le=10**7, description="an integer from 1 to 10⁷")]
 Numbers = Annotated[tuple[Number, ...], Meta(min_length=1, description="a list of at least one number")]
 Grid = Annotated[tuple[NonNegative, ...], Meta(min_length=1, description="a list of at least one number")]
@@ -44,47 +45,86 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A section of params.yaml: its fields are its keys, all of them required."""
 
 
-class SGD(Section, frozen=True):
-    kind: ClassVar[str] = "sgd"  # key of `engine.optimizers.OPTIMIZERS`
-    momentum: Momentum
+class Moments(Section, frozen=True):
+    """What Adam and AdamW need."""
 
-    def arguments(self) -> dict[str, Any]:
-        """For `torch.optim.SGD`."""
-        return {"momentum": self.momentum}
-
-
-class Adam(Section, frozen=True):
-    kind: ClassVar[str] = "adam"
     beta1: Momentum
     beta2: Momentum
     eps: Positive
 
-    def arguments(self) -> dict[str, Any]:
-        """For `torch.optim.Adam` and `AdamW`."""
-        return {"betas": (self.beta1, self.beta2), "eps": self.eps}
-
-
-class AdamW(Adam, frozen=True):
-    kind: ClassVar[str] = "adamw"
-
 
 SHARED = {"seed": Seed, "baseline": NonNegative, "wd": NonNegative}
-Settings = Any  # `seed`, `baseline`, `wd` and the sections that were asked for, as attributes
+PARTS = ("data", "train", "sweep", "report")  # of a study's section, in the order of the stages that read them
+Study = TypeVar("Study", bound=Section)
 
 
-def load(sections: Mapping[str, type[Section]], *, whole: bool = False, path: str | Path = FILE) -> Settings:
-    """Read params.yaml, and check the shared numbers and these sections; if `whole`, that there are no others too.
+class Unread:
+    """Stands in a section for a part that the stage did not ask for."""
 
-    Raises UserError at the first value that breaks its rule.
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{self._key}.{name} is read by a stage that did not ask for {self._key}")
+
+
+@dataclass(frozen=True)
+class Settings(Generic[Study]):
+    """What a stage asked for: parts of a study's section, and single numbers by their names.
+
+    `flat` has every number among them, or list of numbers, by its dotted key.
     """
-    settings = _load(sections, whole, Path(path))
-    inputs.remember(str(path), dict(_numbers(settings)), lambda: dict(_numbers(_load(sections, whole, Path(path)))))
+
+    section: Study
+    numbers: Mapping[str, float]
+    flat: Mapping[str, Any]
+
+
+def read(study: str, kind: type[Study], *names: str, path: str | Path = FILE) -> Settings[Study]:
+    """Read some parts of a study's section and some numbers, which stand there or at the file's top.
+
+    The section is checked whole. Raises UserError at the first value that breaks its rule.
+    """
+
+    def found() -> Settings[Study]:
+        whole = _load({study: kind}, False, Path(path))
+        section = getattr(whole, study)
+        own, unread = kind.__struct_fields__, {}
+        values = {name: getattr(section if name in own else whole, name) for name in names}
+        for name in own:
+            if name not in names or not isinstance(values[name], Section):
+                unread[name] = Unread(f"{study}.{name}")
+        numbers = {name: value for name, value in values.items() if not isinstance(value, Section)}
+        flat = {key: value for name in names for key, value in _leaves(values[name], key_of(study, kind, name))}
+        return Settings(msgspec.structs.replace(section, **unread), numbers, flat)
+
+    settings = found()
+    inputs.remember(str(path), settings.flat, lambda: found().flat)
     return settings
 
 
-def _load(sections: Mapping[str, type[Section]], whole: bool, path: Path) -> Settings:
+def key_of(study: str, kind: type[Section], name: str) -> str:
+    """The dotted key of a part or a number: in the study's section where it has one, else at the file's top."""
+    return f"{study}.{name}" if name in kind.__struct_fields__ else name
+
+
+def parts_of(kind: type[Section]) -> tuple[str, ...]:
+    return tuple(part for part in PARTS if part in kind.__struct_fields__)
+
+
+def read_all(sections: Mapping[str, type[Section]], *, path: str | Path = FILE) -> Any:
+    """Read params.yaml whole, with these sections and no others, as attributes.
+
+    Raises UserError at the first value that breaks its rule.
+    """
+    settings = _load(sections, True, Path(path))
+    inputs.remember(str(path), dict(_numbers(settings)), lambda: dict(_numbers(_load(sections, True, Path(path)))))
+    return settings
+
+
+def _load(sections: Mapping[str, type[Section]], whole: bool, path: Path) -> Any:
     schema = msgspec.defstruct(
-        "Settings", [*SHARED.items(), *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole
+        "Whole", [*SHARED.items(), *sections.items()], frozen=True, kw_only=True, forbid_unknown_fields=whole
     )
     tree = _read(path)
     try:
@@ -95,11 +135,6 @@ def _load(sections: Mapping[str, type[Section]], whole: bool, path: Path) -> Set
         if isinstance(value, float) and 0 < abs(value) < SMALLEST:
             raise UserError(f"{path}: {_out_of_size(f'{key}: ', value, _described(schema, _keys(key)))}")
     return settings
-
-
-def at(settings: Settings, key: str) -> Any:
-    """The value at a dotted key: `at(settings, "line.wd")`."""
-    return functools.reduce(getattr, key.split("."), settings)
 
 
 def ascending(key: str, values: Sequence[float], *, zero_first: bool = False) -> None:
@@ -191,3 +226,12 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def _short(value: object) -> str:
     text = " ".join((str(value) if isinstance(value, Exception) else reprlib.repr(value)).split())
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every number of a struct, with its dotted key; a list of numbers as one."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _leaves(getattr(value, name), f"{key}.{name}")
+    else:
+        yield key, list(value) if isinstance(value, tuple) else value

@@ -20,23 +20,39 @@ from stages.base import inputs
 from stages.base.errors import UserError
 from stages.base.rounding import significant
 
+MADE_OF = "made_of"  # the member of an archive that says what its arrays come from
 
-def save_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
-    """An .npz as `np.savez` makes it, but with the same bytes from every Python: its own headers changed in 3.11.4."""
+
+class Integers(int):
+    """The number of dimensions of an array of integers or truth values; a plain `int` is that of an array of floats."""
+
+
+class Maybe(int):
+    """The number of dimensions of an array that may be empty."""
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray], made_of: Mapping[str, Any] | None = None) -> None:
+    """Write an .npz as `np.savez` does, but with the same bytes from every Python: its own headers changed in 3.11.4.
+
+    `made_of` says what the arrays come from; it is written beside them.
+    """
+    told = {} if made_of is None else {MADE_OF: np.frombuffer(json.dumps(made_of, sort_keys=True).encode(), dtype=np.uint8)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in arrays.items():
+        for name, array in (dict(arrays) | told).items():
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
     _replace(path, buffer.getvalue())
 
 
-def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact: bool = False) -> dict[str, NDArray]:
-    """Read an archive that must hold these names, where `exact` no others, with these numbers of dimensions.
-    Pickles are never loaded.
+def load_arrays(
+    path: Path, dimensions: Mapping[str, int], *, stage: str, exact: bool = False
+) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """Read an archive that must hold these names, where `exact` no others, with these dimensions; and what it is made of.
 
-    Raises UserError, naming the file and the stage that writes it, where the file is missing, damaged or of another stage.
+    Pickles are never loaded. Raises UserError, naming the file and the stage that writes it, where the file is missing, damaged
+    or of another stage.
     """
     expected = f"{path}: expected the arrays that `dvc repro` writes at stage {stage}"
     try:
@@ -44,6 +60,7 @@ def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         arrays = {name: archive[name] for name in archive.files}
+        made_of = json.loads(arrays.pop(MADE_OF).tobytes()) if MADE_OF in arrays else {}
     except FileNotFoundError as error:
         raise UserError(f"{expected}, got no file") from error
     except Exception as error:  # whatever a damaged archive makes the parsers of zip and npy raise
@@ -51,12 +68,24 @@ def load_arrays(path: Path, dimensions: Mapping[str, int], *, stage: str, exact:
     for name, number in dimensions.items():
         if name not in arrays:
             raise UserError(f"{expected}, got no array {name!r}")
-        if arrays[name].ndim != number:
-            raise UserError(f"{expected}, got {name!r} of shape {arrays[name].shape}, not {number}-dimensional")
+        if told := _unlike(arrays[name], number):
+            raise UserError(f"{expected}, got {name!r} {told}")
     for name in arrays:
         if exact and name not in dimensions:
             raise UserError(f"{expected}, got an unexpected array {name!r}")
-    return arrays
+    return arrays, made_of
+
+
+def _unlike(array: Any, number: int) -> str:
+    """What is wrong with an array of so many dimensions; nothing where nothing is."""
+    if not isinstance(array, np.ndarray):
+        return "that is no array"
+    if array.ndim != number:
+        return f"of shape {array.shape}, not {number}-dimensional"
+    kinds = "biu" if isinstance(number, Integers) else "f"
+    if not isinstance(number, Maybe) and array.dtype.kind not in kinds:
+        return f"of type {array.dtype}, not {'integers' if kinds == 'biu' else 'floats'}"
+    return "" if array.size or isinstance(number, Maybe) else f"of shape {array.shape}, which is empty"
 
 
 def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.errors import UserError
+from stages.base.memory import must_fit
 
 Arrays = dict[str, NDArray]
 Purpose = Callable[[str], np.random.Generator]
@@ -41,9 +42,15 @@ class Streams:
         return {name: np.stack([arrays[name] for arrays in drawn]) for name in drawn[0]}
 
 
-def orders(rng: np.random.Generator, epochs: int, rows: int) -> NDArray:
-    """One permutation of the rows an epoch.  (E, n)"""
-    return np.stack([rng.permutation(rows) for _ in range(epochs)])
+def orders(arrays: Arrays, key: str, epochs: int) -> NDArray:
+    """A study's batch orders: one permutation of the training rows an epoch, from a stream of each trial's own.  (T, E, n)
+
+    More epochs go on where fewer end. `seed` is that of the data. Raises UserError where they are too many for the memory.
+    """
+    trials, rows = arrays["train_targets"].shape
+    must_fit(8 * 2 * trials * epochs * rows, key, "trials × epochs × rows")
+    streams = [Streams(int(arrays["seed"]), key).stream(trial, "order") for trial in range(trials)]
+    return np.stack([[stream.permutation(rows) for _ in range(epochs)] for stream in streams])
 
 
 def single(arrays: Arrays) -> Arrays:

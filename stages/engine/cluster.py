@@ -31,8 +31,8 @@ from stages.base.errors import UserError
 from stages.base.streams import Arrays
 from stages.engine import packing
 from stages.engine.chunk import Chunk, Share
-from stages.engine.chunks import CLUSTER, Work
 from stages.engine.machine import VARIABLE, device
+from stages.engine.work import CLUSTER, Work
 
 try:
     import ray
@@ -53,8 +53,8 @@ def train(data: bytes, rest: bytes, size: int) -> tuple[Arrays, float, int, floa
     → its fit, the seconds it took, the largest size that fitted in memory, the share of a GPU's memory that it took
     """
     where = device() if ray.get_gpu_ids() else torch.device("cpu")
-    chunk = Chunk(Share.unpacked(data, where), *packing.unpack(rest, where))
-    work = Work("", [chunk], steps=len(chunk.share.batches), size=size)
+    chunk = Chunk.unpacked(data, rest, where)
+    work = Work("", [chunk], steps=len(chunk.share.schedule.batches), size=size)
     fitted, seconds = work.train(chunk)
     taken = 1.0
     if where.type == "cuda":
@@ -169,7 +169,7 @@ class Sweep:
             on_gpu = used[True] < 2 * room[True]
             used[on_gpu] += 1
             chunk = self.waiting.popleft()
-            rest = packing.pack((chunk.decays, dict(chunk.options)))
+            rest = chunk.packed()
             size = min(self.work.largest, chunk.runs)
             asked = self.remote.options(num_cpus=1, num_gpus=self.share if on_gpu else 0)
             with there(self.address):

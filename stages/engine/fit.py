@@ -1,19 +1,11 @@
 """One loop for any model, loss, optimiser and decay; all runs of a batch, trials × decays, advance together.
 
 Shapes: T trials, L decays, n rows, b rows of a batch, K evaluations.
-
-Weight decay with the same λ has two forms here, and tests compare them:
-  penalty      the loss gains (λ/2)·Σ‖w‖², and the optimiser knows nothing of it;
-  otherwise    the optimiser's `weight_decay`: coupled in SGD and Adam (λw joins the gradient, before momentum and moments,
-               so it equals the penalty), decoupled in AdamW (w ← (1 − lr·λ)·w, then the Adam step). A single λ is given to
-               torch.optim itself. It takes but one, so several λ, one a run, are applied around its step.
 Parameters that the problem spares are in a parameter group of their own, with weight_decay 0.
-With an `l1_ratio` r the penalty is the elastic net's, λ·(r·‖w‖₁ + (1 − r)/2·‖w‖²). The ℓ1 part is a proximal step after each
-step, w ← sign(w)·max(|w| − lr·λ·r, 0), which gives exact zeros (Daubechies, Defrise, De Mol 2004).
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -24,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from stages.base.errors import UserError
 from stages.base.rounding import END, PATH, losses_on_grid, on_grid
+from stages.engine.job import Job, Measured
 from stages.engine.machine import out_of_memory
 from stages.engine.models import Parameters, accuracy, calibration_error, take
-from stages.engine.optimizers import OPTIMIZERS, stepper
-from stages.engine.problem import Problem, Split
+from stages.engine.optimizers import stepper
+from stages.engine.problem import Batches, Problem, Split
 
 ROWS_AT_ONCE = 500  # in an evaluation: the hidden units of more would not stay in the cache
 
@@ -43,59 +35,37 @@ class Fit:
 
 
 class Stopped(Exception):
-    """Nobody waits for this training any more."""
+    """Training was cancelled."""
 
 
 @out_of_memory()
 @torch.no_grad()
 def fit(
-    problem: Problem,
-    batches: Sequence[Tensor | None],
+    job: Job,
     *,
-    optimizer: str,
-    settings: dict[str, Any],
-    weight_decay: float | Tensor,
-    penalty: bool = False,
-    l1_ratio: float = 0.0,
-    evaluate_every: int,
-    pace: Sequence[float] = (),
-    report: Callable[[int, dict[str, Tensor]], None] = lambda step, measured: None,
-    watch: Callable[[Parameters, Parameters], dict[str, Tensor]] = lambda before, after: {},
-    enough: Callable[[dict[str, Tensor]], bool] = lambda measured: False,
+    report: Callable[[int, Measured], None] = lambda step, measured: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
-    """Train every trial from `problem.start` with every λ, on `batches`: row indices (T, b), or None for all rows.
+    """Train every trial from the problem's start with every λ.
 
-    `optimizer` is a key of OPTIMIZERS, `settings` are its arguments, lr among them. `weight_decay` is a number, or a tensor
-    (L,). `pace` is the learning rate of each step as a share of lr, if it is not the same all the time.
-    `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last. `watch` is given the
-    parameters before and after the last step (at the start, twice the same); what it returns, which must be a copy, joins the
-    history. Training ends early after an evaluation that is `enough`; those that would have followed are NaN.
-    Raises MemoryError, Stopped at the next step once `stop` says so, and UserError where ℓ1 meets another optimiser than plain
-    gradient descent.
+    `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last.
+    Raises MemoryError, and Stopped at the next step once `stop` says so.
     """
-    if l1_ratio and (optimizer != "sgd" or settings.get("momentum")):
-        raise UserError(f"an ℓ1 penalty: expected sgd without momentum, as its step is proximal, got {optimizer} with {settings}")
-    decays = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1)  # (L,)
-    several, ridge = len(decays) > 1, (1 - l1_ratio) * decays
-    stored = {name: _spread(value, len(decays)) for name, value in problem.start.items()}
+    problem, batches, every = job.problem, job.schedule.batches, job.schedule.evaluate_every
+    stored = {name: _spread(value, len(job.decay.weight_decays)) for name, value in problem.start.items()}
     parameters = {name: _swapped(value, problem.start[name]) for name, value in stored.items()}
     groups: list[dict[str, Any]] = [
-        {"params": [stored[name] for name in problem.decayed], "weight_decay": 0.0 if penalty or several else ridge.item()},
+        {"params": [stored[name] for name in problem.decayed], "weight_decay": job.decay.of_optimizer},
         {"params": [stored[name] for name in problem.spared], "weight_decay": 0.0},
     ]
-    step = stepper(optimizer, [group for group in groups if group["params"]], settings)
-    shapes = {name: (-1,) if _is_vector(problem.start[name]) else (-1, *[1] * (stored[name].ndim - 2)) for name in stored}
-    decayed, softened = (  # with the λ of each run
-        [(stored[name], each.to(stored[name]).view(shapes[name])) for name in problem.decayed]
-        for each in (ridge, l1_ratio * decays)
-    )
-    rates = [settings["lr"] * share for share in pace or [1.0] * len(batches)]
+    step = stepper(job.optimizer, [group for group in groups if group["params"]], job.lr)
+    decay = job.decay.on([_shaped(stored[name], problem.start[name]) for name in problem.decayed], job.optimizer.decoupled)
+    rates = [job.lr * share for share in job.schedule.pace or [1.0] * len(batches)]
 
-    evaluations, steps = [measure(problem, parameters) | watch(parameters, parameters)], [0]
+    evaluations, steps = [measure(problem, parameters) | job.watch(parameters, parameters)], [0]
     report(0, evaluations[0])
-    for first in range(0, len(batches), evaluate_every):
-        some = slice(first, first + evaluate_every)
+    for first in range(0, len(batches), every):
+        some = slice(first, first + every)
         splits = _gathered(problem.train, batches[some])
         for remaining, (inputs, targets), lr in zip(reversed(range(len(splits))), splits, rates[some], strict=True):
             if stop():
@@ -106,20 +76,16 @@ def fit(
             gradients = pull_back(problem.loss.signal(predictions, targets))
             for name, value in stored.items():
                 value.grad = _swapped(gradients[name], problem.start[name]).contiguous()
-            if penalty:
-                _penalise(decayed)
-            elif several:
-                _decay(decayed, decoupled=OPTIMIZERS[optimizer].decoupled, lr=lr)
+            decay.before(lr)
             step(lr)
-            if l1_ratio:
-                _soften(softened, lr=lr)
-        evaluations.append(measure(problem, parameters) | watch(before, parameters))
-        steps.append(min(first + evaluate_every, len(batches)))
+            decay.after(lr)
+        evaluations.append(measure(problem, parameters) | job.watch(before, parameters))
+        steps.append(min(first + every, len(batches)))
         report(steps[-1], evaluations[-1])
-        if enough(evaluations[-1]):
+        if job.enough(evaluations[-1]):
             break
     history = {name: torch.stack([measured[name] for measured in evaluations], dim=-1) for name in evaluations[0]}
-    planned = [0, *range(evaluate_every, len(batches), evaluate_every), len(batches)] if batches else [0]
+    planned = [0, *range(every, len(batches), every), len(batches)] if batches else [0]
     lost = diverged(problem, history["train_loss"])
     if missing := len(planned) - len(steps):
         history = {name: pad(each, (0, missing), value=nan) for name, each in history.items()}
@@ -163,7 +129,7 @@ def records(problem: Problem, fitted: Fit) -> dict[str, NDArray]:
     return found
 
 
-def _gathered(split: Split, batches: Sequence[Tensor | None]) -> list[Split]:
+def _gathered(split: Split, batches: Batches) -> list[Split]:
     """The rows of some batches, taken from the split together."""
     rows = [batch for batch in batches if batch is not None]
     if not rows:
@@ -184,33 +150,14 @@ def _spread(start: Tensor, count: int) -> Tensor:
     return start[..., None].repeat(1, 1, count) if _is_vector(start) else start[:, None].repeat_interleave(count, 1)
 
 
+def _shaped(stored: Tensor, start: Tensor) -> tuple[Tensor, list[int]]:
+    """A parameter, and the shape in which the λ of its runs are multiplied with it."""
+    return stored, [-1] if _is_vector(start) else [-1, *[1] * (stored.ndim - 2)]
+
+
 def _swapped(value: Tensor, start: Tensor) -> Tensor:
     """A parameter or a gradient, from (T, L, …) to how it is stored or back."""
     return value.mT if _is_vector(start) else value
-
-
-def _penalise(decayed: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Add the gradient of the penalty in the loss, by autograd."""
-    for weights, of_run in decayed:
-        free = weights.detach().requires_grad_()
-        with torch.enable_grad():
-            penalty = (of_run / 2 * free.square()).sum()
-        weights.grad += torch.autograd.grad(penalty, free)[0]  # type: ignore[operator]
-
-
-def _soften(softened: Sequence[tuple[Tensor, Tensor]], *, lr: float) -> None:
-    """The proximal step of λ·r·‖w‖₁."""
-    for weights, of_run in softened:
-        weights.copy_(weights.sign() * (weights.abs() - lr * of_run).clamp_(min=0))
-
-
-def _decay(decayed: Sequence[tuple[Tensor, Tensor]], *, decoupled: bool, lr: float) -> None:
-    """What torch.optim does with one `weight_decay`, for one a run."""
-    for weights, of_run in decayed:
-        if decoupled:
-            weights.mul_(1 - lr * of_run)
-        else:
-            weights.grad.addcmul_(of_run, weights)  # type: ignore[union-attr]
 
 
 def tell_diverged(label: str, lost: Tensor) -> None:

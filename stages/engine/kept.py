@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages.base import inputs
 from stages.base.errors import UserError
-from stages.base.storage import load_arrays, save_arrays
+from stages.base.storage import Integers, load_arrays, save_arrays
 from stages.engine import packing
 from stages.engine.chunk import Chunk
 from stages.engine.fit import Fit
@@ -48,7 +48,7 @@ def find(chunks: Sequence[Chunk]) -> dict[Chunk, Fit]:
         for chunk in chunks:
             path = folder / f"{chunk.name}.npz"
             with contextlib.suppress(UserError, KeyError):
-                arrays = load_arrays(path, {"steps": 1, "diverged": 2}, stage="")
+                arrays, _ = load_arrays(path, {"steps": Integers(1), "diverged": Integers(2)}, stage="")
                 found[chunk] = packing.fit(arrays, chunk.share.problem.train[1].device)
             inputs.forget(path)
     return found

@@ -1,6 +1,6 @@
 """How many runs a GPU's memory holds, found without using any of it: a step of one run on torch's `meta` device."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.engine import fit as loop
+from stages.engine.job import Job, never
 from stages.engine.machine import free_memory
-from stages.engine.problem import Problem
 
 SHARE = 0.8  # of the free memory; the rest is for what libraries take, and for what lies between two tensors
 META = torch.device("meta")
@@ -36,25 +36,26 @@ class Made(TorchDispatchMode):
         return sum(each.nbytes() for place, each in self.storages.items() if place not in self.there)
 
 
-def runs_that_fit(problem: Problem, batches: Sequence[Tensor | None], options: dict[str, Any]) -> int:
+def runs_that_fit(job: Job) -> int:
     """How many runs may share a chunk on the problem's device, at least 1."""
-    return max(1, int(SHARE * free_memory(problem.train[1].device)) // bytes_of_a_run(problem, batches, options))
+    return max(1, int(SHARE * free_memory(job.problem.train[1].device)) // bytes_of_a_run(job))
 
 
-def bytes_of_a_run(problem: Problem, batches: Sequence[Tensor | None], options: dict[str, Any]) -> int:
+def bytes_of_a_run(job: Job) -> int:
     """More than a run needs: all that a step and two evaluations make, as if nothing were freed, and the whole history twice.
 
-    `options` are those of `fit`. Batches are gathered for all steps up to an evaluation, while the last ones are still there:
-    so with batches it is all steps of two evaluations.
+    Batches are gathered for all steps up to an evaluation, while the last ones are still there: so with batches it is all steps
+    of two evaluations.
     """
-    one = problem.trials(slice(0, 1))
+    one, batches, every = job.problem.trials(slice(0, 1)), job.schedule.batches, job.schedule.evaluate_every
     splits = {name: (inputs.to(META), targets.to(META)) for name, (inputs, targets) in one.splits.items()}
     one = replace(one.on(splits), start={name: value.to(META) for name, value in one.start.items()})
-    every = options["evaluate_every"]
     counted = batches[: 2 * every] if isinstance(batches[0], Tensor) else batches[:1]
     first = [rows if rows is None else rows[:1].to(META) for rows in counted]
-    known = options | {"pace": options.get("pace", ())[: len(first)], "enough": lambda measured: False, "weight_decay": 0.0}
+    schedule = replace(job.schedule, batches=first, pace=job.schedule.pace[: len(first)])
+    decay = replace(job.decay, weight_decays=(0.0,))
+    alone = replace(job, problem=one, schedule=schedule, decay=decay, enough=never)
     with Made([*one.start.values(), *(each for split in splits.values() for each in split)]) as made:
-        fitted = loop.fit(one, first, **known)
+        fitted = loop.fit(alone)
     evaluated = sum(each.nbytes for each in fitted.history.values()) // len(fitted.steps)
     return made.bytes + 2 * evaluated * (len(batches) // every + 2)

@@ -14,6 +14,7 @@ from stages.base.errors import UserError
 from stages.engine.losses import Loss, squared
 from stages.engine.models import LINEAR, Model, Parameters
 
+Batches = Sequence[Tensor | None]  # each trial's row indices (T, b), or None for all rows
 Split = tuple[Tensor, Tensor]  # inputs (T, n, d) and targets (T, n), or one-hot (T, n, C)
 
 
@@ -65,7 +66,7 @@ class Schedule:
     `pace` is the learning rate of each step, as a share of the run's; empty where it stays the same.
     """
 
-    batches: Sequence[Tensor | None]
+    batches: Batches
     evaluate_every: int  # steps
     steps_per_epoch: int
     pace: Sequence[float] = ()

@@ -1,42 +1,30 @@
-"""A study's part `training.py`: what it trains, and from which keys of params.yaml."""
+"""A study's part `training.py`: what it trains."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
-from stages.engine.models import Parameters
-from stages.engine.problem import Problem, Schedule
+from stages.engine.fit import Fit
+from stages.engine.job import Job
 
-
-def nothing(_: Parameters, __: Parameters) -> dict[str, Tensor]:
-    return {}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One way to train a study, all trials at once.
-
-    λ, the learning rate and the optimiser are named by their keys in params.yaml, which the stage in dvc.yaml tracks.
-    """
-
-    weight_decay: str
-    lr: str
-    optimizer: str  # of a section that has a `kind` and `arguments`
-    problem: Callable[[Arrays, torch.device], Problem]
-    schedule: Callable[[Arrays, Any, torch.device], Schedule]  # data, the optimiser's section, device → batches
-    penalty_twin: str = ""  # if set, λ is a penalty in the loss; the result must match this run to rounding
-    runs_at_once: int = 12_500  # in one batch on the CPU; a larger one is no faster
-    watch: Callable[[Parameters, Parameters], dict[str, Tensor]] = nothing  # what else an arm records; see `fit`
+Fitting = Callable[[str, Job], Fit]  # what is told of it, the job → trained, wherever that is
 
 
 @dataclass(frozen=True)
 class Training:
-    runs: Mapping[str, Run]  # row of the metrics → how it is trained; the rows are those of the system's arms
-    swept: Run  # the run that the sweep trains, at every λ of the grid
-    sweep: Callable[[Settings, Arrays, torch.device, Progress], Arrays] | None = None  # if a grid of λ is not all there is to it
+    """What is trained of a study, from the part `train` of its section.
+
+    job     (section, data, device, λ of a grid) → the job that the sweep trains at every λ
+    sweep   (section, data, device, fit) → the arrays of the sweep, from the part `sweep` too
+    jobs    (section, data, device, the λ of an arm by name) → the jobs of the arm; a row of the metrics is called by the arm's
+            name and the job's: "wd" and "_zero"
+    twins   job → the job that it must match to rounding
+    """
+
+    job: Callable[..., Job]
+    sweep: Callable[[Any, Arrays, torch.device, Fitting], Arrays]
+    jobs: Callable[..., Mapping[str, Job]] = lambda *_, **__: {}
+    twins: Mapping[str, str] = field(default_factory=dict)

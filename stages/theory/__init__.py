@@ -1,1 +1,1 @@
-"""What is known without training, and the statistics that compare it with what was trained. NumPy alone."""
+"""Formulas with their sources: what is known without training. Nothing here reads a run."""

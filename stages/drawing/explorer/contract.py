@@ -86,7 +86,6 @@ class Shown:
     best: Sequence[int | None]  # (M,) the place of the best λ, None where none is known
     of_best: str  # what the reader is to predict, after "the": "lowest validation loss", "earliest generalisation"
     finding: str = ""  # of the whole sweep, said with the best λ
-    treated: Sequence[float] = ()  # (M,) or (1,): the λ of the arm `wd`, marked on the slider
     absent: str = "unknown"  # what stands for a number that is NaN
     second: Slider | None = None
     doubt: str = ""  # said with the best λ, once it is shown: "but not visibly below the one without decay"
@@ -95,7 +94,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Explorer:
-    """The part. `show` gets the settings, with the study's section, its data, its sweep, the sweep's table and its summary."""
+    """The part. `show` gets the study's section without its λ, its data, its sweep, the sweep's table and its summary."""
 
     swept: Mapping[str, int]  # the arrays of data/<study>/sweep.npz that it reads, with their numbers of dimensions
     columns: Sequence[str]  # of metrics/<study>_sweep.csv, alike

@@ -204,10 +204,6 @@ function marksOf({ m, guess }) {
   const marks = new Map();
   const add = (value, word) => marks.set(share(study.decay, value), [...(marks.get(share(study.decay, value)) ?? []), word]);
   if (hiding()) return marks;
-  if (study.treated.length) {
-    const treated = at(study.treated, m);
-    add(treated, treated > study.decay.values.at(-1) ? `wd, beyond: ${plain(treated)}` : "wd");
-  }
   if (guess && guess.m === m) add(study.decay.values[guess.l], "your guess");
   if (study.best[m] !== null) add(study.decay.values[study.best[m]], "best");
   return marks;

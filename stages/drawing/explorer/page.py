@@ -84,7 +84,6 @@ def study(name: str, shown: Shown) -> Tree:
         "ofBest": shown.of_best,
         "doubt": shown.doubt,
         "finding": shown.finding,
-        "treated": numbers(shown.treated),
         "absent": shown.absent,
         "zero": axes.zero_at(shown.decay.values),
         "notes": list(shown.notes),

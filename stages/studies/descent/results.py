@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import losses_on_grid
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure.findings import visible
+from stages.measure.results import Results
+from stages.measure.rows import Table
+from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
-from stages.theory.findings import visible
-from stages.theory.measured import Table
-from stages.theory.results import Results
 from stages.theory.ridge import solve, without_bias
 from stages.theory.risk import least_norm_risk, ridge_risk
-from stages.theory.statistics import mean_and_error, z_score
 
 
 def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
@@ -47,8 +48,8 @@ def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray
     floor = (CONVERGED * signal) ** 2
     found: dict[str, Any] = {
         "inputs": inputs,
-        "signal": section.system.weight_norm,
-        "noise": section.system.noise,
+        "signal": section.data.weight_norm,
+        "noise": section.data.noise,
         "theory_penalty": best,
         "trained": sum(row["trained"] for row in table),
         "solved": sum(1 - row["trained"] for row in table),
@@ -154,4 +155,5 @@ def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: 
     return "the number of rows makes no visible difference"
 
 
-RESULTS = Results(swept={"risk": 3, "trained": 2, "penalty": 1, "theory_penalty": 0}, sweep=evaluate_sweep, optimum=optimum)
+READ = {"risk": 3, "trained": Integers(2), "penalty": 1, "theory_penalty": 0}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, optimum=optimum)

@@ -6,8 +6,9 @@ The setting of Nakkiran, Venkat, Kakade, Ma, "Optimal Regularization Can Mitigat
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Counts, Grid, NonNegative, Positive, Section, ascending
+from stages.base.params import Count, Counts, Grid, Momentum, NonNegative, Positive, Section, ascending
 from stages.base.rounding import losses_on_grid
+from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
@@ -15,28 +16,34 @@ CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean sq
 CONVERGED = 1e-6  # the largest share of an error that training may leave: what is written has six digits
 
 
-class Optimizers(Section, frozen=True):
-    sgd: SGD
-
-
 class Data(Section, frozen=True):
+    trials: Count
+    rows: Counts
     inputs: Count
     weight_norm: Positive
     noise: NonNegative
 
+    def __post_init__(self) -> None:
+        ascending("rows", self.rows)
 
-class Descent(Section, frozen=True):
-    trials: Count
+
+class Train(Section, frozen=True):
     steps: Count
     lr: Positive
-    optimizers: Optimizers
-    sweep: Grid
-    rows: Counts
-    system: Data
+    momentum: Momentum
+
+
+class Sweep(Section, frozen=True):
+    penalty: Grid
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
-        ascending("rows", self.rows)
+        ascending("penalty", self.penalty, zero_first=True)
+
+
+class Descent(Section, frozen=True):
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def draw(section: Descent, streams: Streams) -> Arrays:
@@ -44,22 +51,21 @@ def draw(section: Descent, streams: Streams) -> Arrays:
 
     Shapes: T trials, N the largest n, d inputs.
     """
-    system = section.system
+    data = section.data
 
     def trial(rng: Purpose) -> Arrays:
-        inputs = rng("inputs").standard_normal((section.rows[-1], system.inputs)).astype(np.float32).astype(np.float64)
-        direction = rng("truth").standard_normal(system.inputs)
-        weight = system.weight_norm * direction / np.linalg.norm(direction)
-        noise = system.noise * rng("noise").standard_normal(len(inputs))
+        inputs = rng("inputs").standard_normal((data.rows[-1], data.inputs)).astype(np.float32).astype(np.float64)
+        direction = rng("truth").standard_normal(data.inputs)
+        weight = data.weight_norm * direction / np.linalg.norm(direction)
+        noise = data.noise * rng("noise").standard_normal(len(inputs))
         return {"train_inputs": inputs, "train_targets": inputs @ weight + noise, "true_weight": weight}
 
-    shared = {"rows": np.array(section.rows), "steps": np.array(section.steps), "noise": np.array(system.noise)}
-    return single(streams.draw(section.trials, trial)) | shared
+    return single(streams.draw(data.trials, trial)) | {"noise": np.array(data.noise), "rows": np.array(data.rows)}
 
 
 def footprint(section: Descent) -> int:
     """The arrays six times over: drawn, stacked, in double precision, with gradients."""
-    return 8 * 6 * section.trials * section.rows[-1] * section.system.inputs
+    return 8 * 6 * section.data.trials * section.data.rows[-1] * section.data.inputs
 
 
 def first_rows(arrays: Arrays, rows: int) -> Arrays:
@@ -86,8 +92,7 @@ SYSTEM = System(
         "train_targets": 2,  # (T, N)
         "true_weight": 2,  # (T, d)
         "noise": 0,  # standard deviation
-        "rows": 1,  # the numbers of rows n, ascending
-        "steps": 0,
+        "rows": Integers(1),  # the numbers of rows n, ascending
     },
     draw=draw,
     footprint=footprint,

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from stages.base.params import Settings
 from stages.base.rounding import significant
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.engine.decay import Decay
+from stages.engine.job import Job
 from stages.engine.models import Model, Parameters, PullBack
-from stages.engine.problem import Problem, Schedule, full_batch, linear
+from stages.engine.optimizers import sgd
+from stages.engine.problem import Problem, full_batch, linear
 from stages.engine.stability import remaining
-from stages.engine.sweep import fit_decays
-from stages.engine.training import Run, Training
-from stages.studies.descent.system import CONVERGED, CURVATURE, first_rows, risk, sizes
+from stages.engine.training import Fitting, Training
+from stages.studies.descent.system import CONVERGED, CURVATURE, Descent, Train, first_rows, risk, sizes
 
 
 def problem(arrays: Arrays, device: torch.device) -> Problem:
@@ -41,50 +41,51 @@ def problem(arrays: Arrays, device: torch.device) -> Problem:
     return linear(made, device, curvature=CURVATURE, spared=())
 
 
-def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["steps"]))
+def job(section: Descent, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    train = section.train
+    schedule = full_batch(train.steps, train.steps)
+    return Job(problem(arrays, device), schedule, sgd(train.momentum), train.lr, Decay(tuple(weight_decays)))
 
 
-RUN = Run("baseline", "descent.lr", "descent.optimizers.sgd", problem, by_steps)
-
-
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Descent, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """The risk of each trial (T, N, L) where it is trained, the Λ (L,), and which are trained (N, L).
 
     Λ* = dσ²/‖w*‖², the best for every n, joins the grid.
     """
     inputs, signal, noise = sizes(arrays)
     best = float(significant(inputs * noise**2 / signal**2))  # ‖w*‖ is a float32's
-    penalties = sorted({*settings.descent.sweep, best})
-    risks = np.full((len(arrays["true_weight"]), len(arrays["rows"]), len(penalties)), np.nan)
+    penalties = sorted({*section.sweep.penalty, best})
+    counts = arrays["rows"].tolist()
+    risks = np.full((len(arrays["true_weight"]), len(counts), len(penalties)), np.nan)
     trained = np.zeros(risks.shape[1:], dtype=bool)
-    for index, rows in enumerate(arrays["rows"].tolist()):
+    for index, rows in enumerate(counts):
         own = first_rows(arrays, rows)
-        trained[index] = arrives(own, penalties, settings)
+        trained[index] = arrives(own, penalties, section.train)
         if trained[index].any():
-            decays = np.array(penalties)[trained[index]] / rows
-            weights = train(f"descent, n = {rows}", own, decays, settings, device=device, progress=progress)
+            apart, rotation = separated(job(section, own, device, np.array(penalties)[trained[index]] / rows))
+            fitted = fit(f"descent, n = {rows}", apart)
+            weights = torch.bmm(fitted.parameters["weight"], rotation).cpu().numpy()
             risks[:, index, trained[index]] = risk(weights, arrays)
     return {"risk": risks, "trained": trained, "penalty": np.array(penalties), "theory_penalty": np.array(best)}
 
 
-def arrives(arrays: Arrays, penalties: Sequence[float], settings: Settings) -> NDArray[np.bool_]:
+def arrives(arrays: Arrays, penalties: Sequence[float], train: Train) -> NDArray[np.bool_]:
     """Whether training from zero gets to the end at each Λ, in every trial, as its closed form says.  → (L,)"""
     inputs = arrays["train_inputs"].astype(np.float64)
     values, rows = np.linalg.svd(inputs, compute_uv=False), inputs.shape[1]
-    section = settings.descent
-    options = {"lr": section.lr, "momentum": section.optimizers.sgd.momentum}
-    shares = [np.abs(remaining((values**2 + penalty) / rows, int(arrays["steps"]), **options)).max() for penalty in penalties]
+    options = {"lr": train.lr, "momentum": train.momentum}
+    shares = [np.abs(remaining((values**2 + penalty) / rows, train.steps, **options)).max() for penalty in penalties]
     return np.array(shares) < CONVERGED
 
 
-def separated(whole: Problem) -> tuple[Problem, Tensor]:
+def separated(job: Job) -> tuple[Job, Tensor]:
     """The same descent in coordinates that know nothing of each other, and the rotation to them, Vᵀ (T, d, d).
 
     X = USVᵀ and z = Vᵀw turn ‖Xw − y‖² into ‖Sz − Uᵀy‖² and a constant. Gradient descent, with momentum or without, is the same
     in rotated coordinates. So the d numbers Sz are d outputs of one row. The validation rows are √d times the unit vectors in any
     rotation.
     """
+    whole = job.problem
     (inputs, targets), (val_inputs, val_targets) = whole.train, whole.val
     rows, size = inputs.shape[1:]
     left, values, rotation = torch.linalg.svd(pad(inputs, (0, 0, 0, max(size - rows, 0))), full_matrices=False)
@@ -96,7 +97,8 @@ def separated(whole: Problem) -> tuple[Problem, Tensor]:
     train = (mean * values[:, None], mean * rotated(left[:, :rows], targets))
     val = (val_inputs[:, :1, :1].expand_as(values[:, None]), rotated(rotation.mT, val_targets))
     start = {"weight": rotated(rotation.mT, whole.start["weight"])[:, 0]}
-    return replace(whole, model=SEPARATE, train=train, val=val, start=start, least_squares=False), rotation
+    apart = replace(whole, model=SEPARATE, train=train, val=val, start=start, least_squares=False)
+    return replace(job, problem=apart), rotation
 
 
 def separate(parameters: Parameters, scales: Tensor) -> Tensor:
@@ -111,13 +113,4 @@ def separate_by_hand(parameters: Parameters, scales: Tensor) -> tuple[Tensor, Pu
 SEPARATE = Model(separate, separate_by_hand)
 
 
-def train(
-    label: str, arrays: Arrays, decays: NDArray, settings: Settings, *, device: torch.device, progress: Progress
-) -> NDArray:
-    """All trials × λ in one batch.  decays (L,) → weights (T, L, d)"""
-    apart, rotation = separated(problem(arrays, device))
-    fitted = fit_decays(label, RUN, apart, decays.tolist(), settings, arrays, progress=progress)
-    return torch.bmm(fitted.parameters["weight"], rotation).cpu().numpy()
-
-
-TRAINING = Training(runs={}, swept=RUN, sweep=sweep)
+TRAINING = Training(job=job, sweep=sweep)

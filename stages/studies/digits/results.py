@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import PATH
 from stages.base.streams import Arrays
+from stages.measure import sweeps
+from stages.measure.findings import by, continued, effect, per_cent, spoken, visible
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
+from stages.measure.rows import ended as ends_of_run
+from stages.measure.statistics import alive, difference, mean_and_error, summarise
 from stages.studies.digits.system import CASES, CLASSES, Digits
-from stages.theory import sweep
-from stages.theory.findings import by, continued, effect, per_cent, spoken, visible
-from stages.theory.measured import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
-from stages.theory.measured import ended as ends_of_run
-from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive, difference, mean_and_error, summarise
 
 PAIRS = (("wd", "baseline"), ("stopped", "baseline"), ("wd", "stopped"))  # compared trial by trial
 MEASURES = {"loss": "loss", "accuracy": "accuracy", "calibration_error": "calibration"}  # → spoken
@@ -48,7 +48,7 @@ def stopped(run: Mapping[str, NDArray]) -> Row:
 def evaluate(section: Digits, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     rows = {name: ends_of_run(run) for name, run in runs.items()}
     rows |= {f"stopped{suffix}": stopped(runs[f"baseline{suffix}"]) for suffix in CASES.values()}
-    trials = section.trials
+    trials = section.data.trials
     pairs = [(f"{one}{suffix}", f"{other}{suffix}") for one, other in PAIRS for suffix in CASES.values()]
     found = metrics(rows | {"null": chance(trials)}, runs, pairs, losses_of_zero(trials))
     for one, other in pairs:
@@ -99,7 +99,7 @@ def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> t
     for case in CASES:
         own = {name.removeprefix(f"{case}."): each for name, each in swept.items() if name.startswith(f"{case}.")}
         ended = {name: each[..., -1] for name, each in own.items() if name in HISTORIES}
-        table += [{"run": case} | row for row in sweep.table(own["weight_decay"], ended, own["diverged"])]
+        table += [{"run": case} | row for row in sweeps.table(own["weight_decay"], ended, own["diverged"])]
         whole = np.flatnonzero(~own["diverged"].any(axis=0))
         places[case] = whole[ended["val_loss"][:, whole].argmin(axis=1)] if len(whole) else whole
         found[case] = judged(own["weight_decay"], ended, whole, places[case]) | {"diverged": int(own["diverged"].sum())}
@@ -206,5 +206,5 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-READ = {f"{case}.{name}": number for case in CASES for name, number in (sweep.READ | dict.fromkeys(KNOWN_TO, 3)).items()}
+READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(KNOWN_TO, 3)).items()}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

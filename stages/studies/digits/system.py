@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.errors import UserError
-from stages.base.params import SGD, AdamW, Count, Grid, NonNegative, Positive, Section, Settings, Share, ascending
+from stages.base.params import Count, Grid, Moments, Momentum, NonNegative, Positive, Section, Share, ascending
+from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System, Treatment
+from stages.base.system import System, two_arms
 
 IMAGES, PIXELS, CLASSES, WHITE = 1797, 64, 10, 16  # `WHITE`: the largest value of a pixel
 FILE = "sklearn/datasets/data/digits.csv.gz"
@@ -27,21 +28,8 @@ CASES = {
 }  # → its rows' suffix
 
 
-class OwnAdamW(AdamW, frozen=True):
-    """AdamW with a schedule, a learning rate and a λ of its own."""
-
-    steps: Count
-    evaluate_every: Count
-    lr: Positive
-    wd: NonNegative
-
-
-class Optimizers(Section, frozen=True):
-    sgd: SGD
-    adamw: OwnAdamW
-
-
 class Data(Section, frozen=True):
+    trials: Count
     train_rows: Count
     val_rows: Count
     wrong: Share
@@ -52,20 +40,37 @@ class Data(Section, frozen=True):
             raise ValueError(f"val_rows: expected fewer than {IMAGES:,} rows for training and validation together")
 
 
-class Digits(Section, frozen=True):
-    trials: Count
+class Network(Moments, frozen=True):
+    """AdamW, with a schedule and a learning rate of its own."""
+
     steps: Count
     evaluate_every: Count
     lr: Positive
-    wd: NonNegative
-    optimizers: Optimizers
-    sweep: Grid
-    network_sweep: Grid
-    system: Data
+
+
+class Train(Section, frozen=True):
+    steps: Count
+    evaluate_every: Count
+    lr: Positive
+    momentum: Momentum
+    network: Network
+
+
+class Sweep(Section, frozen=True):
+    wd: Grid
+    network_wd: Grid
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
-        ascending("network_sweep", self.network_sweep, zero_first=True)
+        ascending("wd", self.wd, zero_first=True)
+        ascending("network_wd", self.network_wd, zero_first=True)
+
+
+class Digits(Section, frozen=True):
+    wd: NonNegative
+    network_wd: NonNegative
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -91,8 +96,8 @@ def draw(section: Digits, streams: Streams) -> Arrays:
     "Delving Deep into Rectifiers", 2015).
     Shapes: T trials, n training rows, m validation rows, r the other images, which are the test rows, h hidden units.
     """
-    system, (pixels, labels) = section.system, images()
-    bounds = [system.train_rows, system.train_rows + system.val_rows]
+    data, (pixels, labels) = section.data, images()
+    bounds = [data.train_rows, data.train_rows + data.val_rows]
 
     def trial(rng: Purpose) -> Arrays:
         parts = np.split(rng("split").permutation(IMAGES), bounds)
@@ -100,13 +105,12 @@ def draw(section: Digits, streams: Streams) -> Arrays:
         for split, rows in zip(("train", "val", "test"), parts, strict=True):
             arrays |= {f"{split}_pixels": pixels[rows], f"{split}_labels": labels[rows]}
         return arrays | {
-            "wrong_labels": mislabelled(arrays["train_labels"], system.wrong, rng("wrong labels")),
-            "start_hidden": start(rng("start hidden"), 2 / PIXELS, (PIXELS, system.hidden)),
-            "start_output": start(rng("start output"), 1 / system.hidden, (system.hidden, CLASSES)),
+            "wrong_labels": mislabelled(arrays["train_labels"], data.wrong, rng("wrong labels")),
+            "start_hidden": start(rng("start hidden"), 2 / PIXELS, (PIXELS, data.hidden)),
+            "start_output": start(rng("start output"), 1 / data.hidden, (data.hidden, CLASSES)),
         }
 
-    known = {"white": WHITE, "steps": section.steps, "evaluate_every": section.evaluate_every}
-    return single(streams.draw(section.trials, trial)) | {name: np.array(value) for name, value in known.items()}
+    return single(streams.draw(data.trials, trial)) | {"white": np.array(WHITE)}
 
 
 def start(rng: np.random.Generator, variance: float, shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -126,37 +130,25 @@ def mislabelled(labels: NDArray[np.uint8], share: float, rng: np.random.Generato
 
 def footprint(section: Digits) -> int:
     """What an evaluation of the network holds of all images, six times over: pixels, hidden units, and their classes."""
-    return 8 * 6 * section.trials * IMAGES * (PIXELS + section.system.hidden + CLASSES)
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    logistic, network = settings.digits, settings.digits.optimizers.adamw
-    found: dict[str, Treatment] = {}
-    for arm, *decays in (("baseline", settings.baseline, settings.baseline), ("wd", logistic.wd, network.wd)):
-        for suffix, section, decay in zip(("", "_network"), (logistic, network), decays, strict=True):
-            found |= {f"{arm}{suffix}{labels}": Treatment(decay, section.lr, section.steps) for labels in ("", "_noisy")}
-    return found
+    return 8 * 6 * section.data.trials * IMAGES * (PIXELS + section.data.hidden + CLASSES)
 
 
 SYSTEM = System(
     section=Digits,
     arrays={
-        "train_pixels": 3,  # (T, n, 64)
-        "train_labels": 2,  # (T, n)
-        "wrong_labels": 2,  # (T, n), those of the training rows with some replaced
-        "val_pixels": 3,  # (T, m, 64)
-        "val_labels": 2,  # (T, m)
-        "test_pixels": 3,  # (T, r, 64)
-        "test_labels": 2,  # (T, r)
+        "train_pixels": Integers(3),  # (T, n, 64)
+        "train_labels": Integers(2),  # (T, n)
+        "wrong_labels": Integers(2),  # (T, n), those of the training rows with some replaced
+        "val_pixels": Integers(3),  # (T, m, 64)
+        "val_labels": Integers(2),  # (T, m)
+        "test_pixels": Integers(3),  # (T, r, 64)
+        "test_labels": Integers(2),  # (T, r)
         "start_hidden": 3,  # (T, 64, h)
         "start_output": 3,  # (T, h, 10)
-        "white": 0,  # the largest value of a pixel
-        "steps": 0,
-        "evaluate_every": 0,
+        "white": Integers(0),  # the largest value of a pixel
     },
     draw=draw,
     footprint=footprint,
     key="digits",
-    arms={arm: tuple(f"{arm}{suffix}" for suffix in ("", "_noisy", "_network", "_network_noisy")) for arm in ("baseline", "wd")},
-    treatments=treatments,
+    arms=two_arms(tuple(CASES.values()), decays=("wd", "network_wd")),
 )

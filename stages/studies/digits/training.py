@@ -4,21 +4,22 @@ Each once with right labels, and once with some of the training labels wrong. Bi
 Shapes: T trials, L decays, n rows, d pixels, h hidden units, C classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.engine.decay import Decay
+from stages.engine.job import Job
 from stages.engine.losses import CROSS_ENTROPY
 from stages.engine.models import Model, Parameters, PullBack, one_hot
-from stages.engine.problem import Problem, Schedule, full_batch, tensors
-from stages.engine.sweep import over_decays
-from stages.engine.training import Run, Training
-from stages.studies.digits.system import CASES, CLASSES, PIXELS, OwnAdamW
+from stages.engine.optimizers import adamw, sgd
+from stages.engine.problem import Problem, full_batch, tensors
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting, Training
+from stages.studies.digits.system import CASES, CLASSES, PIXELS, Digits
 
 
 def scores(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -100,53 +101,46 @@ def network_problem(arrays: Arrays, device: torch.device) -> Problem:
     return problem(NETWORK, arrays, drawn | biases, ("hidden", "output"))
 
 
-def with_wrong_labels(problem: Callable[[Arrays, torch.device], Problem]) -> Callable[[Arrays, torch.device], Problem]:
-    return lambda arrays, device: problem(arrays | {"train_labels": arrays["wrong_labels"]}, device)
+def job(section: Digits, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    """Logistic regression."""
+    train = section.train
+    schedule = full_batch(train.steps, train.evaluate_every)
+    decay = Decay(tuple(weight_decays))
+    return Job(logistic_problem(arrays, device), schedule, sgd(train.momentum), train.lr, decay, runs_at_once=32)
 
 
-def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
+def network_job(section: Digits, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    own = section.train.network
+    schedule = full_batch(own.steps, own.evaluate_every)
+    return Job(network_problem(arrays, device), schedule, adamw(own), own.lr, Decay(tuple(weight_decays)), runs_at_once=32)
 
 
-def by_adamws_own(_: Arrays, adamw: OwnAdamW, __: torch.device) -> Schedule:
-    return full_batch(adamw.steps, adamw.evaluate_every)
+def cases(
+    section: Digits, arrays: Arrays, device: torch.device, decays: Sequence[float], network_decays: Sequence[float]
+) -> dict[str, Job]:
+    """Both models, with right labels and with some that are wrong."""
+    wrong = arrays | {"train_labels": arrays["wrong_labels"]}
+    logistic = [job(section, each, device, decays) for each in (arrays, wrong)]
+    network = [network_job(section, each, device, network_decays) for each in (arrays, wrong)]
+    return dict(zip(CASES, [*logistic, *network], strict=True))
 
 
-def once(run: Run) -> Run:
-    """The run, evaluated at its ends alone: there are ten times as many other rows as training rows."""
-
-    def schedule(arrays: Arrays, section: object, device: torch.device) -> Schedule:
-        whole = run.schedule(arrays, section, device)
-        return replace(whole, evaluate_every=len(whole.batches))
-
-    return replace(run, schedule=schedule)
+def jobs(section: Digits, arrays: Arrays, device: torch.device, *, wd: float, network_wd: float) -> Mapping[str, Job]:
+    return {CASES[case]: each for case, each in cases(section, arrays, device, [wd], [network_wd]).items()}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def once(job: Job) -> Job:
+    """The job, evaluated at its ends alone: there are ten times as many other rows as training rows."""
+    return replace(job, schedule=replace(job.schedule, evaluate_every=len(job.schedule.batches)))
+
+
+def sweep(section: Digits, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """Both models with both sets of labels, each over its λ; an array is named `<case>.<what>`."""
-    grids = {"digits.optimizers.sgd": settings.digits.sweep, "digits.optimizers.adamw": settings.digits.network_sweep}
     found: Arrays = {}
-    for case, run in RUNS.items():
-        decays = grids[run.optimizer]
-        swept = over_decays(f"digits {case}", once(run), decays, settings, arrays, device=device, progress=progress)
-        found |= {f"{case}.{name}": each for name, each in swept.items()}
+    for case, each in cases(section, arrays, device, section.sweep.wd, section.sweep.network_wd).items():
+        swept = over_decays(f"digits {case}", once(each), fit)
+        found |= {f"{case}.{name}": values for name, values in swept.items()}
     return found
 
 
-LOGISTIC_RUN = Run("baseline", "digits.lr", "digits.optimizers.sgd", logistic_problem, by_steps, runs_at_once=32)
-NETWORK_RUN = Run(
-    "baseline", "digits.optimizers.adamw.lr", "digits.optimizers.adamw", network_problem, by_adamws_own, runs_at_once=32
-)
-RUNS = {
-    "logistic": LOGISTIC_RUN,
-    "logistic_noisy": replace(LOGISTIC_RUN, problem=with_wrong_labels(logistic_problem)),
-    "network": NETWORK_RUN,
-    "network_noisy": replace(NETWORK_RUN, problem=with_wrong_labels(network_problem)),
-}
-DECAYS = {"logistic": "digits.wd", "network": "digits.optimizers.adamw.wd"}  # model → λ of its arm with decay
-TRAINING = Training(
-    runs={f"baseline{CASES[case]}": run for case, run in RUNS.items()}
-    | {f"wd{CASES[case]}": replace(run, weight_decay=DECAYS[case.removesuffix("_noisy")]) for case, run in RUNS.items()},
-    swept=LOGISTIC_RUN,
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Settings
-from stages.base.rounding import significant
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table, column
-from stages.theory.equilibrium import ALIKE, apart
-from stages.theory.explored import effects, lowest, notes, over_trials, thinned
-from stages.theory.findings import at_most, counted
+from stages.measure.explored import effects, lowest, notes, over_trials, thinned
+from stages.measure.findings import at_most, counted
+from stages.studies.equilibrium.system import Equilibrium
+from stages.studies.equilibrium.theory import ALIKE, apart
 
 COLUMNS = ("risk", "late_norm", "late_norm_theory", "settled")
 
 
-def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    section, rates, products = settings.equilibrium, swept["lr"], swept["product"]
+def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    rates, products = swept["lr"], swept["product"]
     lost = swept["diverged"].astype(bool).swapaxes(0, 1)  # (T, H, L)
     kept = thinned(swept["path_steps"])
     steps = swept["path_steps"].astype(int)[kept]
@@ -48,8 +48,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
         title="y = x·w/‖w‖: only the direction counts",
         question="What does decay do where the length of the weights does not count?",
         decay=Slider("lr·λ", products.tolist()),
-        second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.lr)[0])),
-        treated=significant(rates * section.wd).tolist(),
+        second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.train.lr)[0])),
         charts=(
             OverDecays("Risk over the second half", "lr·λ", "risk", log_y=True, lines=at_all_rates(means["risk"], rates)),
             OverSteps("Norm while it learns", y_title="‖w‖₂", log_y=True, lines=lines["weight_norm"], **by_step),
@@ -113,8 +112,6 @@ def alike_said(risk: NDArray, settled: NDArray) -> list[str]:
     return [f"{some} have the same risk, within {within}" if gap <= ALIKE else f"the risks of {some} differ by up to {within}"]
 
 
-EXPLORER = Explorer(
-    swept={"lr": 1, "product": 1, "weight_decay": 2, "diverged": 3, "path_steps": 1, "path_val_loss": 4, "path_weight_norm": 4},
-    columns=COLUMNS,
-    show=show,
-)
+READ = {"lr": 1, "product": 1, "weight_decay": 2, "diverged": Integers(3)}
+READ |= {"path_steps": Integers(1), "path_val_loss": 4, "path_weight_norm": 4}
+EXPLORER = Explorer(swept=READ, columns=("weight_decay", *COLUMNS), show=show)

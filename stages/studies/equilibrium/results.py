@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure import linear
+from stages.measure.findings import at_most, effect
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
+from stages.measure.statistics import alive, curve, mean_and_error
+from stages.studies.equilibrium import theory
 from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
-from stages.theory import equilibrium, linear
-from stages.theory.findings import at_most, effect
-from stages.theory.measured import HISTORIES, Row, Runs, Table, metrics
-from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive, curve, mean_and_error
 
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
@@ -76,10 +78,10 @@ def late_training(late: Mapping[str, NDArray], steps: NDArray, lr: float, weight
     return {
         "gradient": gradient,
         "late_norm": norm,
-        "late_norm_theory": equilibrium.norm(lr, expected / lr, gradient),
-        "angle": np.degrees(equilibrium.mean_angle(late["angle"])),
-        "angle_theory": np.degrees(equilibrium.angle(expected)),
-        "settled": equilibrium.unsettled(product, steps, late["peak"], norm) <= SETTLED,
+        "late_norm_theory": theory.norm(lr, expected / lr, gradient),
+        "angle": np.degrees(theory.mean_angle(late["angle"])),
+        "angle_theory": np.degrees(theory.angle(expected)),
+        "settled": theory.unsettled(product, steps, late["peak"], norm) <= SETTLED,
     }
 
 
@@ -157,7 +159,7 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
     found |= {"rates": len(rates), "steps": steps}
     shared = [index for index in range(len(products)) if settled[:, index].sum() > 1]
     if shared:
-        found["risk_apart"] = max(equilibrium.apart(runs["risk"][settled[:, index], :, index]) for index in shared)
+        found["risk_apart"] = max(theory.apart(runs["risk"][settled[:, index], :, index]) for index in shared)
     for name, value in (("angle_off", "angle"), ("norm_off", "late_norm")):
         means, expected = (runs[each].mean(axis=1)[settled] for each in (value, f"{value}_theory"))
         gaps = np.abs(means / expected - 1)[np.isfinite(expected)]
@@ -189,13 +191,13 @@ def risk_said(found: Metrics) -> str:
         return "A single learning rate has nothing to compare with"
     if "risk_apart" not in found:
         return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
-    if found["risk_apart"] > equilibrium.ALIKE:
+    if found["risk_apart"] > theory.ALIKE:
         return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'], 2)}"
     return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'], 2)}, whatever lr"
 
 
 def panel_said(found: Metrics) -> str:
-    if found.get("risk_apart", 1) > equilibrium.ALIKE:
+    if found.get("risk_apart", 1) > theory.ALIKE:
         return risk_said(found)
     rates = f"{found['rates']} learning rates from {found['slowest']['lr']:g} to {found['fastest']['lr']:g}"
     return (
@@ -209,12 +211,12 @@ def angle_said(found: Metrics) -> str:
         return f"No run settles within {found['steps']:,} steps"
     if "angle_off" not in found:
         return "With momentum, theory has no angle to compare with"
-    if found["angle_off"] > equilibrium.ALIKE:
+    if found["angle_off"] > theory.ALIKE:
         return f"Once settled, the angle of a step is up to {at_most(found['angle_off'], 2)} from arccos(1 − lr·λ)"
     rates = ", whatever lr" if found["rates"] > 1 else ""
     return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'], 2)}{rates}"
 
 
-READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": 1, "momentum": 0, "diverged": 3, "peak": 3, "val_loss": 4}
-READ |= dict.fromkeys(WATCHED, 4)
+READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": Integers(1), "momentum": 0, "diverged": Integers(3)}
+READ |= {"peak": 3, "val_loss": 4} | dict.fromkeys(WATCHED, 4)
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

@@ -3,71 +3,68 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Grid, NonNegative, Positive, Positives, Section, Settings, ascending
-from stages.base.streams import Arrays, Purpose, Streams, orders, single
-from stages.base.system import System, Treatment, of_arms
+from stages.base.params import Count, Grid, Momentum, NonNegative, Positive, Positives, Section, ascending
+from stages.base.storage import Integers
+from stages.base.streams import Arrays, Purpose, Streams, single
+from stages.base.system import System, two_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
 
-class Optimizers(Section, frozen=True):
-    sgd: SGD
-
-
-class Map(Section, frozen=True):
-    lr: Positives
-
-    def __post_init__(self) -> None:
-        ascending("lr", self.lr)
-
-
 class Data(Section, frozen=True):
+    trials: Count
     inputs: Count
     rows: Count
     noise: NonNegative
     start_norm: Positive
-    evaluate_every: Count
 
     def __post_init__(self) -> None:
         if self.inputs < 2:
             raise ValueError("inputs: expected at least 2, as one weight has no direction to learn")
 
 
-class Equilibrium(Section, frozen=True):
-    trials: Count
+class Train(Section, frozen=True):
     epochs: Count
     batch_size: Count
+    evaluate_every: Count
     lr: Positive
-    wd: NonNegative
-    optimizers: Optimizers
-    sweep: Grid
-    map: Map
-    system: Data
+    momentum: Momentum
+
+
+class Sweep(Section, frozen=True):
+    product: Grid
+    lr: Positives
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
+        ascending("product", self.product, zero_first=True)
+        ascending("lr", self.lr)
+
+
+class Equilibrium(Section, frozen=True):
+    wd: NonNegative
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def draw(section: Equilibrium, streams: Streams) -> Arrays:
     """y = x·w* + N(0, noise²), x ~ N(0, 1), ‖w*‖ = 1; start of a fixed norm. Both directions are uniform.
 
-    Shapes: R trials, n rows, d inputs, E epochs.
+    Shapes: R trials, n rows, d inputs.
     """
-    system = section.system
+    data = section.data
 
     def trial(rng: Purpose) -> Arrays:
-        inputs = rng("inputs").standard_normal((system.rows, system.inputs)).astype(np.float32).astype(np.float64)
-        truth, start = (direction(rng(purpose), system.inputs) for purpose in ("truth", "start"))
+        inputs = rng("inputs").standard_normal((data.rows, data.inputs)).astype(np.float32).astype(np.float64)
+        truth, start = (direction(rng(purpose), data.inputs) for purpose in ("truth", "start"))
         return {
             "train_inputs": inputs,
-            "train_targets": inputs @ truth + system.noise * rng("noise").standard_normal(system.rows),
+            "train_targets": inputs @ truth + data.noise * rng("noise").standard_normal(data.rows),
             "true_weight": truth,
-            "start_weight": system.start_norm * start,
-            "order": orders(rng("order"), section.epochs, system.rows),
+            "start_weight": data.start_norm * start,
         }
 
-    numbers = {"batch_size": np.array(section.batch_size), "evaluate_every": np.array(system.evaluate_every)}
-    return single(streams.draw(section.trials, trial)) | numbers
+    return single(streams.draw(data.trials, trial)) | {"seed": np.array(streams.seed)}
 
 
 def direction(rng: np.random.Generator, inputs: int) -> NDArray[np.float64]:
@@ -91,16 +88,8 @@ def unseen(arrays: Arrays) -> Arrays:
 
 def footprint(section: Equilibrium) -> int:
     """The arrays six times over: drawn, stacked, in double precision, with gradients."""
-    system = section.system
-    return 8 * 6 * section.trials * (system.rows * (system.inputs + section.epochs + 1) + 2 * (system.inputs + 1) ** 2)
-
-
-ARMS = {"baseline": ("baseline",), "wd": ("wd",)}
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    section = settings.equilibrium
-    return of_arms(ARMS, (settings.baseline, section.wd), section.lr, section.epochs)
+    data = section.data
+    return 8 * 6 * data.trials * (data.rows * (data.inputs + 1) + 2 * (data.inputs + 1) ** 2)
 
 
 SYSTEM = System(
@@ -110,13 +99,10 @@ SYSTEM = System(
         "train_targets": 2,  # (R, n)
         "true_weight": 2,  # (R, d)
         "start_weight": 2,  # (R, d)
-        "order": 3,  # (R, E, n)
-        "batch_size": 0,
-        "evaluate_every": 0,  # steps
+        "seed": Integers(0),  # of the batch orders
     },
     draw=draw,
     footprint=footprint,
     key="equilibrium",
-    arms=ARMS,
-    treatments=treatments,
+    arms=two_arms(("",)),
 )

@@ -3,22 +3,23 @@
 Shapes: T trials, L decays, H learning rates, n rows, d inputs, K evaluations.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stages.base.params import Settings
-from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.base.streams import Arrays, orders
+from stages.engine.decay import Decay
+from stages.engine.job import Job
 from stages.engine.losses import squared
 from stages.engine.models import Model, Parameters, PullBack
-from stages.engine.problem import Problem, Schedule, shuffled, tensors
-from stages.engine.sweep import over_decays
-from stages.engine.training import Run, Training
-from stages.studies.equilibrium.system import CURVATURE, unseen
+from stages.engine.optimizers import sgd
+from stages.engine.problem import Problem, shuffled, tensors
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting, Training
+from stages.studies.equilibrium.system import CURVATURE, SYSTEM, Equilibrium, unseen
 
 WATCHED = ("val_loss", "weight_norm", "angle", "push")  # what is kept of a sweep's histories
 
@@ -55,10 +56,17 @@ def problem(arrays: Arrays, device: torch.device) -> Problem:
     return Problem(NORMALISED, squared(CURVATURE), train, val, start, ("weight",), spared=())
 
 
-def by_epochs(arrays: Arrays, _: object, device: torch.device) -> Schedule:
+def job(section: Equilibrium, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
     """Reshuffled every epoch, evaluated every few steps."""
-    schedule = shuffled(arrays["order"], int(arrays["batch_size"]), device)
-    return replace(schedule, evaluate_every=int(arrays["evaluate_every"]))
+    train = section.train
+    schedule = shuffled(orders(arrays, SYSTEM.key, train.epochs), train.batch_size, device)
+    schedule = replace(schedule, evaluate_every=train.evaluate_every)
+    decay = Decay(tuple(weight_decays))
+    return Job(problem(arrays, device), schedule, sgd(train.momentum), train.lr, decay, watch=turn)
+
+
+def jobs(section: Equilibrium, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:
+    return {"": job(section, arrays, device, [wd])}
 
 
 def turn(before: Parameters, after: Parameters) -> dict[str, Tensor]:
@@ -74,18 +82,16 @@ def turn(before: Parameters, after: Parameters) -> dict[str, Tensor]:
     return {"angle": torch.atan2(across, along), "push": across * norm}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Equilibrium, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """Every lr·λ of the grid (L,) at every learning rate (H,): the second half of the histories (H, T, L, K).
 
     The study's own learning rate joins the others. `peak` is the largest norm of the whole history; `path_…` are whole
     histories, at `path_steps`.
     """
-    section = settings.equilibrium
-    rates, products = sorted({section.lr, *section.map.lr}), np.array(section.sweep)
-    swept = []
+    rates, products = sorted({section.train.lr, *section.sweep.lr}), np.array(section.sweep.product)
+    whole, swept = job(section, arrays, device, [0.0]), []
     for rate in rates:
-        options: dict[str, Any] = {"device": device, "progress": progress, "lr": rate, "watch": BASELINE.watch}
-        swept.append(over_decays("equilibrium", BASELINE, (products / rate).tolist(), settings, arrays, **options))
+        swept.append(over_decays("equilibrium", replace(whole.at((products / rate).tolist()), lr=rate), fit))
     late = swept[0]["steps"] >= swept[0]["steps"][-1] / 2
     found = {name: np.stack([each[name][..., late] for each in swept]) for name in WATCHED}
     found |= {name: np.stack([each[name] for each in swept]) for name in ("diverged", "weight_decay")}
@@ -95,9 +101,4 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     return found | numbers | {"lr": np.array(rates), "product": products}
 
 
-BASELINE = Run("baseline", "equilibrium.lr", "equilibrium.optimizers.sgd", problem, by_epochs, watch=turn)
-TRAINING = Training(
-    runs={"baseline": BASELINE, "wd": replace(BASELINE, weight_decay="equilibrium.wd")},
-    swept=BASELINE,
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Settings
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
-from stages.studies.line.system import CURVATURE
-from stages.theory import linear
-from stages.theory.explored import doubt, effects, lowest, notes, of_one, thinned
-from stages.theory.findings import counted
+from stages.measure import linear
+from stages.measure.explored import doubt, effects, lowest, notes, of_one, thinned
+from stages.measure.findings import counted
+from stages.studies.line import system
 
 MEASURED = ("train_loss", "val_loss", "weight_norm", "weight", "bias")
 
 
-def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    section, decays, lost = settings.line, swept["weight_decay"], swept["diverged"].astype(bool)
+def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    decays, lost = swept["weight_decay"], swept["diverged"].astype(bool)
     known = np.where(lost, np.nan, 1.0)  # (T, L)
     epochs = thinned(swept["steps"])  # an epoch is an evaluation
     paths = {name: of_one(swept[name][..., epochs] * known[..., None]) for name in MEASURED}
@@ -38,10 +38,9 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         of_ends = column(table, "theory").reshape(len(decays), -1).T * known  # (T, L)
         over_decays.append(Line("exact", of_one(of_ends)[0], theory=True))
     return Shown(
-        title=f"y = {section.system.slope:g}x + {section.system.intercept:g}",
+        title=f"y = {section.data.slope:g}x + {section.data.intercept:g}",
         question="Does decay help where there is nothing to overfit?",
         decay=Slider("λ", decays.tolist()),
-        treated=(section.wd,),
         charts=(
             OverDecays("Validation loss at the end", "λ", "validation loss", log_y=True, lines=over_decays, level=level),
             OverSteps("Loss while it learns", y_title="loss", log_y=True, lines=losses, level=level, **by_epoch),
@@ -55,11 +54,11 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
                     ("random start", fitted(swept, 0, known)),
                     ("trained", fitted(swept, -1, known)),
                 ),
-                truth=np.array([section.system.slope, section.system.intercept], dtype=float),
+                truth=np.array([section.data.slope, section.data.intercept], dtype=float),
                 bars=True,
             ),
         ),
-        said=[effects(decays, val_loss, lost, when=f" after {counted(section.epochs, 'epoch')}")],
+        said=[effects(decays, val_loss, lost, when=f" after {counted(section.train.epochs, 'epoch')}")],
         facts=(
             ("validation loss", Line("validation loss", *ends["val_loss"])),
             ("slope", Line("slope", *ends["weight"])),
@@ -78,7 +77,7 @@ def in_theory(arrays: Arrays, swept: Mapping[str, NDArray], epochs: NDArray, kno
     lr = float(swept["lr"])
     with np.errstate(over="ignore", invalid="ignore"):
         each = [
-            linear.trajectories(arrays, epochs, weight_decay=decay, lr=lr, curvature=CURVATURE)
+            linear.trajectories(arrays, epochs, weight_decay=decay, lr=lr, curvature=system.CURVATURE)
             for decay in swept["weight_decay"].tolist()
         ]
     return {
@@ -92,7 +91,7 @@ def fitted(swept: Mapping[str, NDArray], place: int, known: NDArray) -> NDArray:
 
 
 EXPLORER = Explorer(
-    swept={"weight_decay": 1, "steps": 1, "lr": 0, "diverged": 2} | dict.fromkeys(MEASURED, 3),
+    swept={"weight_decay": 1, "steps": Integers(1), "lr": 0, "diverged": Integers(2)} | dict.fromkeys(MEASURED, 3),
     columns=("weight_decay", "val_loss"),
     show=show,
 )

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
+from stages.measure import linear, sweeps
+from stages.measure.findings import effect
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import Runs, Table, curves, metrics
 from stages.studies.line.system import CURVATURE, Line
-from stages.theory import linear, sweep
-from stages.theory.findings import effect
-from stages.theory.measured import Runs, Table, curves, metrics
-from stages.theory.results import Metrics, Results
 
 LIMITS = {"ridge": "wd", "ridge_adam": "wd_adam"}  # reference row → the run whose λ it has
 IN_CLOSED_FORM = ("baseline", "wd")  # on full batches, without momentum
@@ -36,13 +36,13 @@ def evaluate(section: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]
 
 def findings(rows: Metrics, section: Line, arrays: Arrays) -> dict[str, str]:
     """A sentence for each figure."""
-    epochs, adam = section.epochs, section.optimizers.adam.epochs
+    epochs, adam = section.train.epochs, section.train.adam.epochs
     missed = {row: largest_miss(rows[row], arrays) for row in ("wd", "ridge")}
     return {
         "panel": effect(rows),
         "curves": effect(rows, when=f" after {epochs:,} epochs"),
         "adam": effect(rows, "wd_adam", "baseline_adam", when=f" after {adam:,} epochs of Adam"),
-        "fit": f"Trained to the end, λ = {section.wd:g} misses the line by {missed['ridge']:.2g}; "
+        "fit": f"Trained to the end, λ = {rows['wd']['weight_decay']:g} misses the line by {missed['ridge']:.2g}; "
         f"{epochs:,} epochs miss it by {missed['wd']:.2g}",
     }
 
@@ -58,21 +58,21 @@ def numbers(run: Mapping[str, NDArray]) -> dict[str, float]:
     return {"weight_decay": float(run["weight_decay"]), "lr": float(run["lr"]), "curvature": CURVATURE}
 
 
-def evaluate_sweep(_: Line, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
-    ended, null = sweep.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]
-    if swept["momentum"] == 0 and arrays["batch_size"] >= arrays["order"].shape[2]:
-        ended["theory"] = expected_val_losses(arrays, swept["weight_decay"], float(swept["lr"]))
+def evaluate_sweep(section: Line, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    ended, null = sweeps.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]
+    if swept["momentum"] == 0 and section.train.batch_size >= len(section.data.train_x):
+        ended["theory"] = expected_val_losses(arrays, swept["weight_decay"], float(swept["lr"]), section.train.epochs)
     of_zero = linear.losses_of_zero(arrays, CURVATURE)["val"]
-    return sweep.evaluated(swept, ended, of_zero, null["val_loss"])
+    return sweeps.evaluated(swept, ended, of_zero, null["val_loss"])
 
 
-def expected_val_losses(arrays: Arrays, decays: NDArray, lr: float) -> NDArray:
+def expected_val_losses(arrays: Arrays, decays: NDArray, lr: float, epochs: int) -> NDArray:
     """Where gradient descent in closed form ends, NaN where it diverges.  (L,) → (T, L)"""
-    end = np.array([arrays["order"].shape[1]])
+    end = np.array([epochs])
     with np.errstate(over="ignore", invalid="ignore"):
         ends = [linear.trajectories(arrays, end, weight_decay=decay, lr=lr, curvature=CURVATURE) for decay in decays]
         expected = np.stack([each["val_loss"][:, 0] for each in ends], axis=1)
     return np.where(np.isfinite(expected), expected, np.nan)
 
 
-RESULTS = Results(swept=sweep.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+RESULTS = Results(swept=sweeps.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

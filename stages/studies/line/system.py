@@ -2,83 +2,77 @@
 
 import numpy as np
 
-from stages.base.params import SGD, Adam, Count, Grid, NonNegative, Number, Numbers, Positive, Section, Settings, ascending
-from stages.base.streams import Arrays, Purpose, Streams, orders, single
-from stages.base.system import System, Treatment
+from stages.base.params import Count, Grid, Moments, Momentum, NonNegative, Number, Numbers, Positive, Section, ascending
+from stages.base.storage import Integers
+from stages.base.streams import Arrays, Purpose, Streams, single
+from stages.base.system import System, two_arms
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error
 
 
-class OwnAdam(Adam, frozen=True):
-    """Adam with a schedule, a learning rate and a λ of its own."""
+class Data(Section, frozen=True):
+    trials: Count
+    train_x: Numbers
+    val_x: Numbers
+    slope: Number
+    intercept: Number
+
+
+class Adam(Moments, frozen=True):
+    """Adam, with a schedule and a learning rate of its own."""
 
     epochs: Count
     evaluate_every: Count
     lr: Positive
-    wd: NonNegative
 
 
-class Optimizers(Section, frozen=True):
-    sgd: SGD
-    adam: OwnAdam
-
-
-class Data(Section, frozen=True):
-    slope: Number
-    intercept: Number
-    train_x: Numbers
-    val_x: Numbers
-
-
-class Line(Section, frozen=True):
-    trials: Count
+class Train(Section, frozen=True):
     epochs: Count
     batch_size: Count
     lr: Positive
-    wd: NonNegative
-    optimizers: Optimizers
-    system: Data
-    sweep: Grid
+    momentum: Momentum
+    adam: Adam
+
+
+class Sweep(Section, frozen=True):
+    wd: Grid
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
+        ascending("wd", self.wd, zero_first=True)
+
+
+class Line(Section, frozen=True):
+    wd: NonNegative
+    adam_wd: NonNegative
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def draw(section: Line, streams: Streams) -> Arrays:
     """The same rows in every trial; starts as `nn.Linear(1, 1)` draws them, U(−1, 1).
 
-    Shapes: R trials, n training rows, m validation rows, E epochs.
+    Shapes: R trials, n training rows, m validation rows.
     """
-    system, trials = section.system, section.trials
+    data, trials = section.data, section.data.trials
 
     def trial(rng: Purpose) -> Arrays:
         start = rng("start").uniform(-1, 1, size=2)
-        return {"start_weight": start[:1], "start_bias": start[1], "order": orders(rng("order"), section.epochs, rows)}
+        return {"start_weight": start[:1], "start_bias": start[1]}
 
-    rows = len(system.train_x)
     shared: Arrays = {}
-    for split, xs in (("train", system.train_x), ("val", system.val_x)):
+    for split, xs in (("train", data.train_x), ("val", data.val_x)):
         x = np.tile(np.array(xs)[:, None], (trials, 1, 1))  # (R, rows, 1)
-        shared |= {f"{split}_inputs": x, f"{split}_targets": system.slope * x[..., 0] + system.intercept}
-    truth = {"true_weight": np.full((trials, 1), system.slope), "true_bias": np.full(trials, system.intercept)}
+        shared |= {f"{split}_inputs": x, f"{split}_targets": data.slope * x[..., 0] + data.intercept}
+    truth = {"true_weight": np.full((trials, 1), data.slope), "true_bias": np.full(trials, data.intercept)}
     null = {"null": np.full(trials, shared["train_targets"].mean())}
-    return single(shared | truth | null | streams.draw(trials, trial)) | {"batch_size": np.array(section.batch_size)}
+    return single(shared | truth | null | streams.draw(trials, trial)) | {"seed": np.array(streams.seed)}
 
 
 def footprint(section: Line) -> int:
     """The arrays six times over: drawn, stacked, in double precision, with gradients."""
-    rows = len(section.system.train_x) + len(section.system.val_x)
-    return 8 * 6 * section.trials * (section.epochs + 4) * rows
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    sgd, adam, baseline = settings.line, settings.line.optimizers.adam, settings.baseline
-    return {
-        "baseline": Treatment(baseline, sgd.lr, sgd.epochs),
-        "baseline_adam": Treatment(baseline, adam.lr, adam.epochs),
-        "wd": Treatment(sgd.wd, sgd.lr, sgd.epochs),
-        "wd_adam": Treatment(adam.wd, adam.lr, adam.epochs),
-    }
+    data = section.data
+    return 8 * 6 * data.trials * 4 * (len(data.train_x) + len(data.val_x))
 
 
 SYSTEM = System(
@@ -93,12 +87,10 @@ SYSTEM = System(
         "true_weight": 2,  # (R, 1)
         "true_bias": 1,  # (R,)
         "null": 1,  # (R,), the best constant: the mean training target
-        "order": 3,  # (R, E, n)
-        "batch_size": 0,
+        "seed": Integers(0),  # of the batch orders
     },
     draw=draw,
     footprint=footprint,
     key="line",
-    arms={"baseline": ("baseline", "baseline_adam"), "wd": ("wd", "wd_adam")},
-    treatments=treatments,
+    arms=two_arms(("", "_adam"), decays=("wd", "adam_wd")),
 )

@@ -1,38 +1,40 @@
 """line, trained: SGD for ten epochs, and Adam for ten thousand. Nothing is spared: the intercept decays too."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from stages.base.params import Settings
-from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.base.streams import Arrays, orders
+from stages.engine.decay import Decay
+from stages.engine.job import Job
 from stages.engine.models import Parameters
-from stages.engine.problem import Problem, Schedule, full_batch, linear, shuffled
-from stages.engine.sweep import over_decays
-from stages.engine.training import Run, Training
-from stages.studies.line.system import CURVATURE, OwnAdam
+from stages.engine.optimizers import adam, sgd
+from stages.engine.problem import Problem, full_batch, linear, shuffled
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting, Training
+from stages.studies.line.system import CURVATURE, SYSTEM, Line
 
 
 def problem(arrays: Arrays, device: torch.device) -> Problem:
     return linear(arrays, device, curvature=CURVATURE, spared=())
 
 
-def by_epochs(arrays: Arrays, _: object, device: torch.device) -> Schedule:
-    return shuffled(arrays["order"], int(arrays["batch_size"]), device)
+def job(section: Line, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    """SGD, reshuffled every epoch."""
+    train = section.train
+    schedule = shuffled(orders(arrays, SYSTEM.key, train.epochs), train.batch_size, device)
+    return Job(problem(arrays, device), schedule, sgd(train.momentum), train.lr, Decay(tuple(weight_decays)))
 
 
-def by_adams_own(_: Arrays, adam: OwnAdam, __: torch.device) -> Schedule:
-    return full_batch(adam.epochs, adam.evaluate_every)
-
-
-def sgd(weight_decay: str) -> Run:
-    return Run(weight_decay, "line.lr", "line.optimizers.sgd", problem, by_epochs)
-
-
-def adam(weight_decay: str) -> Run:
-    return Run(weight_decay, "line.optimizers.adam.lr", "line.optimizers.adam", problem, by_adams_own)
+def jobs(section: Line, arrays: Arrays, device: torch.device, *, wd: float, adam_wd: float) -> Mapping[str, Job]:
+    own = section.train.adam
+    schedule = full_batch(own.epochs, own.evaluate_every)
+    return {
+        "": job(section, arrays, device, [wd]),
+        "_adam": Job(problem(arrays, device), schedule, adam(own), own.lr, Decay((adam_wd,))),
+    }
 
 
 def fitted_line(_: Parameters, now: Parameters) -> dict[str, Tensor]:
@@ -40,19 +42,9 @@ def fitted_line(_: Parameters, now: Parameters) -> dict[str, Tensor]:
     return {"weight": now["weight"][..., 0].clone(), "bias": now["bias"].clone()}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Line, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """Every λ, with the line that is fitted: `weight` and `bias` join the histories."""
-    options: dict[str, Any] = {"device": device, "progress": progress, "watch": fitted_line}
-    return over_decays("line", sgd("baseline"), settings.line.sweep, settings, arrays, **options)
+    return over_decays("line", replace(job(section, arrays, device, section.sweep.wd), watch=fitted_line), fit)
 
 
-TRAINING = Training(
-    runs={
-        "baseline": sgd("baseline"),
-        "baseline_adam": adam("baseline"),
-        "wd": sgd("line.wd"),
-        "wd_adam": adam("line.optimizers.adam.wd"),
-    },
-    swept=sgd("baseline"),
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

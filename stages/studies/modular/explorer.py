@@ -8,19 +8,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Settings
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
-from stages.theory.explored import lowest, notes, of_one, runs, thinned
-from stages.theory.findings import counted, per_cent
-from stages.theory.grokking import arrival, fate
+from stages.measure.explored import lowest, notes, of_one, runs, thinned
+from stages.measure.findings import counted, per_cent
+from stages.studies._addition.results import arrival, fate
+from stages.studies.modular.system import Modular
 
 MEASURED = ("train_accuracy", "val_accuracy", "weight_norm")
 
 
-def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    section, decays, lost = settings.modular, swept["weight_decay"], swept["diverged"].astype(bool)
+def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    decays, lost, threshold = swept["weight_decay"], swept["diverged"].astype(bool), section.report.threshold
     known = np.where(lost, np.nan, 1.0)  # (T, L)
     kept, steps = thinned(swept["steps"]), swept["steps"].astype(int)
     paths = {name: of_one(swept[name][..., kept] * known[..., None]) for name in MEASURED}
@@ -32,10 +33,9 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
     missing = np.isnan(arrived["generalise"][0]).any()
     gap = f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}"
     return Shown(
-        title=f"(a + b) mod {section.p}",
+        title=f"(a + b) mod {section.data.p}",
         question="When does a network go from learning by heart to understanding?",
         decay=Slider("λ", decays.tolist()),
-        treated=(settings.wd,),
         charts=(
             OverDecays(
                 "The step at which it generalises",
@@ -48,7 +48,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
                 "Right answers while it learns",
                 y_title="share of right answers",
                 lines=(Line("training", *paths["train_accuracy"]), Line("validation", *paths["val_accuracy"])),
-                level=(f"{per_cent(section.threshold)} right", section.threshold),
+                level=(f"{per_cent(threshold)} right", threshold),
                 **by_step,
             ),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=(Line("‖w‖₂", *paths["weight_norm"]),), **by_step),
@@ -62,7 +62,7 @@ def show(settings: Settings, _: Arrays, swept: Mapping[str, NDArray], table: Tab
                 bars=True,
             ),
         ),
-        said=[sentences(swept, section.threshold)],
+        said=[sentences(swept, threshold)],
         facts=(
             ("step at which it memorises", Line("memorises", *arrived["memorise"])),
             ("step at which it generalises", Line("generalises", *arrived["generalise"])),
@@ -105,8 +105,9 @@ def sentences(swept: Mapping[str, NDArray], threshold: float) -> list[str]:
     ]
 
 
+READ = {"weight_decay": 1, "steps": Integers(1), "diverged": Integers(2), "spectrum": Integers(4)}
 EXPLORER = Explorer(
-    swept={"weight_decay": 1, "steps": 1, "diverged": 2, "spectrum": 4} | dict.fromkeys(MEASURED, 3),
-    columns=("train_fraction", "steps_to_memorise", "steps_to_generalise"),
+    swept=READ | dict.fromkeys(MEASURED, 3),
+    columns=("weight_decay", "train_fraction", "steps_to_memorise", "steps_to_generalise"),
     show=show,
 )

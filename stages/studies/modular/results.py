@@ -6,27 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Maybe
 from stages.base.streams import Arrays
+from stages.measure import sweeps
+from stages.measure.findings import effect, per_cent, visible
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
+from stages.measure.statistics import alive
+from stages.studies._addition.results import VERBS, arrival, arrivals, arrives, decays_of, fate, first_step, share_needed
 from stages.studies.modular.system import CURVATURE, Modular
-from stages.theory import sweep
-from stages.theory.findings import effect, per_cent, visible
-from stages.theory.grokking import VERBS, arrival, arrivals, arrives, decays_of, fate, first_step, share_needed
-from stages.theory.measured import Row, Runs, Table, curves, ended, metrics
-from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive
 
 PAIRS = (("wd", "baseline"),)  # compared trial by trial
 
 
 def losses_of_zero(arrays: Arrays) -> dict[str, NDArray]:
     """The loss of predicting zero: one of p labels is 1.  (R,) each"""
-    size = np.full(len(arrays["train_labels"]), CURVATURE / 2 / int(arrays["p"]))
+    size = np.full(len(arrays["pairs"]), CURVATURE / 2 / int(arrays["p"]))
     return {"train": size, "val": size}
 
 
 def chance(arrays: Arrays) -> Row:
     """Every class equally likely.  (R,) each"""
-    p, trials = int(arrays["p"]), len(arrays["train_labels"])
+    p, trials = int(arrays["p"]), len(arrays["pairs"])
     values = {"loss": np.full(trials, (1 - 1 / p) / p), "accuracy": np.full(trials, 1 / p)}
     row = {f"{split}_{name}": value for name, value in values.items() for split in ("train", "val")}
     return row | {"weight_norm": np.zeros(trials), "half_squared_norm": np.zeros(trials)}
@@ -41,8 +42,8 @@ def evaluate(section: Modular, arrays: Arrays, runs: Runs) -> tuple[Metrics, Tab
     rows = {name: ended(run) | {"purity": purity(run)} for name, run in runs.items()} | {"null": chance(arrays)}
     found = metrics(rows, runs, PAIRS, losses_of_zero(arrays))
     for name, run in runs.items():
-        found[name] |= arrival(run, section.threshold)
-    return found | {"findings": findings(found, section.steps)}, curves(runs, "step")
+        found[name] |= arrival(run, section.report.threshold)
+    return found | {"findings": findings(found, section.train.steps)}, curves(runs, "step")
 
 
 def findings(rows: Metrics, steps: int) -> dict[str, str]:
@@ -68,19 +69,19 @@ def beats_chance(rows: Metrics) -> bool:
 
 def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row a run; of the runs on other shares of the pairs, when each memorises and generalises, and no more."""
-    ends = sweep.ends(swept)
+    ends = sweeps.ends(swept)
     for split, verb in VERBS.items():
-        ends[f"steps_to_{verb}"] = first_step(swept[f"{split}_accuracy"], swept["steps"], section.threshold)
-    table, found = sweep.evaluated(swept, ends, losses_of_zero(arrays)["val"], chance(arrays)["val_loss"])
-    share = section.system.train_fraction
+        ends[f"steps_to_{verb}"] = first_step(swept[f"{split}_accuracy"], swept["steps"], section.report.threshold)
+    table, found = sweeps.evaluated(swept, ends, losses_of_zero(arrays)["val"], chance(arrays)["val_loss"])
+    share, shares = section.train.train_fraction, section.sweep.shares
     table = [{"weight_decay": row["weight_decay"], "train_fraction": share} | row for row in table]
     on_shares = {name.removeprefix("shares_"): values for name, values in swept.items() if name.startswith("shares_")}
-    known: dict[str, Any] = {"steps": swept["steps"], "threshold": section.threshold}
-    others = arrivals(on_shares, swept["shares"].tolist(), section.shares.weight_decay, **known)
+    known: dict[str, Any] = {"steps": swept["steps"], "threshold": section.report.threshold}
+    others = arrivals(on_shares, swept["shares"].tolist(), shares.wd, **known)
     others = [dict.fromkeys(table[0]) | row for row in others]
-    summary = {"threshold": section.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
+    summary = {"threshold": section.report.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
     summary |= pace(table, lr=float(swept["lr"]))
-    said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], section.shares.weight_decay)}
+    said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], shares.wd)}
     return [*table, *others], found | summary | {"findings": said}
 
 
@@ -125,6 +126,6 @@ def shares_said(table: Table, decays: tuple[float, ...]) -> str:
     return ", ".join(said) + " of the pairs"
 
 
-READ = sweep.READ | {"train_accuracy": 3, "val_accuracy": 3}
-READ |= {"shares": 1, "shares_diverged": 3, "shares_train_accuracy": 4, "shares_val_accuracy": 4}
+READ = sweeps.READ | {"train_accuracy": 3, "val_accuracy": 3}
+READ |= {"shares": Maybe(1), "shares_diverged": Maybe(3), "shares_train_accuracy": Maybe(4), "shares_val_accuracy": Maybe(4)}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)

@@ -3,83 +3,63 @@
 The system of Gromov, "Grokking modular arithmetic" (2023).
 """
 
-import numpy as np
-
-from stages.base import addition
-from stages.base.params import Accuracy, AdamW, Count, Fraction, Fractions, Grid, Positive, Section, Settings, ascending
-from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System, Treatment, of_arms
+from stages.base.params import Accuracy, Count, Fraction, Fractions, Grid, Moments, Positive, Section, ascending
+from stages.base.streams import Arrays, Streams
+from stages.base.system import System, two_arms
+from stages.studies._addition import system as addition
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error, on one-hot labels
 
 
-class Optimizers(Section, frozen=True):
-    adamw: AdamW
-
-
-class Data(Section, frozen=True):
-    hidden: Count
+class Train(Moments, frozen=True):
     train_fraction: Fraction
-    start_scale: Positive
+    steps: Count
     evaluate_every: Count
+    lr: Positive
 
 
 class Shares(Section, frozen=True):
     trials: Count
     train_fraction: Fractions
-    weight_decay: Grid
+    wd: Grid
 
     def __post_init__(self) -> None:
         ascending("train_fraction", self.train_fraction)
-        ascending("weight_decay", self.weight_decay, zero_first=True)
+        ascending("wd", self.wd, zero_first=True)
+
+
+class Sweep(Section, frozen=True):
+    wd: Grid
+    shares: Shares
+
+    def __post_init__(self) -> None:
+        ascending("wd", self.wd, zero_first=True)
+
+
+class Report(Section, frozen=True):
+    threshold: Accuracy
 
 
 class Modular(Section, frozen=True):
-    trials: Count
-    p: addition.Modulus
-    steps: Count
-    lr: Positive
-    threshold: Accuracy
-    optimizers: Optimizers
-    sweep: Grid
-    shares: Shares
-    system: Data
-
-    def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
+    data: addition.Pairs
+    train: Train
+    sweep: Sweep
+    report: Report
 
 
 def draw(section: Modular, streams: Streams) -> Arrays:
-    """All pairs (a, b) with label (a + b) mod p, split at random, and starts."""
-    system = section.system
-
-    def trial(rng: Purpose) -> Arrays:
-        return addition.draw(
-            rng, p=section.p, train_fraction=system.train_fraction, hidden=system.hidden, start_scale=system.start_scale
-        )
-
-    schedule = {"p": section.p, "steps": section.steps, "evaluate_every": system.evaluate_every}
-    return single(streams.draw(section.trials, trial)) | {name: np.array(value) for name, value in schedule.items()}
+    return addition.draw(section.data, streams)
 
 
 def footprint(section: Modular) -> int:
-    return addition.footprint(section.trials, section.p, section.system.hidden)
-
-
-ARMS = {"baseline": ("baseline",), "wd": ("wd",)}
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    section = settings.modular
-    return of_arms(ARMS, (settings.baseline, settings.wd), section.lr, section.steps)
+    return addition.footprint(section.data)
 
 
 SYSTEM = System(
     section=Modular,
-    arrays=addition.DRAWN | {"p": 0, "steps": 0, "evaluate_every": 0},
+    arrays=addition.DRAWN,
     draw=draw,
     footprint=footprint,
     key="modular",
-    arms=ARMS,
-    treatments=treatments,
+    arms=two_arms(("",)),
 )

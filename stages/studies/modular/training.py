@@ -1,46 +1,49 @@
 """modular, trained: a quadratic network without bias, full batch, AdamW."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stages.base import addition
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine import quadratic
-from stages.engine.chunks import Progress
+from stages.engine.decay import Decay
+from stages.engine.job import Job, nothing
 from stages.engine.models import Parameters
-from stages.engine.problem import Problem, Schedule, full_batch
-from stages.engine.sweep import over_decays
-from stages.engine.training import Run, Training
-from stages.studies.modular.system import CURVATURE
+from stages.engine.optimizers import adamw
+from stages.engine.problem import full_batch
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting, Training
+from stages.studies._addition import training as addition
+from stages.studies._addition.system import first_trials, split_at
+from stages.studies.modular.system import CURVATURE, Modular
 
 
-def problem(arrays: Arrays, device: torch.device, dtype: torch.dtype = torch.float64) -> Problem:
-    return quadratic.problem(arrays, device, curvature=CURVATURE, dtype=dtype)
+def job(section: Modular, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    train = section.train
+    problem = addition.problem(split_at(arrays, train.train_fraction), device, curvature=CURVATURE)
+    schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
+    return Job(problem, schedule, adamw(train), train.lr, decay, watch=spectrum, runs_at_once=1)
 
 
-def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
+def jobs(section: Modular, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:
+    return {"": job(section, arrays, device, [wd])}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Modular, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """Every λ on the study's own share of the pairs; then a few λ on other shares F, each until every pair is right.
 
     `spectrum` is that of the end, (T, L, h, p // 2).
     `shares_<split>_accuracy` are (F, T', L', K), NaN after that; `shares_diverged` is (F, T', L').
     """
-    options: dict[str, Any] = {"device": device, "progress": progress}
-    swept = over_decays("modular", BASELINE, settings.modular.sweep, settings, arrays, watch=spectrum, **options)
+    swept = over_decays("modular", job(section, arrays, device, section.sweep.wd), fit)
     swept["spectrum"] = swept["spectrum"][..., -1]
-    shares, own = settings.modular.shares, settings.modular.system.train_fraction
-    others = [share for share in shares.train_fraction if share != own]
-    some = addition.first_trials(arrays, shares.trials)
-    found = quadratic.over_shares("modular", BASELINE, others, shares.weight_decay, settings, some, **options)
-    runs = (len(others), min(shares.trials, settings.modular.trials), len(shares.weight_decay))
+    shares, own = section.sweep.shares, section.train.train_fraction
+    others, some = [share for share in shares.train_fraction if share != own], first_trials(arrays, shares.trials)
+    without = replace(job(section, some, device, shares.wd), watch=nothing)
+    found = addition.over_shares("modular", without, some, others, curvature=CURVATURE, device=device, fit=fit)
+    runs = (len(others), len(some["pairs"]), len(shares.wd))
     shapes = {"diverged": runs} | {f"{split}_accuracy": (*runs, len(swept["steps"])) for split in ("train", "val")}
     joined = {f"shares_{name}": np.array([each[name] for each in found]).reshape(shape) for name, shape in shapes.items()}
     return swept | joined | {"shares": np.array(others)}
@@ -57,9 +60,4 @@ def spectrum(_: Parameters, parameters: Parameters) -> dict[str, Tensor]:
     return {"spectrum": torch.where(whole > 0, 255 * power / whole, 0).nan_to_num().round().to(torch.uint8)}
 
 
-BASELINE = Run("baseline", "modular.lr", "modular.optimizers.adamw", problem, by_steps, runs_at_once=1, watch=spectrum)
-TRAINING = Training(
-    runs={"baseline": BASELINE, "wd": replace(BASELINE, weight_decay="wd")},
-    swept=BASELINE,
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

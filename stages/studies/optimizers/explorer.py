@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Settings
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
-from stages.studies.optimizers.system import KINDS
-from stages.theory.explored import doubt, effects, lowest, notes, of_one, over_trials
-from stages.theory.findings import continued, per_cent
+from stages.measure.explored import doubt, effects, lowest, notes, of_one, over_trials
+from stages.measure.findings import continued, per_cent
+from stages.studies.optimizers.system import KINDS, Comparison
 from stages.theory.risk import risk
 
 NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}
@@ -23,8 +23,8 @@ ORACLES = {"ridge": "ridge", "box": "least squares in the box"}
 NEAR = 0.05  # of the way to the wall: a weight that is nearer is said to be at it
 
 
-def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    section, decays, steps = settings.optimizers, swept["weight_decay"], swept["steps"].astype(int).tolist()
+def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    decays, steps = swept["weight_decay"], swept["steps"].astype(int).tolist()
     own = {kind: int(np.flatnonzero(swept[f"{kind}_lr"] == swept[f"{kind}_own_lr"])[0]) for kind in KINDS}
     lost = {kind: swept[f"{kind}_diverged"][own[kind]].astype(bool) for kind in KINDS}  # (T, L) each
     weight = {kind: swept[f"{kind}_weight"][own[kind]] for kind in KINDS}  # (T, L, d) each
@@ -39,7 +39,6 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], table
         title=f"{arrays['true_weight'].shape[1]:,} weights, four optimisers",
         question="Does the same λ do the same in SGD, Adam and AdamW?",
         decay=Slider("λ", decays.tolist()),
-        treated=(section.wd,),
         charts=(
             of_first_trial(weight, arrays["true_weight"][0], decays),
             OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles)),
@@ -97,10 +96,11 @@ def sentences(decays: NDArray, risks: Mapping[str, NDArray], lost: Mapping[str, 
     return said
 
 
+OF_EACH = {"lr": 1, "own_lr": 0, "weight": 4, "diverged": Integers(3)}
 EXPLORER = Explorer(
-    swept={"weight_decay": 1, "steps": 1}
-    | {f"{kind}_{name}": number for kind in KINDS for name, number in (("lr", 1), ("own_lr", 0), ("weight", 4), ("diverged", 3))}
+    swept={"weight_decay": 1, "steps": Integers(1)}
+    | {f"{kind}_{name}": number for kind in KINDS for name, number in OF_EACH.items()}
     | {f"{kind}_{name}": 3 for kind in KINDS for name in ("val_loss", "weight_norm")},
-    columns=("run", "lr", "risk", "risk_se"),
+    columns=("run", "lr", "weight_decay", "risk", "risk_se"),
     show=show,
 )

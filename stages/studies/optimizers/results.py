@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import on_grid
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure import linear
+from stages.measure.findings import at_most, counted, diverged, effect, per_cent, visible
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import Row, Runs, Table, curves, metrics
+from stages.measure.statistics import alive, mean_and_error, summarise
+from stages.studies.optimizers.box import box, rest
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
-from stages.theory import linear
-from stages.theory.box import box, rest
-from stages.theory.findings import at_most, counted, diverged, effect, per_cent, visible
-from stages.theory.measured import Row, Runs, Table, curves, metrics
-from stages.theory.results import Metrics, Results
 from stages.theory.ridge import without_bias
 from stages.theory.risk import risk
-from stages.theory.statistics import alive, mean_and_error, summarise
 
 Oracles = dict[str, NDArray]  # name → weights (T, d)
 NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}
@@ -56,7 +57,7 @@ def distance(weight: NDArray, oracle: NDArray) -> NDArray[np.float64]:
 
 
 def evaluate(section: Comparison, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
-    eps = section.optimizers.adamw.eps
+    eps = section.train.adamw.eps
     known = {decay: oracles(arrays, decay, eps) for decay in {float(run["weight_decay"]) for run in runs.values()}}
     rows = {}
     for name, run in runs.items():
@@ -68,8 +69,8 @@ def evaluate(section: Comparison, arrays: Arrays, runs: Runs) -> tuple[Metrics, 
         row = linear.solution_row(arrays, solution, CURVATURE, lambda weight, _: of_weights(arrays, weight, own))
         rows[name] = {value: each for value, each in row.items() if value not in ("bias", "weight")}
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
-    cut = share_outside(arrays, section.wd)
-    return found | {"findings": findings(found, section, cut)}, curves(runs, "step")
+    cut = share_outside(arrays, found["wd"]["weight_decay"])
+    return found | {"findings": findings(found, section.train.steps, cut)}, curves(runs, "step")
 
 
 def of_weights(arrays: Arrays, weight: NDArray, known: Oracles) -> Row:
@@ -86,13 +87,13 @@ def share_outside(arrays: Arrays, weight_decay: float) -> float:
     return float((weight_decay * np.abs(optimum(arrays, 0)["weight"]) > 1).mean())
 
 
-def findings(rows: Metrics, section: Comparison, cut: float) -> dict[str, str]:
+def findings(rows: Metrics, steps: int, cut: float) -> dict[str, str]:
     """A sentence for each figure."""
-    effects, ends = of_losses(rows), of_ends(rows, section, cut)
+    effects, ends = of_losses(rows), of_ends(rows, cut)
     return {
         "panel": ends or effects,
         "curves": effects,
-        "weights": of_scatter(rows, section, cut),
+        "weights": of_scatter(rows, steps, cut),
     }
 
 
@@ -108,32 +109,33 @@ def of_losses(rows: Metrics) -> str:
     return f"{one}; {other}" if ";" in one + other or ":" in one + other else f"{one}, and {second}"
 
 
-def of_ends(rows: Metrics, section: Comparison, cut: float) -> str:
+def of_ends(rows: Metrics, cut: float) -> str:
     """Where Adam and AdamW end; nothing where one of them does not arrive, and where both would be at the same place.
 
     `cut` is the share of the least squares weights that are outside the box.
     """
-    arrived = all(is_near(rows, kind) for kind in ADAPTIVE)
+    decay, arrived = rows["wd"]["weight_decay"], all(is_near(rows, kind) for kind in ADAPTIVE)
     apart = rows["ridge"].get("from_box", 0.0) > ARRIVED
-    if not (section.wd and arrived and apart) or diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE)):
+    if not (decay and arrived and apart) or diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE)):
         return ""
-    box = f"caps them at ±{1 / section.wd:g}" if cut else "leaves them"
-    return f"With λ = {section.wd:g} Adam divides all weights by {1 + section.wd:g}, AdamW {box}"
+    box = f"caps them at ±{1 / decay:g}" if cut else "leaves them"
+    return f"With λ = {decay:g} Adam divides all weights by {1 + decay:g}, AdamW {box}"
 
 
 def is_near(rows: Metrics, kind: str) -> bool:
     return rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}", math.inf) < ARRIVED
 
 
-def of_scatter(rows: Metrics, section: Comparison, cut: float) -> str:
+def of_scatter(rows: Metrics, steps: int, cut: float) -> str:
     """What becomes of the least squares weights. `cut` is the share of them that are outside the box."""
-    if not section.wd:
+    decay = rows["wd"]["weight_decay"]
+    if not decay:
         return SAME
     adam, adamw = (rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}") for kind in ADAPTIVE)
-    after, wall = f"after {counted(section.steps, 'step')}", f"{1 / section.wd:g}"
+    after, wall = f"after {counted(steps, 'step')}", f"{1 / decay:g}"
     divides, them = is_near(rows, "adam"), "them"
     if divides:
-        said = [f"Adam divides weights by {1 + section.wd:g}"]
+        said = [f"Adam divides weights by {1 + decay:g}"]
     else:
         said, them = [f"Adam is {per_cent(adam)} away from ridge {after}"], "weights"
     if not is_near(rows, "adamw"):
@@ -145,13 +147,13 @@ def of_scatter(rows: Metrics, section: Comparison, cut: float) -> str:
     else:
         said.append(f"AdamW leaves {them}, as none is beyond {wall}")
     lost = diverged(rows, *(f"wd{ROWS[kind]}" for kind in ADAPTIVE))
-    return "; ".join([f"λ = {section.wd:g}: {', '.join(said)}", *lost])
+    return "; ".join([f"λ = {decay:g}: {', '.join(said)}", *lost])
 
 
 def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each optimiser, learning rate and λ, and for each oracle and λ."""
     rows, decays = general(arrays), swept["weight_decay"]
-    each = [oracles(rows, decay, section.optimizers.adamw.eps) for decay in decays.tolist()]
+    each = [oracles(rows, decay, section.train.adamw.eps) for decay in decays.tolist()]
     known = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}  # (T, L, d)
     ends = {kind: measured(swept, kind, known, arrays["true_weight"]) for kind in KINDS}
     theory = {name: measured_ends(weight[None], known, arrays["true_weight"]) for name, weight in known.items()}
@@ -198,7 +200,7 @@ def summary(
     farthest = {kind: far(ends[kind][f"from_{ENDS_AT[kind]}"][own_rate(swept, kind)], decays) for kind in KINDS}
     risks = {kind: ends[kind]["risk"] for kind in ADAPTIVE}
     found: dict[str, Any] = {
-        "theory_lambda": inputs * section.system.noise**2 / (rows * section.system.weight_norm**2),
+        "theory_lambda": inputs * section.data.noise**2 / (rows * section.data.weight_norm**2),
         "diverged": int(swept["diverged"].sum()),
     }
     for name in ("ridge", "box"):
@@ -313,7 +315,7 @@ def worse(risks: NDArray, best: int, other: int) -> bool:
     return bool(np.isnan(gap).any()) or visible(known["gap"], known.get("gap_se"))
 
 
-READ = {"weight_decay": 1, "diverged": 3}
+READ = {"weight_decay": 1, "diverged": Integers(3)}
 for kind in KINDS:
-    READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": 3}
+    READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": Integers(3)}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

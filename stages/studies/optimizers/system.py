@@ -5,55 +5,58 @@ Beside them stand the Gaussian rows that they were made from, on which the weigh
 
 import numpy as np
 
-from stages.base.params import SGD, Adam, AdamW, Count, Grid, NonNegative, Positive, Positives, Section, Settings, ascending
+from stages.base.params import Count, Grid, Moments, Momentum, NonNegative, Positive, Positives, Section, ascending
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System, Treatment
+from stages.base.system import System, two_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
-KINDS = ("sgd", "momentum", "adam", "adamw")  # keys of the section's optimizers
 ROWS = {"sgd": "", "momentum": "_momentum", "adam": "_adam", "adamw": "_adamw"}  # what an arm's rows are named after the arm
-
-
-class OwnSGD(SGD, frozen=True):
-    """SGD with a learning rate of its own."""
-
-    lr: Positive
-
-
-class Optimizers(Section, frozen=True):
-    sgd: OwnSGD
-    momentum: OwnSGD
-    adam: Adam
-    adamw: AdamW
+KINDS = tuple(ROWS)
 
 
 class Data(Section, frozen=True):
+    trials: Count
     rows: Count
     val_rows: Count
     inputs: Count
     weight_norm: Positive
     noise: NonNegative
     start_std: NonNegative
-    evaluate_every: Count
 
     def __post_init__(self) -> None:
         if self.rows < self.inputs:
             raise ValueError("rows: expected at least as many as inputs, so that they can be orthogonal")
 
 
-class Comparison(Section, frozen=True):
-    trials: Count
-    steps: Count
+class GradientDescent(Section, frozen=True):
     lr: Positive
-    wd: NonNegative
-    optimizers: Optimizers
-    sweep: Grid
-    learning_rates: Positives
-    system: Data
+    momentum: Momentum
+
+
+class Train(Section, frozen=True):
+    steps: Count
+    evaluate_every: Count
+    lr: Positive
+    sgd: GradientDescent
+    momentum: GradientDescent
+    adam: Moments
+    adamw: Moments
+
+
+class Sweep(Section, frozen=True):
+    wd: Grid
+    lr: Positives
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
-        ascending("learning_rates", self.learning_rates)
+        ascending("wd", self.wd, zero_first=True)
+        ascending("lr", self.lr)
+
+
+class Comparison(Section, frozen=True):
+    wd: NonNegative
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def draw(section: Comparison, streams: Streams) -> Arrays:
@@ -61,54 +64,37 @@ def draw(section: Comparison, streams: Streams) -> Arrays:
 
     Shapes: T trials, n training rows, m validation rows, d inputs.
     """
-    system = section.system
+    data = section.data
 
     def trial(rng: Purpose) -> Arrays:
-        direction = rng("truth").standard_normal(system.inputs)
-        weight = system.weight_norm * direction / np.linalg.norm(direction)
-        gaussian = rng("inputs").standard_normal((system.rows, system.inputs))
+        direction = rng("truth").standard_normal(data.inputs)
+        weight = data.weight_norm * direction / np.linalg.norm(direction)
+        gaussian = rng("inputs").standard_normal((data.rows, data.inputs))
         inputs = {
-            "train": np.sqrt(system.rows) * np.linalg.qr(gaussian).Q,
+            "train": np.sqrt(data.rows) * np.linalg.qr(gaussian).Q,
             "general": gaussian,
-            "val": rng("val inputs").standard_normal((system.val_rows, system.inputs)),
+            "val": rng("val inputs").standard_normal((data.val_rows, data.inputs)),
         }
-        noise = {"train": system.noise * rng("noise").standard_normal(system.rows)}
-        noise |= {"general": noise["train"], "val": system.noise * rng("val noise").standard_normal(system.val_rows)}
-        arrays: Arrays = {"true_weight": weight, "start_weight": system.start_std * rng("start").standard_normal(system.inputs)}
+        noise = {"train": data.noise * rng("noise").standard_normal(data.rows)}
+        noise |= {"general": noise["train"], "val": data.noise * rng("val noise").standard_normal(data.val_rows)}
+        arrays: Arrays = {"true_weight": weight, "start_weight": data.start_std * rng("start").standard_normal(data.inputs)}
         for split, rows in inputs.items():
             stored = rows.astype(np.float32).astype(np.float64)
             arrays |= {f"{split}_inputs": stored, f"{split}_targets": stored @ weight + noise[split]}
         return arrays
 
-    steps = {"steps": np.array(section.steps), "evaluate_every": np.array(system.evaluate_every)}
-    return single(streams.draw(section.trials, trial)) | steps | {"noise": np.array(system.noise)}
+    return single(streams.draw(data.trials, trial)) | {"noise": np.array(data.noise)}
 
 
 def footprint(section: Comparison) -> int:
-    """The arrays six times over: drawn, stacked, in double precision, with gradients; and the weights of the whole sweep."""
-    system = section.system
-    drawn = (2 * system.rows + system.val_rows + 2) * (system.inputs + 1)
-    return 8 * section.trials * (6 * drawn + 4 * (2 + len(section.learning_rates)) * len(section.sweep) * system.inputs)
+    """The arrays six times over: drawn, stacked, in double precision, with gradients."""
+    data = section.data
+    return 8 * 6 * data.trials * (2 * data.rows + data.val_rows + 2) * (data.inputs + 1)
 
 
 def general(arrays: Arrays) -> Arrays:
     """The data with Gaussian rows to train on."""
     return arrays | {f"train_{name}": arrays[f"general_{name}"] for name in ("inputs", "targets")}
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    section = settings.optimizers
-    rates = {
-        "sgd": section.optimizers.sgd.lr,
-        "momentum": section.optimizers.momentum.lr,
-        "adam": section.lr,
-        "adamw": section.lr,
-    }
-    return {
-        f"{arm}{suffix}": Treatment(decay, rates[kind], section.steps)
-        for arm, decay in (("baseline", settings.baseline), ("wd", section.wd))
-        for kind, suffix in ROWS.items()
-    }
 
 
 SYSTEM = System(
@@ -123,12 +109,9 @@ SYSTEM = System(
         "true_weight": 2,  # (T, d)
         "start_weight": 2,  # (T, d)
         "noise": 0,  # standard deviation
-        "steps": 0,
-        "evaluate_every": 0,
     },
     draw=draw,
     footprint=footprint,
     key="optimizers",
-    arms={arm: tuple(f"{arm}{suffix}" for suffix in ROWS.values()) for arm in ("baseline", "wd")},
-    treatments=treatments,
+    arms=two_arms(tuple(ROWS.values())),
 )

@@ -3,70 +3,69 @@
 Shapes: T trials, L decays, R learning rates, d inputs.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from stages.base.params import Settings, at
 from stages.base.rounding import LOOK, on_grid
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
-from stages.engine.problem import Problem, Schedule, full_batch, linear, linear_to_zero
-from stages.engine.sweep import fit_decays
-from stages.engine.training import Run, Training
-from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, general
+from stages.engine.decay import Decay
+from stages.engine.job import Job
+from stages.engine.optimizers import Optimizer, adam, adamw, sgd
+from stages.engine.problem import full_batch, linear, linear_to_zero
+from stages.engine.training import Fitting, Training
+from stages.studies.optimizers.system import CURVATURE, ROWS, Comparison, Train, general
 
-LEARNING_RATES = {  # where the learning rate of each optimiser stands
-    "sgd": "optimizers.optimizers.sgd.lr",
-    "momentum": "optimizers.optimizers.momentum.lr",
-    "adam": "optimizers.lr",
-    "adamw": "optimizers.lr",
-}
 ADAPTIVE = ("adam", "adamw")  # swept over learning rates too
 
 
-def problem(arrays: Arrays, device: torch.device) -> Problem:
-    return linear(arrays, device, curvature=CURVATURE, spared=())
+def optimizers(train: Train) -> dict[str, tuple[Optimizer, float]]:
+    """Each optimiser with its own learning rate."""
+    return {
+        "sgd": (sgd(train.sgd.momentum), train.sgd.lr),
+        "momentum": (sgd(train.momentum.momentum), train.momentum.lr),
+        "adam": (adam(train.adam), train.lr),
+        "adamw": (adamw(train.adamw), train.lr),
+    }
 
 
-def settling(arrays: Arrays, _: object, __: torch.device) -> Schedule:
+def job(section: Comparison, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
     """All rows; the learning rate falls to zero as (1 − k/steps)², so that even Adam comes to rest."""
-    steps = int(arrays["steps"])
-    return full_batch(steps, int(arrays["evaluate_every"]), pace=[share**2 for share in linear_to_zero(steps)])
+    train = section.train
+    schedule = full_batch(train.steps, train.evaluate_every, pace=[share**2 for share in linear_to_zero(train.steps)])
+    optimizer, lr = optimizers(train)["adam"]
+    problem = linear(arrays, device, curvature=CURVATURE, spared=())
+    return Job(problem, schedule, optimizer, lr, Decay(tuple(weight_decays)))
 
 
-def run(kind: str, weight_decay: str) -> Run:
-    return Run(weight_decay, LEARNING_RATES[kind], f"optimizers.optimizers.{kind}", problem, settling)
+def jobs(section: Comparison, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:
+    whole = job(section, arrays, device, [wd])
+    return {ROWS[kind]: replace(whole, optimizer=optimizer, lr=lr) for kind, (optimizer, lr) in optimizers(section.train).items()}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Comparison, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """The final weights (R, T, L, d) of each optimiser on Gaussian rows, at every λ; R is 1 for SGD and momentum.
 
     The histories `<kind>_val_loss` and `<kind>_weight_norm` (T, L, K) are those with the optimiser's own learning rate.
     All are handed on coarsely: on these rows AdamW's last digits hang on the machine's last bit.
     """
-    rows, decays = general(arrays), settings.optimizers.sweep
-    found: Arrays = {"weight_decay": np.array(decays)}
-    for kind in KINDS:
-        own = at(settings, LEARNING_RATES[kind])
-        rates = sorted({own, *settings.optimizers.learning_rates}) if kind in ADAPTIVE else [own]
-        known: dict[str, Any] = {"device": device, "progress": progress}
-        fits = [trained(run(kind, "baseline"), decays, rate, settings, rows, **known) for rate in rates]
+    whole = job(section, general(arrays), device, section.sweep.wd)
+    found: Arrays = {"weight_decay": np.array(section.sweep.wd)}
+    for kind, (optimizer, own) in optimizers(section.train).items():
+        rates = sorted({own, *section.sweep.lr}) if kind in ADAPTIVE else [own]
+        fits = [ended(kind, replace(whole, optimizer=optimizer, lr=rate), fit) for rate in rates]
         found |= {f"{kind}_lr": np.array(rates), f"{kind}_own_lr": np.array(own)}
         found |= {f"{kind}_{name}": np.stack([fit[name] for fit in fits]) for name in ("weight", "diverged")}
         found |= {f"{kind}_{name}": fits[rates.index(own)][name] for name in ("val_loss", "weight_norm")}
         found["steps"] = fits[0]["steps"]
-    return found | {"diverged": np.concatenate([found[f"{kind}_diverged"] for kind in KINDS])}
+    return found | {"diverged": np.concatenate([found[f"{kind}_diverged"] for kind in ROWS])}
 
 
-def trained(
-    one: Run, decays: Sequence[float], lr: float, settings: Settings, arrays: Arrays, *, device: torch.device, progress: Progress
-) -> Arrays:
+def ended(kind: str, job: Job, fit: Fitting) -> Arrays:
     """All trials × λ in one batch: their histories, where they end, and which diverged; on the grid of what is looked at."""
-    label = f"optimizers sweep, {one.optimizer.rpartition('.')[2]}, lr = {lr:g}"
-    fitted = fit_decays(label, one, one.problem(arrays, device), decays, settings, arrays, progress=progress, lr=lr)
+    fitted = fit(f"optimizers sweep, {kind}, lr = {job.lr:g}", job)
     lost = fitted.diverged.cpu().numpy()
     looked_at = {"weight": fitted.parameters["weight"]} | fitted.history
     found = {name: np.where(lost[..., None], np.nan, each.cpu().numpy()) for name, each in looked_at.items()}
@@ -74,12 +73,4 @@ def trained(
     return found | {"diverged": lost, "steps": np.array(fitted.steps)}
 
 
-TRAINING = Training(
-    runs={
-        f"{arm}{suffix}": run(kind, decay)
-        for arm, decay in (("baseline", "baseline"), ("wd", "optimizers.wd"))
-        for kind, suffix in ROWS.items()
-    },
-    swept=run("adam", "baseline"),
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

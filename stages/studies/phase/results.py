@@ -9,12 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure.findings import per_cent
+from stages.measure.results import Results
+from stages.measure.rows import Table
+from stages.studies._addition.results import arrivals, arrives, decays_of, share_needed
 from stages.studies.phase.system import Phase
-from stages.theory.findings import per_cent
-from stages.theory.grokking import arrivals, arrives, decays_of, share_needed
-from stages.theory.measured import Table
-from stages.theory.results import Results
 
 PHASES = ("soon", "late", "by_heart", "neither", "diverged")
 
@@ -22,11 +23,12 @@ PHASES = ("soon", "late", "by_heart", "neither", "diverged")
 def evaluate_sweep(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row a run, with the phase of its cell; and how many cells each phase has."""
     steps = swept["steps"]
-    table = arrivals(swept, section.train_fraction, section.sweep, steps=steps, threshold=section.threshold)
-    cells = {place: phase(rows, section.late) for place, rows in by_cell(table).items()}
+    report, grid = section.report, section.sweep
+    table = arrivals(swept, grid.train_fraction, grid.wd, steps=steps, threshold=report.threshold)
+    cells = {place: phase(rows, report.late) for place, rows in by_cell(table).items()}
     table = [row | {"phase": cells[row["weight_decay"], row["train_fraction"]]} for row in table]
     counts, needed, last_step = Counter(cells.values()), needs(table), int(steps[-1])
-    summary = {"steps": last_step, "p": int(arrays["p"]), "threshold": section.threshold, "late": section.late}
+    summary = {"steps": last_step, "p": int(arrays["p"]), "threshold": report.threshold, "late": report.late}
     found = {"cells": {name: counts[name] for name in PHASES}} | ({"fewest": fewest(needed)} if needed else {})
     said = finding(table, last_step)
     return table, summary | found | {"findings": {"panel": said, "map": said}}
@@ -97,5 +99,5 @@ def pairs_needed(table: Table, within: str) -> list[str]:
     return [said, f"{where} no share is enough"] if beyond else [said]
 
 
-READ = {"diverged": 3, "steps": 1, "train_accuracy": 4, "val_accuracy": 4}
+READ = {"diverged": Integers(3), "steps": Integers(1), "train_accuracy": 4, "val_accuracy": 4}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep)

@@ -1,35 +1,35 @@
 """phase, trained: a quadratic network without bias, full batch, AdamW, for each λ on each share of the pairs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
-from stages.base.params import Settings
 from stages.base.streams import Arrays
-from stages.engine import quadratic
-from stages.engine.chunks import Progress
-from stages.engine.problem import Problem, Schedule, full_batch
-from stages.engine.training import Run, Training
-from stages.studies.phase.system import CURVATURE
+from stages.engine.decay import Decay
+from stages.engine.job import Job
+from stages.engine.optimizers import adamw
+from stages.engine.problem import full_batch
+from stages.engine.training import Fitting, Training
+from stages.studies._addition import training as addition
+from stages.studies._addition.system import split_at
+from stages.studies.phase.system import CURVATURE, Phase
+
+HALF = 0.5  # of the pairs, where no share is asked for
 
 
-def problem(arrays: Arrays, device: torch.device) -> Problem:
-    return quadratic.problem(arrays, device, curvature=CURVATURE)
+def job(section: Phase, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    train, problem = section.train, addition.problem(split_at(arrays, HALF), device, curvature=CURVATURE)
+    schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
+    return Job(problem, schedule, adamw(train), train.lr, decay, runs_at_once=9)  # more are no faster on a core
 
 
-def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
-
-
-RUN = Run("baseline", "phase.lr", "phase.optimizers.adamw", problem, by_steps, runs_at_once=9)  # more are no faster on a core
-
-
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Phase, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """`train_accuracy` and `val_accuracy` (F, T, L, K), NaN where a run is right about all pairs before; `diverged` (F, T, L)."""
-    section = settings.phase
-    shares, decays = section.train_fraction, section.sweep
-    found = quadratic.over_shares("phase", RUN, shares, decays, settings, arrays, device=device, progress=progress)
+    whole, shares = job(section, arrays, device, section.sweep.wd), section.sweep.train_fraction
+    found = addition.over_shares("phase", whole, arrays, shares, curvature=CURVATURE, device=device, fit=fit)
     names = ("diverged", "train_accuracy", "val_accuracy")
     return {name: np.stack([each[name] for each in found]) for name in names} | {"steps": found[0]["steps"]}
 
 
-TRAINING = Training(runs={}, swept=RUN, sweep=sweep)
+TRAINING = Training(job=job, sweep=sweep)

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import decade_above, losses_on_grid
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure import linear
+from stages.measure.findings import continued, effect, per_cent, visible
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
+from stages.measure.statistics import alive, mean_and_error, summarise, z_score
+from stages.studies.relatives import penalties
+from stages.studies.relatives.stopping import stopped_risk
 from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
-from stages.theory import linear, penalties
-from stages.theory.findings import continued, effect, per_cent, visible
-from stages.theory.measured import HISTORIES, Row, Runs, Table, curves, metrics
-from stages.theory.results import Metrics, Results
 from stages.theory.ridge import solve, without_bias
 from stages.theory.risk import ridge_risk, risk
-from stages.theory.statistics import alive, mean_and_error, summarise, z_score
-from stages.theory.stopping import stopped_risk
 from stages.theory.trajectory import gradient_descent
 
 ARMS = {"dense": ("baseline", "wd"), "sparse": ("baseline_sparse", "wd_sparse")}  # truth → rows without and with decay
@@ -52,9 +54,9 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
             rows[name] = solved_row(data, weight)
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
-    overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.steps:,} steps")
+    overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.train.steps:,} steps")
     said = {
-        "panel": on_both(found, sparse_truth(section.system.nonzeros, section.system.inputs)),
+        "panel": on_both(found, sparse_truth(section.data.nonzeros, section.data.inputs)),
         "curves": "; ".join([*overfits, continued(ended) if overfits else ended]),
     }
     return found | {"findings": said}, curves(shown, "step", theory)
@@ -128,16 +130,16 @@ def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
         table += rows
     diverged = sum(row["diverged"] for row in table if not row["run"].endswith("none"))
     ratios = against_ridge(section, arrays, swept)
-    fits = of_risk(found, sparse_truth(section.system.nonzeros, section.system.inputs), diverged)
+    fits = of_risk(found, sparse_truth(section.data.nonzeros, section.data.inputs), diverged)
     said = {"panel": fits, "risk": fits, "paths": of_paths(ratios)}
     scores = [abs(row["z"]) for row in table if row["z"] is not None]
-    numbers = {"lr": section.lr, "signal": section.system.weight_norm, "diverged": diverged, "titles": titles(section)}
+    numbers = {"lr": section.train.lr, "signal": section.data.weight_norm, "diverged": diverged, "titles": titles(section)}
     return table, found | numbers | ratios | {"max_abs_z": max(scores, default=0.0), "findings": said}
 
 
 def titles(section: Relatives) -> dict[str, str]:
     """Of a figure's panels: what the truths are."""
-    nonzeros, inputs = section.system.nonzeros, section.system.inputs
+    nonzeros, inputs = section.data.nonzeros, section.data.inputs
     some = f"{nonzeros} of {inputs} weights"
     sparse = f"sparse truth: {some}" if sparse_truth(nonzeros, inputs) == "sparse" else f"truth of {some}, all equal"
     return {"dense": f"dense truth: all {inputs} weights count", "sparse": sparse}
@@ -264,7 +266,7 @@ def expected_risks(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
     values, steps, decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = [stopped_risk(values, step, **options) for step in steps]
-        decayed = [stopped_risk(values, int(arrays["steps"]), weight_decay=decay, **options) for decay in decays]
+        decayed = [stopped_risk(values, section.train.steps, weight_decay=decay, **options) for decay in decays]
     return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack(decayed, axis=1), "none": stopped[0][:, None]}
 
 
@@ -281,8 +283,8 @@ def against_ridge(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArra
 
 
 def sizes(section: Relatives) -> dict[str, Any]:
-    system = section.system
-    return {"rows": system.train_rows, "inputs": system.inputs, "signal": system.weight_norm, "noise": system.noise}
+    data = section.data
+    return {"rows": data.train_rows, "inputs": data.inputs, "signal": data.weight_norm, "noise": data.noise}
 
 
 def of_risk(found: Metrics, sparse_truth: str, diverged: int) -> str:
@@ -318,5 +320,5 @@ def of_paths(ratios: Mapping[str, float]) -> str:
     return f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"
 
 
-NUMBERS = {"weight_decay": 1, "stop": 1, "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
+NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
 RESULTS = Results(swept=dict.fromkeys(READ, 4) | NUMBERS, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

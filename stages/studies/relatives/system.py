@@ -3,44 +3,21 @@
 Shapes: R trials, n training rows, m validation rows, d inputs, M masks of dropout.
 """
 
-from typing import Annotated, ClassVar
-
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
-from stages.base.params import SGD, Count, Fractions, Grid, NonNegative, Positive, Section, Settings, Share, ascending
+from stages.base.params import Count, Fractions, Grid, NonNegative, Positive, Section, Share, ascending
+from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
-from stages.base.system import System, Treatment, of_arms
+from stages.base.system import System, two_arms
 
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 TRUTHS = {"dense": "", "sparse": "sparse_"}  # truth → what its targets and weights are called before their names
 LEVELS = 256  # of a mask's uniform numbers: a probability of dropout is a multiple of 1/256
 
-NoMomentum = Annotated[float, Meta(ge=0, le=0, description="0, as proximal steps and stopping's closed form have no momentum")]
-
-
-class GradientDescent(SGD, frozen=True):
-    kind: ClassVar[str] = "sgd"
-    momentum: NoMomentum
-
-
-class Optimizers(Section, frozen=True):
-    sgd: GradientDescent
-
-
-class Methods(Section, frozen=True):
-    """What the sweep trains beside the λ of its grid."""
-
-    l1_ratio: Share
-    dropout: Fractions
-    dropout_steps: Count
-
-    def __post_init__(self) -> None:
-        ascending("dropout", self.dropout)
-
 
 class Data(Section, frozen=True):
+    trials: Count
     train_rows: Count
     val_rows: Count
     inputs: Count
@@ -48,25 +25,36 @@ class Data(Section, frozen=True):
     weight_norm: Positive
     noise: NonNegative
     masks: Count
-    evaluate_every: Count
 
     def __post_init__(self) -> None:
         if self.nonzeros > self.inputs:
             raise ValueError(f"nonzeros: expected at most {self.inputs}, the number of inputs")
 
 
-class Relatives(Section, frozen=True):
-    trials: Count
+class Train(Section, frozen=True):
+    """Gradient descent without momentum: proximal steps and the closed form of early stopping have none."""
+
     steps: Count
+    evaluate_every: Count
     lr: Positive
-    wd: NonNegative
-    optimizers: Optimizers
-    sweep: Grid
-    methods: Methods
-    system: Data
+
+
+class Sweep(Section, frozen=True):
+    wd: Grid
+    l1_ratio: Share
+    dropout: Fractions
+    dropout_steps: Count
 
     def __post_init__(self) -> None:
-        ascending("sweep", self.sweep, zero_first=True)
+        ascending("wd", self.wd, zero_first=True)
+        ascending("dropout", self.dropout)
+
+
+class Relatives(Section, frozen=True):
+    wd: NonNegative
+    data: Data
+    train: Train
+    sweep: Sweep
 
 
 def draw(section: Relatives, streams: Streams) -> Arrays:
@@ -76,37 +64,35 @@ def draw(section: Relatives, streams: Streams) -> Arrays:
     `masks` are uniform numbers from 0 to 255: at a probability of dropout p an input is kept where its number is below
     256·(1 − p).
     """
-    system = section.system
+    data = section.data
 
     def trial(rng: Purpose) -> Arrays:
-        direction = rng("dense truth").standard_normal(system.inputs)
-        sparse, places = np.zeros(system.inputs), rng("sparse truth").permutation(system.inputs)[: system.nonzeros]
-        sparse[places] = rng("signs").choice([-1.0, 1.0], size=system.nonzeros)
+        direction = rng("dense truth").standard_normal(data.inputs)
+        sparse, places = np.zeros(data.inputs), rng("sparse truth").permutation(data.inputs)[: data.nonzeros]
+        sparse[places] = rng("signs").choice([-1.0, 1.0], size=data.nonzeros)
         weights = {"dense": direction, "sparse": sparse}
-        shape = (system.masks, system.train_rows, system.inputs)
+        shape = (data.masks, data.train_rows, data.inputs)
         arrays: Arrays = {
-            "start_weight": np.zeros(system.inputs),
+            "start_weight": np.zeros(data.inputs),
             "masks": rng("masks").integers(0, LEVELS, size=shape, dtype=np.uint8),
         }
         for truth, prefix in TRUTHS.items():
-            arrays[f"{prefix}true_weight"] = system.weight_norm * weights[truth] / np.linalg.norm(weights[truth])
-        for split, rows in (("train", system.train_rows), ("val", system.val_rows)):
-            x = rng(f"{split} inputs").standard_normal((rows, system.inputs)).astype(np.float32).astype(np.float64)
-            noise = system.noise * rng(f"{split} noise").standard_normal(rows)
+            arrays[f"{prefix}true_weight"] = data.weight_norm * weights[truth] / np.linalg.norm(weights[truth])
+        for split, rows in (("train", data.train_rows), ("val", data.val_rows)):
+            x = rng(f"{split} inputs").standard_normal((rows, data.inputs)).astype(np.float32).astype(np.float64)
+            noise = data.noise * rng(f"{split} noise").standard_normal(rows)
             arrays[f"{split}_inputs"] = x
             for prefix in TRUTHS.values():
                 arrays[f"{prefix}{split}_targets"] = x @ arrays[f"{prefix}true_weight"] + noise
         return arrays
 
-    known = {"noise": np.array(system.noise), "steps": np.array(section.steps)}
-    return single(streams.draw(section.trials, trial)) | known | {"evaluate_every": np.array(system.evaluate_every)}
+    return single(streams.draw(data.trials, trial)) | {"noise": np.array(data.noise)}
 
 
 def footprint(section: Relatives) -> int:
-    """The masked rows of dropout, for two truths and once more as batches; and every step of gradient descent, twice."""
-    system = section.system
-    rows = (system.masks + 2) * system.train_rows + system.val_rows
-    return 8 * 6 * section.trials * system.inputs * (rows + section.steps)
+    """The masked rows of dropout six times over, for two truths and once more as batches."""
+    data = section.data
+    return 8 * 6 * data.trials * data.inputs * ((data.masks + 2) * data.train_rows + data.val_rows)
 
 
 def of_truth(arrays: Arrays, truth: str) -> Arrays:
@@ -133,14 +119,6 @@ def steps_until(decays: NDArray, lr: float, longest: int) -> NDArray[np.int64]:
         return np.clip(np.round(1 / (lr * np.asarray(decays))), 1, longest).astype(np.int64)
 
 
-ARMS = {"baseline": ("baseline", "baseline_sparse"), "wd": ("wd", "wd_sparse")}
-
-
-def treatments(settings: Settings) -> dict[str, Treatment]:
-    section = settings.relatives
-    return of_arms(ARMS, (settings.baseline, section.wd), section.lr, section.steps)
-
-
 SYSTEM = System(
     section=Relatives,
     arrays={
@@ -153,14 +131,11 @@ SYSTEM = System(
         "sparse_val_targets": 2,  # (R, m)
         "sparse_true_weight": 2,  # (R, d)
         "start_weight": 2,  # (R, d)
-        "masks": 4,  # (R, M, n, d)
+        "masks": Integers(4),  # (R, M, n, d)
         "noise": 0,  # standard deviation
-        "steps": 0,
-        "evaluate_every": 0,
     },
     draw=draw,
     footprint=footprint,
     key="relatives",
-    arms=ARMS,
-    treatments=treatments,
+    arms=two_arms(("", "_sparse")),
 )

@@ -3,10 +3,8 @@
 Shapes: T trials, n rows, d inputs, L decays, D probabilities of dropout, M masks, K steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.base.errors import UserError
-from stages.base.params import Settings
+from stages.base.memory import must_fit
 from stages.base.rounding import PATH, on_grid
 from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.engine.decay import Decay
 from stages.engine.fit import Fit
+from stages.engine.job import Job
 from stages.engine.models import Parameters
+from stages.engine.optimizers import sgd
 from stages.engine.problem import Problem, Schedule, full_batch, linear, linear_to_zero
-from stages.engine.sweep import fit_decays
-from stages.engine.training import Run, Training
-from stages.studies.relatives.system import CURVATURE, LEVELS, TRUTHS, kept, of_truth, steps_until
+from stages.engine.training import Fitting, Training
+from stages.studies.relatives.system import CURVATURE, LEVELS, TRUTHS, Relatives, kept, of_truth, steps_until
 
 BATCHES = 2  # side by side; with more of them, the steps of each are so short that starting them takes longest
 
@@ -32,19 +31,18 @@ def problem(arrays: Arrays, device: torch.device, *, truth: str = "dense") -> Pr
     return linear(of_truth(arrays, truth), device, curvature=CURVATURE, spared=())
 
 
-def by_steps(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["evaluate_every"]))
+def job(section: Relatives, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
+    train = section.train
+    schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
+    return Job(problem(arrays, device), schedule, sgd(), train.lr, decay)
 
 
-def to_the_end(arrays: Arrays, _: object, __: torch.device) -> Schedule:
-    return full_batch(int(arrays["steps"]), int(arrays["steps"]))
+def jobs(section: Relatives, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:
+    dense = job(section, arrays, device, [wd])
+    return {"": dense, "_sparse": replace(dense, problem=problem(arrays, device, truth="sparse"))}
 
 
-def every_step(_: Arrays, __: object, ___: torch.device, *, last: int) -> Schedule:
-    return full_batch(last, 1)
-
-
-def a_mask_a_step(arrays: Arrays, _: object, device: torch.device, *, steps: int) -> Schedule:
+def a_mask_a_step(arrays: Arrays, device: torch.device, *, steps: int) -> Schedule:
     """The rows under one mask after the other, again and again, at a learning rate that falls to zero, for both truths."""
     trials, masks, rows = arrays["masks"].shape[:3]
     under = [torch.arange(rows * mask, rows * (mask + 1), device=device).expand(2 * trials, -1) for mask in range(masks)]
@@ -76,37 +74,38 @@ def weights(_: Parameters, parameters: Parameters) -> dict[str, Tensor]:
     return {"weight": parameters["weight"].clone()}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Relatives, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """The weights that each method ends with at each of its strengths, on both truths, NaN where it diverged.
 
     `<method>` is (2, T, L, d), dropout's (2, T, D, d); `stop` are the steps of early stopping (L,). Raises UserError where
     every run with L2 diverges, λ = 0 among them.
     """
-    section, methods, whole = settings.relatives, settings.relatives.methods, both(arrays, device)
-    stop = steps_until(np.array(section.sweep), section.lr, int(arrays["steps"]))
+    lr, steps, grid = section.train.lr, section.train.steps, section.sweep
+    plain = replace(job(section, arrays, device, [0.0]), problem=both(arrays, device))
+    stop = steps_until(np.array(grid.wd), lr, steps)
 
-    def fitted(method: str, problem: Problem, schedule: Callable[..., Schedule], decays: Any, **options: Any) -> Fit:
-        runs = len(problem.train[1]) * len(decays)
-        run = replace(BASELINE, schedule=schedule, runs_at_once=-(-runs // BATCHES))
-        found = fit_decays(f"relatives {method}", run, problem, decays, settings, arrays, progress=progress, **options)
+    def fitted(method: str, job: Job) -> Fit:
+        runs = len(job.problem.train[1]) * len(job.decay.weight_decays)
+        found = fit(f"relatives {method}", replace(job, runs_at_once=-(-runs // BATCHES)))
         if method == "l2" and found.diverged.all():
-            raise UserError(f"params.yaml: relatives.lr: expected a stable one, got lr = {section.lr:g}: every run diverged")
+            raise UserError(f"params.yaml: relatives.train.lr: expected a stable one, got lr = {lr:g}: every run diverged")
         return found
 
+    to_the_end = replace(plain, schedule=full_batch(steps, steps))
     found = {
-        method: ended(fitted(method, whole, to_the_end, section.sweep, l1_ratio=ratio))
-        for method, ratio in (("l2", 0.0), ("elastic_net", methods.l1_ratio), ("l1", 1.0))
+        method: ended(fitted(method, to_the_end.at(grid.wd, l1_ratio=ratio)))
+        for method, ratio in (("l2", 0.0), ("elastic_net", grid.l1_ratio), ("l1", 1.0))
     }
     last = int(stop[1:].max(initial=1))
-    path = fitted("early stopping", whole, partial(every_step, last=last), [0.0], watch=weights)
+    must_fit(8 * 6 * plain.problem.start["weight"].numel() * last, "relatives", "trials × inputs × steps")
+    path = fitted("early stopping", replace(plain, schedule=full_batch(last, 1), watch=weights))
     stopped = path.history["weight"][:, 0][..., stop[1:]].mT.cpu().numpy()  # (2T, L − 1, d)
     found["early_stopping"] = np.concatenate([found["l2"][:, :1], stopped], axis=1)
     masks = torch.from_numpy(arrays["masks"]).to(device)
-    by_mask = partial(a_mask_a_step, steps=methods.dropout_steps)
-    each = [ended(fitted(f"dropout {p:g}", dropped(whole, masks, p), by_mask, [0.0])) for p in methods.dropout]
+    by_mask = replace(plain, schedule=a_mask_a_step(arrays, device, steps=grid.dropout_steps))
+    each = [ended(fitted(f"dropout {p:g}", replace(by_mask, problem=dropped(plain.problem, masks, p)))) for p in grid.dropout]
     found["dropout"] = np.concatenate(each, axis=1)
-    known = {"weight_decay": section.sweep, "stop": stop, "dropout_rate": methods.dropout, "l1_ratio": methods.l1_ratio}
-    numbers = known | {"lr": section.lr}
+    numbers = {"weight_decay": grid.wd, "stop": stop, "dropout_rate": grid.dropout, "l1_ratio": grid.l1_ratio, "lr": lr}
     written = {name: of_two_truths(each) for name, each in found.items()}
     return written | {name: np.asarray(value) for name, value in numbers.items()}
 
@@ -122,15 +121,4 @@ def of_two_truths(weights: NDArray) -> NDArray:
     return rounded.reshape(2, -1, *weights.shape[1:])
 
 
-BASELINE = Run("baseline", "relatives.lr", "relatives.optimizers.sgd", problem, by_steps)
-SPARSE = replace(BASELINE, problem=partial(problem, truth="sparse"))
-TRAINING = Training(
-    runs={
-        "baseline": BASELINE,
-        "baseline_sparse": SPARSE,
-        "wd": replace(BASELINE, weight_decay="relatives.wd"),
-        "wd_sparse": replace(SPARSE, weight_decay="relatives.wd"),
-    },
-    swept=BASELINE,
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep)

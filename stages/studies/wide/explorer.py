@@ -8,22 +8,24 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Settings
 from stages.base.rounding import LOOK, on_grid
-from stages.base.streams import Arrays
+from stages.base.storage import Integers
+from stages.base.streams import Arrays, orders
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table
-from stages.theory import linear
-from stages.theory.explored import effects, lowest, notes, over_trials, thinned
-from stages.theory.findings import counted, per_cent
-from stages.theory.linear import PARTS
+from stages.measure import linear
+from stages.measure.explored import effects, lowest, notes, over_trials, thinned
+from stages.measure.findings import counted, per_cent
+from stages.measure.linear import PARTS
+from stages.studies.wide.system import SYSTEM, Wide
 from stages.theory.trajectory import sgd_parts
 
 FORGOTTEN = 0.01  # a start of whose loss this share is left
 
 
-def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
-    section, decays, lengths = settings.wide, swept["weight_decay"], swept["map_epochs"].astype(int)
+def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
+    decays, lengths = swept["weight_decay"], swept["map_epochs"].astype(int)
+    order = orders(arrays, SYSTEM.key, int(lengths[-1]))
     lost = np.moveaxis(swept["map_diverged"][0], 2, 1)  # (T, M, L)
     known = np.where(lost, np.nan, 1.0)
     ended = np.moveaxis(swept["map_val_loss"][0], 2, 1)
@@ -31,7 +33,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
     kept = thinned(np.arange(lengths[-1] + 1), lengths.tolist())  # (K,)
     paths = {name: during(swept[f"path_{name}"][..., kept], kept, lengths, known) for name in ("train_loss", "val_loss")}
     norms = during(swept["path_weight_norm"][..., kept], kept, lengths, known)
-    parts = parts_of_error(arrays, swept, kept)  # (T, L, K) each
+    parts = parts_of_error(section, arrays, swept, order, kept)  # (T, L, K) each
     expected = np.sum([*parts.values()], axis=0) + float(arrays["noise"]) ** 2 / 2
     at_ends = np.searchsorted(kept, lengths)
     left = np.moveaxis(parts["excess_start"][..., at_ends], 2, 1) * known
@@ -39,11 +41,10 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
     level = ("best constant", summary["val_loss_of_null"])
     by_epoch = {"x_title": "epoch", "x": kept.tolist(), "until": lengths.tolist()}
     return Shown(
-        title=f"{section.system.inputs:,} inputs, {section.system.train_rows:,} rows",
+        title=f"{section.data.inputs:,} inputs, {section.data.train_rows:,} rows",
         question="Where does the gain of weight decay come from?",
         decay=Slider("λ", decays.tolist()),
-        second=Slider("epochs", lengths.tolist(), int(np.abs(np.log(lengths / section.epochs)).argmin())),
-        treated=(settings.wd,),
+        second=Slider("epochs", lengths.tolist(), int(np.abs(np.log(lengths / section.train.epochs)).argmin())),
         charts=(
             OverDecays(
                 "Validation loss at the end",
@@ -67,7 +68,7 @@ def show(settings: Settings, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
                 **by_epoch,
             ),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=(Line("‖w‖₂", *norms),), **by_epoch),
-            weights(arrays, swept, lengths, known),
+            weights(section, arrays, swept, order, known),
         ),
         said=[
             sentences(decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), int(epochs))
@@ -91,15 +92,18 @@ def during(histories: NDArray, epochs: NDArray, lengths: NDArray, known: NDArray
     return over_trials(histories[:, None] * known[..., None] * within[:, None])
 
 
-def parts_of_error(arrays: Arrays, swept: Mapping[str, NDArray], epochs: NDArray) -> dict[str, NDArray]:
+def parts_of_error(
+    section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: NDArray, epochs: NDArray
+) -> dict[str, NDArray]:
     """The exact parts of the expected error after each of these epochs, which begin with 0.  (K,) → (T, L, K) each"""
     with np.errstate(over="ignore", invalid="ignore"):
         trained = linear.excess_parts(
             arrays,
             swept["weight_decay"],
+            order,
+            batch_size=section.train.batch_size,
             lr=float(swept["lr"]),
             momentum=float(swept["momentum"]),
-            order="map_order",
             epochs=epochs[1:].tolist(),
         )
     of_start, of_truth = linear.half_square(arrays["start_weight"]), linear.truth_size(arrays)
@@ -114,7 +118,7 @@ def in_theory(summary: Metrics, lengths: list[int], decays: int) -> NDArray:
     return np.array(found, dtype=float).reshape(len(lengths), decays)
 
 
-def weights(arrays: Arrays, swept: Mapping[str, NDArray], lengths: NDArray, known: NDArray) -> Weights:
+def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: NDArray, known: NDArray) -> Weights:
     """The first trial's weights: trained ones are computed exactly, as SGD on a linear model can be, for every length."""
     first, decays = {name: array[:1] for name, array in arrays.items() if array.ndim}, swept["weight_decay"]
     start = np.append(first["start_weight"], first["start_bias"][:, None], axis=1)  # (1, d + 1)
@@ -123,10 +127,10 @@ def weights(arrays: Arrays, swept: Mapping[str, NDArray], lengths: NDArray, know
             first["train_inputs"],
             first["train_targets"][..., None],
             start[..., None],
-            first["map_order"],
+            order[:1],
             decays,
-            batch_size=int(arrays["batch_size"]),
-            epochs=lengths.tolist(),
+            batch_size=section.train.batch_size,
+            epochs=swept["map_epochs"].astype(int).tolist(),
             lr=float(swept["lr"]),
             momentum=float(swept["momentum"]),
         )[0, :, :, 0, :-1]  # (L, M, d)
@@ -164,9 +168,9 @@ EXPLORER = Explorer(
         "weight_decay": 1,
         "lr": 0,
         "momentum": 0,
-        "map_epochs": 1,
+        "map_epochs": Integers(1),
         "map_val_loss": 4,
-        "map_diverged": 4,
+        "map_diverged": Integers(4),
         "path_train_loss": 3,
         "path_val_loss": 3,
         "path_weight_norm": 3,

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import PATH, resolution, to_resolution
-from stages.base.streams import Arrays
-from stages.studies.wide.system import CURVATURE, Wide
-from stages.theory import linear, sweep
-from stages.theory.findings import counted, diverged, effect, per_cent, visible
-from stages.theory.linear import PARTS
-from stages.theory.measured import Row, Runs, Table, curves, metrics
-from stages.theory.results import Metrics, Results
-from stages.theory.statistics import alive, mean_and_error, z_score
+from stages.base.storage import Integers
+from stages.base.streams import Arrays, orders
+from stages.measure import linear, sweeps
+from stages.measure.findings import counted, diverged, effect, per_cent, visible
+from stages.measure.linear import PARTS
+from stages.measure.results import Metrics, Results
+from stages.measure.rows import Row, Runs, Table, curves, metrics
+from stages.measure.statistics import alive, mean_and_error, z_score
+from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
 LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
 IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage and noise
@@ -42,15 +43,20 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
 def evaluate(section: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
     rows = linear.rows(arrays, runs, limits, CURVATURE, lambda *found: of_parameters(arrays, *found))
+    order = orders(arrays, SYSTEM.key, section.train.epochs)
     for name in IN_PARTS:
-        lr, momentum = (float(runs[name][key]) for key in ("lr", "momentum"))
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = linear.excess_parts(arrays, runs[name]["weight_decay"].reshape(1), lr=lr, momentum=momentum)
+            parts = linear.excess_parts(arrays, runs[name]["weight_decay"].reshape(1), order, **numbers(section, runs[name]))
         rows[name] |= {part: each[:, 0, 0] * alive(runs[name]) for part, each in parts.items()}
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
     further = rows["wd"]["mean_weight_missed"] - rows["baseline"]["mean_weight_missed"]
     found["wd_minus_baseline"] |= mean_and_error("mean_weight_missed", further)
     return found | {"findings": findings(found, section)}, curves(runs, "epoch")
+
+
+def numbers(section: Wide, run: Mapping[str, NDArray]) -> dict[str, Any]:
+    """How a run was trained, for `linear.excess_parts`."""
+    return {"batch_size": section.train.batch_size, "lr": float(run["lr"]), "momentum": float(run["momentum"])}
 
 
 def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
@@ -64,12 +70,12 @@ def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
 
 def findings(rows: Metrics, section: Wide) -> dict[str, str]:
     """A sentence for each figure."""
-    said, when, cause = effect(rows), f" after {section.epochs:,} epochs", main_cause(rows)
+    said, when, cause = effect(rows), f" after {section.train.epochs:,} epochs", main_cause(rows)
     return {
         "panel": f"{said}, mostly {CAUSES[cause[0]][0]}" if cause else said,
         "curves": effect(rows, when=when),
         "parts": of_parts(rows, when),
-        "weights": of_weights(rows, section.system.weight),
+        "weights": of_weights(rows, section.data.weight),
     }
 
 
@@ -118,37 +124,39 @@ def of_weights(rows: Metrics, truth: float) -> str:
     return "; ".join([said, *diverged(rows, "baseline", "wd")])
 
 
-def evaluate_sweep(_: Wide, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
-    ended, null = sweep.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]["val_loss"]
-    ended["theory"] = expected_val_losses(arrays, swept)["random"][..., 0]
+def evaluate_sweep(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    ended, null = sweeps.ends(swept), linear.rows(arrays, {}, {}, CURVATURE)["null"]["val_loss"]
+    order = orders(arrays, SYSTEM.key, section.train.epochs)
+    ended["theory"] = expected_val_losses(section, arrays, swept, order)["random"][..., 0]
     of_zero = linear.losses_of_zero(arrays, CURVATURE)["val"]
-    table, found = sweep.evaluated(swept, ended, of_zero, null)
-    mapped = over_lengths(arrays, swept, null, of_zero)
+    table, found = sweeps.evaluated(swept, ended, of_zero, null)
+    mapped = over_lengths(section, arrays, swept, null, of_zero)
     said = {"map": map_finding(swept["weight_decay"], *(swept[f"map_{each}"] for each in ("epochs", "val_loss", "diverged")))}
     return table, found | best_in_theory(arrays) | {"map": mapped, "findings": found["findings"] | said}
 
 
-def expected_val_losses(arrays: Arrays, swept: Mapping[str, NDArray], **options: Any) -> dict[str, NDArray]:
+def expected_val_losses(
+    section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: NDArray, epochs: Sequence[int] | None = None
+) -> dict[str, NDArray]:
     """The exact parts of the error plus the noise, from each start, NaN where training is expected to diverge.  (T, L, K) each
 
-    The loss on unseen rows has products of start, signal and noise in it as well; their expectation is zero. Options are
+    The loss on unseen rows has products of start, signal and noise in it as well; their expectation is zero. `epochs` are
     those of `linear.excess_parts`.
     """
-    lr, momentum = (float(swept[name]) for name in ("lr", "momentum"))
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = linear.excess_parts(arrays, swept["weight_decay"], lr=lr, momentum=momentum, **options)
+        parts = linear.excess_parts(arrays, swept["weight_decay"], order, epochs=epochs, **numbers(section, swept))
         expected = {start: sum(parts[part] for part in own) + float(arrays["noise"]) ** 2 / 2 for start, own in STARTS.items()}
     return {start: np.where(np.isfinite(each), each, np.nan) for start, each in expected.items()}
 
 
-def over_lengths(arrays: Arrays, swept: Mapping[str, NDArray], null: NDArray, of_zero: NDArray) -> dict[str, Any]:
+def over_lengths(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], null: NDArray, of_zero: NDArray) -> dict[str, Any]:
     """The map: what each λ ends with after each length of training, from both starts, beside exact theory.
 
     Losses are also compared with those of the best constant, `null` and `theory_of_null`: in such pairs most of what the
     validation rows happen to be cancels.  (T,) each
     """
     decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
-    theory = expected_val_losses(arrays, swept, order="map_order", epochs=lengths)
+    theory = expected_val_losses(section, arrays, swept, orders(arrays, SYSTEM.key, lengths[-1]), lengths)
     expected_null = linear.population_loss(arrays, np.zeros_like(arrays["true_weight"]), arrays["null"])
     found: dict[str, Any] = {"weight_decay": decays.tolist(), "epochs": lengths} | mean_and_error("theory_of_null", expected_null)
     for start, losses, lost in zip(STARTS, swept["map_val_loss"], swept["map_diverged"], strict=True):
@@ -159,7 +167,7 @@ def over_lengths(arrays: Arrays, swept: Mapping[str, NDArray], null: NDArray, of
             columns = zip(measured.T, theory[start][..., k].T, strict=True)
             rows = [compared(*column, null, expected_null, known_to) for column in columns]
             found[start][f"epochs_{length}"] = (
-                sweep.summary(decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
+                sweeps.summary(decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
                 | {name: [row.get(name) for row in rows] for name in ("val_loss", "val_loss_se", "theory", "z")}
                 | at_best(decays, measured, rows, null, known_to)
             )
@@ -240,5 +248,5 @@ def best_in_theory(arrays: Arrays) -> dict[str, float]:
     return {"theory_lambda": inputs * float(arrays["noise"]) ** 2 / (rows * signal)} if signal else {}
 
 
-READ = sweep.READ | {"map_epochs": 1, "map_val_loss": 4, "map_diverged": 4}
+READ = sweeps.READ | {"map_epochs": Integers(1), "map_val_loss": 4, "map_diverged": Integers(4)}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)

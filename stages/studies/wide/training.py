@@ -3,51 +3,58 @@
 Shapes: T trials, L decays, K lengths of training.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from stages.base.params import Settings
 from stages.base.rounding import PATH, losses_on_grid
-from stages.base.streams import Arrays
-from stages.engine.chunks import Progress
+from stages.base.streams import Arrays, orders
+from stages.engine.decay import Decay
 from stages.engine.fit import diverged, records
-from stages.engine.problem import Problem, Schedule, linear, shuffled
+from stages.engine.job import Job
+from stages.engine.optimizers import sgd
+from stages.engine.problem import Problem, linear, shuffled
 from stages.engine.projection import project
-from stages.engine.sweep import fit_decays, over_decays
-from stages.engine.training import Run, Training
-from stages.studies.wide.system import CURVATURE
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting, Training
+from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
 
 def problem(arrays: Arrays, device: torch.device, dtype: torch.dtype = torch.float64) -> Problem:
     return linear(arrays, device, curvature=CURVATURE, spared=("bias",), dtype=dtype)
 
 
-def from_zero(arrays: Arrays, device: torch.device) -> Problem:
-    return problem(arrays, device).from_zero()
+def job(section: Wide, arrays: Arrays, device: torch.device, weight_decays: Sequence[float], *, epochs: int | None = None) -> Job:
+    """SGD, reshuffled every epoch, for the epochs of an arm where no others are given."""
+    train = section.train
+    schedule = shuffled(orders(arrays, SYSTEM.key, epochs or train.epochs), train.batch_size, device)
+    return Job(problem(arrays, device), schedule, sgd(train.momentum), train.lr, Decay(tuple(weight_decays)))
 
 
-def by_epochs(arrays: Arrays, _: object, device: torch.device) -> Schedule:
-    return shuffled(arrays["order"], int(arrays["batch_size"]), device)
+def from_zero(job: Job) -> Job:
+    return replace(job, problem=job.problem.from_zero())
 
 
-def by_the_longest(arrays: Arrays, _: object, device: torch.device) -> Schedule:
-    return shuffled(arrays["map_order"], int(arrays["batch_size"]), device)
+def jobs(section: Wide, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:
+    plain = job(section, arrays, device, [wd])
+    return {"": plain, "_penalty": replace(plain, decay=Decay((wd,), penalty=True)), "_zero": from_zero(plain)}
 
 
-def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Progress) -> Arrays:
+def sweep(section: Wide, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """Every λ as the arms are trained; then for each length of the map, from the random start and from zero.
 
     `map_val_loss` and `map_diverged` are (2, T, L, K), the random start first. An epoch is an evaluation. `path_…` are the
     whole histories from the random start, as long as the longest of the map.
     """
-    decays, lengths = settings.wide.sweep, list(settings.wide.map.epochs)
-    swept = over_decays("wide", BASELINE, decays, settings, arrays, device=device, progress=progress)
+    decays, lengths = section.sweep.wd, list(section.sweep.epochs)
+    swept = over_decays("wide", job(section, arrays, device, decays), fit)
+    longest = job(section, arrays, device, decays, epochs=lengths[-1])
     losses, lost, paths = [], [], []
-    for start, begin in (("random", problem), ("zero", from_zero)):
-        run, whole = replace(BASELINE, schedule=by_the_longest), project(begin(arrays, device))
-        fitted = fit_decays(f"wide map, {start} start", run, whole, decays, settings, arrays, progress=progress)
+    for start, own in (("random", longest), ("zero", from_zero(longest))):
+        whole = project(own.problem)
+        fitted = fit(f"wide map, {start} start", replace(own, problem=whole))
         history = fitted.history
         of_zero = whole.loss.of_zero(whole.val[1]).cpu().numpy()[..., None]  # (T, 1, 1)
         losses.append(losses_on_grid(history["val_loss"][..., lengths].cpu().numpy(), of_zero, PATH))
@@ -58,16 +65,4 @@ def sweep(settings: Settings, arrays: Arrays, device: torch.device, progress: Pr
     return swept | {"map_val_loss": np.stack(losses), "map_diverged": np.stack(lost), "map_epochs": np.array(lengths)}
 
 
-BASELINE = Run("baseline", "wide.lr", "wide.optimizers.sgd", problem, by_epochs)
-DECAYED = replace(BASELINE, weight_decay="wd")
-TRAINING = Training(
-    runs={
-        "baseline": BASELINE,
-        "baseline_zero": replace(BASELINE, problem=from_zero),
-        "wd": DECAYED,
-        "wd_penalty": replace(DECAYED, penalty_twin="wd"),
-        "wd_zero": replace(DECAYED, problem=from_zero),
-    },
-    swept=BASELINE,
-    sweep=sweep,
-)
+TRAINING = Training(job=job, jobs=jobs, sweep=sweep, twins={"_penalty": ""})

@@ -4,20 +4,20 @@ Source: Gromov, "Grokking modular arithmetic" (2023). Shapes: T trials, L decays
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.base import addition
-from stages.base.params import Settings
 from stages.base.streams import Arrays
+from stages.engine.job import Job
 from stages.engine.losses import squared
 from stages.engine.models import Model, Parameters, PullBack, one_hot
 from stages.engine.problem import Problem, tensors
-from stages.engine.sweep import over_decays
-from stages.engine.training import Run
+from stages.engine.train import over_decays
+from stages.engine.training import Fitting
+from stages.studies._addition.system import split_at
 
 
 def rows(parameters: Parameters, pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ QUADRATIC = Model(quadratic, quadratic_by_hand)
 def problem(
     arrays: Mapping[str, NDArray], device: torch.device, *, curvature: float, dtype: torch.dtype = torch.float64
 ) -> Problem:
-    """(a + b) mod p under squared error on one-hot labels, from what `stages.base.addition` draws and `p`."""
+    """(a + b) mod p under squared error on one-hot labels, from data that are split."""
     known, p = tensors(arrays, device, dtype), int(arrays["p"])
     labels = {split: one_hot(known[f"{split}_labels"], p).to(dtype) for split in ("train", "val")}
     train, val = ((known[f"{split}_pairs"], each.mT.contiguous().mT) for split, each in labels.items())  # columns in memory
@@ -78,14 +78,17 @@ def problem(
 
 
 def over_shares(
-    study: str, run: Run, shares: Sequence[float], decays: Sequence[float], settings: Settings, arrays: Arrays, **options: Any
+    study: str, job: Job, arrays: Arrays, shares: Sequence[float], *, curvature: float, device: torch.device, fit: Fitting
 ) -> list[Arrays]:
-    """Every λ on each of these shares of the pairs, until all pairs are right; accuracies are NaN after that.
+    """Train a job on each of these shares of the pairs, until all pairs are right; accuracies are NaN after that.
 
-    A chunk of runs stops when all of them are right. Options and what is returned of a share are those of `over_decays`.
+    A chunk of runs stops when all of them are right. What is returned of a share is what `over_decays` returns.
     """
-    splits = [addition.split_at(arrays, share) for share in shares]
-    return [over_decays(study, run, decays, settings, split, enough=all_right, **options) for split in splits]
+    found = []
+    for share in shares:
+        own = problem(split_at(arrays, share), device, curvature=curvature)
+        found.append(over_decays(study, replace(job, problem=own, enough=all_right), fit))
+    return found
 
 
 def all_right(measured: Mapping[str, Tensor]) -> bool:

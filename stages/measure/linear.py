@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import END, losses_on_grid, on_grid
-from stages.theory.measured import Row, Runs, ended
+from stages.measure.rows import Row, Runs, ended
+from stages.measure.statistics import alive, r_squared
 from stages.theory.ridge import ridge
-from stages.theory.statistics import alive, r_squared
 from stages.theory.trajectory import gradient_descent, sgd_parts
 
 Arrays = Mapping[str, NDArray]
@@ -98,13 +98,20 @@ def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias
 
 
 def excess_parts(
-    arrays: Arrays, decays: NDArray, *, lr: float, momentum: float, order: str = "order", epochs: Sequence[int] | None = None
+    arrays: Arrays,
+    decays: NDArray,
+    order: NDArray,
+    *,
+    batch_size: int,
+    lr: float,
+    momentum: float,
+    epochs: Sequence[int] | None = None,
 ) -> Row:
     """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R, L, K) each
 
     The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
-    expected excess loss is the sum of the three halves. `order` names the batch orders (R, E, n); `epochs` are the lengths of
-    training that are asked for, all epochs by default.  decays (L,)
+    expected excess loss is the sum of the three halves. `epochs` are the lengths of training that are asked for, the whole by
+    default.  decays (L,), batch orders (R, E, n)
     """
     truth, start = (np.column_stack([arrays[f"{one}_weight"], arrays[f"{one}_bias"]]) for one in ("true", "start"))
     signal = np.einsum("rnd,rd->rn", arrays["train_inputs"], truth[:, :-1]) + truth[:, -1:]
@@ -113,10 +120,10 @@ def excess_parts(
         arrays["train_inputs"],
         np.stack([silence, signal, arrays["train_targets"] - signal], axis=2),
         np.stack([start, none, none], axis=2),
-        arrays[order],
+        order,
         decays,
-        batch_size=int(arrays["batch_size"]),
-        epochs=epochs or [arrays[order].shape[1]],
+        batch_size=batch_size,
+        epochs=epochs or [order.shape[1]],
         lr=lr,
         momentum=momentum,
     )

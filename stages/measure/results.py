@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
-from stages.theory.measured import Runs, Table
+from stages.measure.rows import Runs, Table
 
 Metrics = Mapping[str, Any]
 

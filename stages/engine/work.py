@@ -1,65 +1,24 @@
-"""Any number of runs in bounded memory and on all cores: in chunks, each on a core of its own, here or on a cluster.
-
-Runs know nothing of each other, so it does not matter which of them share a chunk, nor where it is trained.
-"""
+"""What the chunks of one training share, and how they are trained side by side on this machine."""
 
 import functools
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from stages.engine import fit as loop
 from stages.engine import kept
-from stages.engine.chunk import Batches, Chunk, split
+from stages.engine.chunk import Chunk
 from stages.engine.fit import Fit
-from stages.engine.machine import cores
-from stages.engine.memory import runs_that_fit
-from stages.engine.problem import Problem
 
 CLUSTER = "RAY_ADDRESS"  # the environment variable that Ray itself reads
 Report = Callable[[int, Mapping[str, Tensor], int], None]  # the mean step of all runs, what was measured last, chunks finished
 Progress = Callable[..., AbstractContextManager]  # label, number of steps, runs=, chunks=, kept= steps → gives a Report
-
-
-def fit_in_chunks(
-    problem: Problem,
-    batches: Batches,
-    *,
-    runs_at_once: int,
-    weight_decay: float | Tensor,
-    label: str,
-    progress: Progress,
-    **options: Any,
-) -> Fit:
-    """`fit` in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or one a core here.
-
-    A GPU here takes one chunk at a time, of as many runs as its free memory holds. Runs are split by trials, then by λ. When
-    memory runs out, a chunk is halved, with one warning. Chunks that were kept are not trained again.
-    """
-    decays, elsewhere = torch.as_tensor(weight_decay, dtype=torch.float64).reshape(-1), bool(os.environ.get(CLUSTER))
-    on_cpu = problem.train[1].device.type == "cpu"
-    if not on_cpu and not elsewhere:
-        runs_at_once = runs_that_fit(problem, batches, options)
-    rows = split(problem, batches, decays, options, runs_at_once)
-    chunks = [chunk for row in rows for chunk in row]
-    work = Work(label, chunks, steps=len(batches), size=runs_at_once)
-    waiting = work.begin()
-    with progress(label, work.steps, runs=work.runs, chunks=len(chunks), kept=work.step()) as work.report:
-        if elsewhere and waiting:
-            from stages.engine import cluster
-
-            cluster.run(work, waiting)
-        else:
-            work.side_by_side(waiting, cores() if on_cpu else 1)
-    return joined([joined([work.fits[chunk] for chunk in row], dim=1) for row in rows], dim=0)
 
 
 class Work:
@@ -90,14 +49,7 @@ class Work:
         """`fit`, in halves where a chunk is too large for the memory."""
         if chunk.runs <= max(self.largest, 1):
             try:
-                return loop.fit(
-                    chunk.share.problem,
-                    chunk.share.batches,
-                    weight_decay=chunk.decays,
-                    report=functools.partial(self.tell, chunk),
-                    stop=self.stopped.is_set,
-                    **chunk.options,
-                )
+                return loop.fit(chunk.job, report=functools.partial(self.tell, chunk), stop=self.stopped.is_set)
             except MemoryError:
                 if chunk.runs == 1:
                     raise

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.theory.findings import diverged, effect, spoken, visible
-from stages.theory.statistics import mean_and_error
+from stages.measure.findings import diverged, effect, spoken, visible
+from stages.measure.statistics import mean_and_error
 
 POINTS = 50  # of a curve, about
 HARDLY = 0.005  # a change by a smaller share is not worth its digits

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
-from stages.theory.findings import by, visible
-from stages.theory.measured import HISTORIES, Table
-from stages.theory.statistics import best_decays, mean_and_error, z_score
+from stages.base.storage import Integers
+from stages.measure.findings import by, visible
+from stages.measure.rows import HISTORIES, Table
+from stages.measure.statistics import best_decays, mean_and_error, z_score
 
-READ = {"weight_decay": 1, "diverged": 2, "steps": 1, "lr": 0, "momentum": 0, "train_loss": 3, "val_loss": 3, "weight_norm": 3}
+READ = {"weight_decay": 1, "diverged": Integers(2), "steps": Integers(1), "lr": 0, "momentum": 0}
+READ |= {"train_loss": 3, "val_loss": 3, "weight_norm": 3}
 
 
 def ends(swept: Mapping[str, NDArray]) -> dict[str, NDArray]:

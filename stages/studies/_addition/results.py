@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.theory.findings import per_cent
-from stages.theory.measured import Table
-from stages.theory.statistics import mean_and_error
+from stages.measure.findings import per_cent
+from stages.measure.rows import Table
+from stages.measure.statistics import mean_and_error
 
 VERBS = {"train": "memorise", "val": "generalise"}  # what a run does when its accuracy on a split reaches the threshold
 

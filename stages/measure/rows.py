@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
-from stages.theory.statistics import alive, curve, difference, summarise
+from stages.measure.statistics import alive, curve, difference, summarise
 
 Row = dict[str, NDArray]  # of a metrics file, before it is summarised: (R,) each
 Runs = Mapping[str, Mapping[str, NDArray]]  # row → what `train` wrote of it

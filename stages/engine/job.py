@@ -1,0 +1,50 @@
+"""A job: all that one training needs, as values."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from stages.base.errors import UserError
+from stages.engine.decay import Decay
+from stages.engine.models import Parameters
+from stages.engine.optimizers import Optimizer
+from stages.engine.problem import Problem, Schedule
+
+Measured = dict[str, Tensor]
+
+
+def nothing(_: Parameters, __: Parameters) -> Measured:
+    return {}
+
+
+def never(_: Measured) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One way to train a problem: every trial with every λ.
+
+    `watch` is given the parameters before and after the last step (at the start, twice the same); what it returns, which must be
+    a copy, joins the history. Training ends after an evaluation that is `enough`; those that would have followed are NaN.
+    Raises UserError where ℓ1 meets another optimiser than plain gradient descent.
+    """
+
+    problem: Problem
+    schedule: Schedule
+    optimizer: Optimizer
+    lr: float
+    decay: Decay
+    watch: Callable[[Parameters, Parameters], Measured] = nothing
+    enough: Callable[[Measured], bool] = never
+    runs_at_once: int = 12_500  # in one batch on the CPU; a larger one is no faster
+
+    def __post_init__(self) -> None:
+        if self.decay.l1_ratio and (not self.optimizer.heavy_ball or self.optimizer.momentum):
+            told = f"{self.optimizer.make.__name__} with {dict(self.optimizer.arguments)}"
+            raise UserError(f"an ℓ1 penalty: expected sgd without momentum, as its step is proximal, got {told}")
+
+    def at(self, weight_decays: Sequence[float], *, l1_ratio: float = 0.0) -> "Job":
+        """The same with other λ."""
+        return replace(self, decay=Decay(tuple(weight_decays), l1_ratio=l1_ratio))

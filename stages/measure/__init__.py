@@ -1,0 +1,1 @@
+"""From trained runs to means, standard errors, tables and sentences. NumPy alone."""
