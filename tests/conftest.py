@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,11 @@ def at(settings: Any, key: str) -> Any:
     return functools.reduce(getattr, key.split("."), settings)
 
 
-def changed(settings: Any, **values: Any) -> Any:
-    """A copy of the settings, or of a section, with other values at dotted keys: `changed(settings, **{"wide.data.trials": 2})`."""
+def changed(settings: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of settings, or of a section, with other values at dotted keys: `changed(settings, {"wide.data.trials": 2})`."""
     for key, value in values.items():
         first, _, rest = key.partition(".")
-        new = changed(getattr(settings, first), **{rest: value}) if rest else value
+        new = changed(getattr(settings, first), {rest: value}) if rest else value
         settings = structs.replace(settings, **{first: new})
     return settings
 
@@ -87,7 +88,7 @@ def decays_of(study: str, arm: str, settings: Any) -> dict[str, float]:
 
 def jobs_of(study: str, settings: Any, arrays: Arrays, device: torch.device = CPU) -> dict[str, Job]:
     """The job of every row of a study's arms."""
-    found = {}
+    found: dict[str, Job] = {}
     for arm, known in SYSTEMS[study].arms.items():
         jobs = TRAINING[study].jobs(at(settings, study), arrays, device, **decays_of(study, arm, settings))
         found |= {row: jobs[row.removeprefix(arm)] for row in known.rows}

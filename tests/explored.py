@@ -28,7 +28,6 @@ def whole() -> Shown:
         question="Which λ is best?",
         decay=Slider("λ", DECAYS),
         second=Slider("epochs", EPOCHS, 1),
-        treated=(0.5,),
         charts=(
             OverDecays("Loss at the end", "λ", "validation loss", lines=ends, level=("best constant", 4.5)),
             OverSteps(
@@ -116,4 +115,4 @@ def gaps() -> Shown:
 
 
 SHOWN = {"wide": whole(), "alone": alone(), "lost": lost(), "gaps": gaps()}
-PARAMETERS = {name: {"wd": 0.5, "of": "</pre>"} for name in SHOWN}
+PARAMETERS = {name: {"train": {"lr": 0.5, "of": "</pre>"}} for name in SHOWN}

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.pipeline
 needs_ray = pytest.mark.usefixtures("ray")
 # 8 chunks of one network each that take about a second, and two more
 SMALL = {
-    "modular.trials": 2,
-    "modular.steps": 500,
-    "modular.sweep": [0, 1, 3, 5],
-    "modular.shares.trials": 1,
-    "modular.shares.train_fraction": [0.5],
+    "modular.data.trials": 2,
+    "modular.train.steps": 500,
+    "modular.sweep.wd": [0, 1, 3, 5],
+    "modular.sweep.shares.trials": 1,
+    "modular.sweep.shares.train_fraction": [0.5],
 }
-NETWORK = "stages/engine/quadratic.py"
+NETWORK = "stages/studies/_addition/training.py"
 OUTPUT = "data/modular/sweep.npz"
 WANTED = "expected host:port of the head of a Ray cluster that this process may join"
 
@@ -85,12 +85,12 @@ def cluster(make: Callable[..., Any]) -> Any:
     return make()
 
 
-def start(clone: Clone, address: str = "", study: str = "modular") -> subprocess.Popen[str]:
+def start(clone: Clone, address: str = "", study: str = "modular", cores: int = 1) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "stages.sweep", study]
     return subprocess.Popen(
         words,
         cwd=clone.path,
-        env=os.environ | {"RAY_ADDRESS": address},
+        env=os.environ | {"RAY_ADDRESS": address, "OMP_NUM_THREADS": str(cores)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -194,6 +194,23 @@ def test_a_killed_sweep_goes_on_in_process_where_it_stopped(damaged: bool, fresh
     assert out.startswith(f"modular sweep: {len(left)} of 8 chunks were kept when it was stopped\n")
     assert (fresh.path / OUTPUT).read_bytes() == expected
     assert not kept(fresh)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "a kill"])
+def test_a_sweep_that_ends_early_takes_its_processes_with_it(sent: signal.Signals, fresh: Clone, expected: bytes) -> None:
+    process = start(fresh, cores=2)
+    until(lambda: kept(fresh))
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    os.killpg(process.pid, sent) if sent == signal.SIGINT else process.kill()
+    status, _, err = ended(process)
+    assert (status, err) == (130, "") if sent == signal.SIGINT else status == -sent
+    until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in workers), seconds=10)
+    assert not (fresh.path / OUTPUT).exists()
+    status, out, _ = ended(start(fresh, cores=2))
+    assert status == 0
+    assert "chunks were kept when it was stopped" in out
+    assert (fresh.path / OUTPUT).read_bytes() == expected
 
 
 def test_without_ray_the_address_of_a_cluster_is_one_line(fresh: Clone) -> None:

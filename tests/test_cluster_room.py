@@ -1,17 +1,17 @@
 """Which chunks a cluster gets, and where they find room: with a Ray that runs each task in this process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from conftest import silent
+from conftest import CPU, TRAINING, fit
 
-from stages.base.params import Settings
-from stages.engine import chunks, packing
+from stages.base.streams import Arrays
+from stages.engine import packing
 from stages.engine.fit import Fit
-from stages.studies.wide import training as wide
 
 needs_ray = pytest.mark.usefixtures("ray")
 
@@ -42,16 +42,13 @@ class Here:
         data, rest, size = self.tasks.pop(task)
         if size > self.fits:
             raise OutOfMemoryError("killed")
-        return *cluster.train(data, rest, size)[:3], self.taken
+        return cluster.train(data, rest, size)[0], self.taken
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Resources": each, "Alive": True} for each in self.resources]
 
 
-def swept(
-    here: Here | None, arrays: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, runs_at_once: int
-) -> Fit:
-    schedule = wide.by_epochs(arrays, None, torch.device("cpu"))
+def swept(here: Here | None, arrays: Arrays, settings: Any, monkeypatch: pytest.MonkeyPatch, runs_at_once: int) -> Fit:
     if here:
         from stages.engine import cluster
 
@@ -62,22 +59,13 @@ def swept(
         monkeypatch.setattr(cluster, "ray", SimpleNamespace(**known))
         monkeypatch.setattr(cluster, "answers", lambda _: True)
         monkeypatch.setenv("RAY_ADDRESS", "here")
-    return chunks.fit_in_chunks(
-        wide.problem(arrays, torch.device("cpu")),
-        schedule.batches,
-        runs_at_once=runs_at_once,
-        optimizer="sgd",
-        settings={"lr": settings.wide.lr},
-        weight_decay=torch.tensor([0.0, 3.0], dtype=torch.float64),
-        evaluate_every=4,
-        label="wide",
-        progress=silent,
-    )
+    job = TRAINING["wide"].job(settings.wide, arrays, CPU, [0.0, 3.0])
+    return fit("wide", replace(job, runs_at_once=runs_at_once))
 
 
 @needs_ray
 def test_a_worker_killed_for_its_memory_gets_smaller_parts(
-    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """To the last bit what chunks of that size give in process: a chunk of 32 becomes four of 8."""
     small = swept(None, wide_arrays, settings, monkeypatch, 8)
@@ -90,7 +78,7 @@ def test_a_worker_killed_for_its_memory_gets_smaller_parts(
 
 @needs_ray
 def test_chunks_share_a_gpu_by_what_the_first_took_and_take_cpus_elsewhere(
-    settings: Settings, wide_arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stages.engine.cluster import room_for
 
@@ -110,7 +98,7 @@ def test_what_is_packed_is_no_view_and_comes_back_as_it_lay_in_memory() -> None:
     whole = torch.arange(24.0).reshape(4, 3, 2)
     columns = whole[1:3].mT
     content = packing.pack((columns, [columns, columns[:1].expand(5, 2, 3)]))
-    found, (again, spread) = packing.unpack(content, torch.device("cpu"))
+    found, (again, spread) = packing.unpack(content, CPU)
     assert found is again
     assert torch.equal(found, columns)
     assert found.stride() == columns.stride() == (6, 1, 2)

@@ -30,7 +30,7 @@ def found(wd: float, loss: float | None, name: str | None = "some-name") -> dict
     """A revision as DVC shows it; of one that waits, no metrics."""
     values = {"wd": {"val_loss": loss, "train_loss": 0.5}, "baseline": {"val_loss": 0.5}}
     metrics: dict[str, Any] = {"metrics/wide.json": {"data": values}, "metrics/line.json": {}}
-    data = {"params": {"params.yaml": {"data": {"wide": {"trials": 16}, "wd": wd}}}, "metrics": {} if loss is None else metrics}
+    data = {"params": {"params.yaml": {"data": {"wide": {"data": {"trials": 16}}, "wd": wd}}}, "metrics": {} if loss is None else metrics}
     return {"rev": "0123456789", "name": name, "data": data, "error": None, "experiments": None}
 
 
@@ -43,7 +43,7 @@ def row(name: str = "some-name", wd: float | None = None, **results: float) -> E
     """`loss` and `norm` are those of wide."""
     places = {"loss": LOSS, "norm": NORM}
     params = {} if wd is None else {"wd": wd}
-    return Experiment(name, {"wide.trials": 16, **params}, {places[key]: value for key, value in results.items()})
+    return Experiment(name, {"wide.data.trials": 16, **params}, {places[key]: value for key, value in results.items()})
 
 
 FAILED = found(9, 0.01) | {"error": {"msg": "Experiment run failed", "type": ""}}  # its commit's metrics, its own params
@@ -73,7 +73,7 @@ def test_experiments_are_the_commits_and_those_that_succeeded() -> None:
     for order in itertools.permutations([*SUCCEEDED, *OTHERS], 6):
         told = experiments(listed(*order))
         first, *others = told.rows
-        assert (first.name, first.values) == ("main", {"wide.trials": 16, "wd": 3, LOSS: 0.01})
+        assert (first.name, first.values) == ("main", {"wide.data.trials": 16, "wd": 3, LOSS: 0.01})
         assert sorted((row.params["wd"], row.results[LOSS]) for row in others) == [(1, 0.02), (5, 0.03)]
         assert told.others == {"failed": 1, "queued": 1, "running": 1, "unreadable": 1}
         assert told.workspace
@@ -226,8 +226,9 @@ def test_the_most_telling_is_what_varies_most() -> None:
 
 
 def test_a_param_is_called_by_its_last_part_unless_that_is_anothers() -> None:
-    keys = ["wd", "line.wd", "line.optimizers.adam.wd", "line.optimizers.adam.beta1", "wide.lr", "line.lr", "modular.threshold"]
-    told = ["wd", "line.wd", "adam.wd", "beta1", "wide.lr", "line.lr", "threshold"]
+    keys = ["wd", "line.wd", "line.sweep.wd", "line.adam_wd", "line.train.lr", "line.train.adam.lr", "line.train.adam.beta1"]
+    keys += ["wide.train.lr", "modular.report.threshold"]
+    told = ["wd", "line.wd", "sweep.wd", "adam_wd", "line.train.lr", "adam.lr", "beta1", "wide.train.lr", "threshold"]
     assert [short(key, keys) for key in keys] == told
 
 

@@ -1,168 +1,290 @@
 """What holds for every study, without its asking: a study's folder is enough to be tested here."""
 
+import re
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import ARMED, SYSTEMS, draw, silent
+from conftest import ARMED, CPU, ROOT, SYSTEMS, TRAINING, at, changed, decays_of, draw, fit, jobs_of, silent
 from msgspec import structs
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stages import studies
-from stages.base import storage
-from stages.base.params import Settings, at
+from stages.base import params, storage
+from stages.base.errors import UserError
+from stages.base.params import PARTS, Section, Unread
 from stages.base.rounding import PATH
-from stages.base.system import Treatment
+from stages.base.storage import Integers
+from stages.base.streams import Arrays, orders
+from stages.base.system import DRAWN_FROM, SWEPT_WITH, TRAINED, made_of_data, read_arms, read_data, read_sweep
 from stages.drawing.figures import Figures
-from stages.engine import arms, sweep
-from stages.engine.fit import fit
-from stages.engine.optimizers import OPTIMIZERS
-from stages.engine.problem import Problem, Schedule
-from stages.engine.training import Run, Training
+from stages.engine import fit as loop
+from stages.engine.chunk import split
+from stages.engine.decay import Decay
+from stages.engine.job import Job
+from stages.engine.optimizers import sgd
+from stages.engine.train import over_decays, train_arm
 from stages.measure.results import Results
 
-CPU = torch.device("cpu")
 TOLERANCE = 1e-12  # the same arithmetic in another order, in units of the weights
-TRAINING = {study: studies.part(study, Training) for study in studies.NAMES}
 RESULTS = {study: studies.part(study, Results) for study in studies.NAMES}
 FIGURES = {study: studies.part(study, Figures) for study in studies.NAMES}
-RUNS = [
-    pytest.param(study, run, id=f"{study}: {name}")
-    for study, training in TRAINING.items()
-    for name, run in [*training.runs.items(), ("swept", training.swept)]
+SWEPT = "swept"  # the study's main job, which its sweep trains at every λ
+NAMED = [
+    pytest.param(study, name, id=f"{study}: {name}")
+    for study, system in SYSTEMS.items()
+    for name in [*(row for arm in system.arms.values() for row in arm.rows), SWEPT]
 ]
 every_study = pytest.mark.parametrize("study", studies.NAMES)
-every_run = pytest.mark.parametrize(("study", "run"), RUNS)
+every_armed = pytest.mark.parametrize("study", ARMED)
+every_job = pytest.mark.parametrize(("study", "name"), NAMED)
 
 
-def small(settings: Settings, study: str, *, trials: int = 2) -> Settings:
-    """The shipped settings with so few trials of one study, and λ = 0.5 wherever a run takes `wd`."""
-    section = structs.replace(at(settings, study), trials=trials)
-    return structs.replace(settings, **{study: section, "wd": 0.5})
+def small(settings: Any, study: str, *, trials: int = 2) -> Any:
+    """The shipped settings with so few trials of one study, and λ = 0.5 wherever a job takes the file's `wd`."""
+    return changed(settings, {f"{study}.data.trials": trials, "wd": 0.5})
 
 
-def data(settings: Settings, study: str) -> dict[str, NDArray]:
+def data(settings: Any, study: str) -> Arrays:
     return draw(study, at(settings, study), settings.seed)
 
 
-def shortened(run: Run, steps: int) -> Run:
-    """The run with its first steps alone."""
-
-    def schedule(*words: Any) -> Schedule:
-        whole = run.schedule(*words)
-        return replace(whole, batches=whole.batches[:steps], evaluate_every=min(whole.evaluate_every, steps))
-
-    return replace(run, schedule=schedule, penalty_twin="")
+def ordered(arrays: Arrays, study: str) -> Arrays:
+    """The data, and where the study has batches the orders of three epochs."""
+    return arrays | ({"order": orders(arrays, SYSTEMS[study].key, 3)} if "seed" in arrays else {})
 
 
-def equal(one: dict[str, NDArray], other: dict[str, NDArray]) -> bool:
+def job_of(study: str, name: str, settings: Any, arrays: Arrays, device: torch.device = CPU) -> Job:
+    """The job of a row of the study's arms, or its main job at the file's `wd`."""
+    if name == SWEPT:
+        return TRAINING[study].job(at(settings, study), arrays, device, [settings.wd])
+    return jobs_of(study, settings, arrays, device)[name]
+
+
+def small_job(study: str, name: str, settings: Any, device: torch.device = CPU) -> Job:
+    now = small(settings, study)
+    return job_of(study, name, now, data(now, study), device)
+
+
+def shortened(job: Job, steps: int) -> Job:
+    """The job with its first steps alone."""
+    whole = job.schedule
+    every = min(whole.evaluate_every, steps)
+    return replace(job, schedule=replace(whole, batches=whole.batches[:steps], pace=whole.pace[:steps], evaluate_every=every))
+
+
+def leaves(value: Any, key: str) -> dict[str, Any]:
+    """Every number of settings, or list of numbers, by its dotted key."""
+    if not isinstance(value, Section):
+        return {key: value}
+    return {
+        place: each for name in value.__struct_fields__ for place, each in leaves(getattr(value, name), f"{key}.{name}").items()
+    }
+
+
+def another(value: Any) -> Any:
+    """Another number of the same kind, in the same range: more is no other batch where a batch is all rows."""
+    if isinstance(value, list):
+        return [*value, 7]
+    return value * 0.81 + 0.0123 if isinstance(value, float) else value - 1 if value > 1 else value + 1
+
+
+def equal(one: Mapping[str, NDArray], other: Mapping[str, NDArray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @every_study
-def test_its_parts_fit_together(study: str) -> None:
-    rows = {row for arm in SYSTEMS[study].arms.values() for row in arm}
-    assert set(TRAINING[study].runs) == rows
-    assert {run.penalty_twin for run in TRAINING[study].runs.values()} <= rows | {""}
+def test_its_parts_fit_together(study: str, settings: Any) -> None:
+    """Every row of an arm has a job and every job is a row; a twin is a row of the same arm, trained before."""
+    now, arms, training = small(settings, study), SYSTEMS[study].arms, TRAINING[study]
+    arrays, made = data(now, study), set[str]()
+    for name, arm in arms.items():
+        assert arm.rows[0] == name
+        assert all(row.startswith(name) for row in arm.rows)
+        suffixes = [row.removeprefix(name) for row in arm.rows]
+        assert len(set(suffixes)) == len(suffixes)
+        jobs = training.jobs(at(now, study), arrays, CPU, **decays_of(study, name, now))
+        assert set(suffixes) <= set(jobs)
+        made |= set(jobs)
+        for twin, other in training.twins.items():
+            assert twin not in suffixes or other in suffixes[: suffixes.index(twin)]
+    assert made == {row.removeprefix(name) for name, arm in arms.items() for row in arm.rows}
+    assert {*training.twins, *training.twins.values()} <= made
+    assert arms or not training.jobs(at(now, study), arrays, CPU)
     for part in (RESULTS[study].evaluate, FIGURES[study].study):
-        assert (part is None) == (not rows)
+        assert (part is None) == (not arms)
+
+
+def prints(jobs: Mapping[str, Job]) -> dict[str, list[str]]:
+    """What tells a job from one that differs in any number, by the rows."""
+    return {row: [chunk.name for chunks in split(job, 10**6) for chunk in chunks] for row, job in jobs.items()}
+
+
+@every_armed
+def test_an_archive_says_every_number_that_its_rows_are_trained_with_and_no_other(study: str, settings: Any) -> None:
+    """So that `evaluate`, which does not know how a row is trained, can tell what was trained with other params.
+
+    A job cannot read what the archive will not say. Another value of what it says makes another job.
+    """
+    now = changed(settings, {f"{study}.data.trials": 2})
+    arrays, training, found = data(now, study), TRAINING[study], set[float]()
+    before = jobs_of(study, now, arrays)
+    for name, arm in SYSTEMS[study].arms.items():
+        own = params.read(study, SYSTEMS[study].section, *arm.trained_with, path=ROOT / "params.yaml")
+        decays = {argument: own.numbers[key] for argument, key in arm.decays.items()}
+        jobs = training.jobs(own.section, arrays, CPU, **decays)
+        rows = {row: jobs[row.removeprefix(name)] for row in arm.rows}
+        assert prints(rows) == prints({row: before[row] for row in arm.rows})
+        assert {decay for job in rows.values() for decay in job.decay.weight_decays} == set(decays.values())
+        found |= set(decays.values())
+        for key, value in own.flat.items():
+            after = jobs_of(study, changed(now, {key: another(value)}), arrays)
+            assert prints(rows) != prints({row: after[row] for row in arm.rows}), f"{name}: {key}"
+    assert len(found) != 1, "arms differ in λ"
 
 
 @every_study
-def test_its_rows_are_trained_as_its_treatments_say(study: str, settings: Settings) -> None:
-    """So that `evaluate`, which does not know how a row is trained, can tell what was trained with other params."""
-    arrays, runs = data(small(settings, study), study), TRAINING[study].runs
-    found = {}
-    for row, run in runs.items():
-        schedule = run.schedule(arrays, at(settings, run.optimizer), CPU)
-        decay, lr = at(small(settings, study), run.weight_decay), at(settings, run.lr)
-        found[row] = Treatment(decay, lr, len(schedule.batches) // schedule.steps_per_epoch)
-    assert found == SYSTEMS[study].treatments(small(settings, study))
-    assert len({treatment.weight_decay for treatment in found.values()}) != 1, "arms differ in λ"
+def test_an_archive_of_other_numbers_or_of_other_data_is_refused(
+    study: str, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each number that an archive says: where params.yaml has another one, `evaluate` names it, and the stage that mends it."""
+    monkeypatch.chdir(tmp_path)
+    system, place, folder = SYSTEMS[study], Path("data", f"{study}.npz"), Path("data", study)
+
+    def said(*names: str) -> params.Settings:
+        return params.read(study, system.section, *names, path=ROOT / "params.yaml")
+
+    arrays, wanted = data(small(settings, study), study), said(*system.evaluated_with)
+    storage.save_arrays(place, arrays, said(*DRAWN_FROM).flat)
+    for name, arm in system.arms.items():
+        rows = {f"{row}.{key}": number for row in arm.rows for key, number in TRAINED.items()}
+        runs = {key: np.ones([1] * number, int if isinstance(number, Integers) else float) for key, number in rows.items()}
+        storage.save_arrays(folder / f"{name}.npz", runs, made_of_data(study, said(*arm.trained_with)))
+    storage.save_arrays(folder / "sweep.npz", {}, made_of_data(study, said(*SWEPT_WITH)))
+
+    looks: dict[str, tuple[Callable[[params.Settings], Any], tuple[str, ...]]] = {
+        f"generate@{study}": (lambda settings: read_data(study, system, settings), DRAWN_FROM),
+        f"sweep@{study}": (lambda settings: read_sweep(study, system, {}, settings), SWEPT_WITH),
+    }
+    for name, arm in system.arms.items():
+        alone = replace(system, arms={name: arm})
+        looks[f"train-{name}@{study}"] = (partial(read_arms, study, alone), arm.trained_with)
+    for stage, (look, names) in looks.items():
+        look(wanted)
+        for key, value in said(*names).flat.items():
+            with pytest.raises(UserError, match=f"expected {re.escape(key)} = .*: dvc repro {stage}$"):
+                look(replace(wanted, flat={**wanted.flat, key: another(value)}))
+    storage.save_arrays(place, arrays | {"more": np.zeros(1)}, said(*DRAWN_FROM).flat)
+    for stage, (look, _) in looks.items():
+        if not stage.startswith("generate"):
+            with pytest.raises(UserError, match=f"got runs of other data: dvc repro {stage}$"):
+                look(wanted)
 
 
 @every_study
-def test_its_data_are_what_it_says_and_fit_in_what_it_says(study: str, settings: Settings) -> None:
-    arrays = data(settings, study)
+def test_evaluate_is_handed_no_decay_of_the_section(study: str) -> None:
+    """It is handed the parts; an arm's λ stands with its runs."""
+    system = SYSTEMS[study]
+    given = params.read(study, system.section, *system.evaluated_with, path=ROOT / "params.yaml")
+    for name in system.section.__struct_fields__:
+        assert isinstance(getattr(given.section, name), Section if name in PARTS else Unread), name
+    decays = {key for arm in system.arms.values() for key in arm.decays.values()}
+    assert given.numbers.keys() == {"seed"} | decays
+    assert {name for name in system.section.__struct_fields__ if name not in PARTS} <= decays, "a λ that no arm has"
+
+
+@every_study
+def test_its_data_are_what_it_says_and_fit_in_what_it_says(study: str, settings: Any, tmp_path: Path) -> None:
+    arrays, path = data(settings, study), tmp_path / "data.npz"
     assert {name: array.ndim for name, array in arrays.items()} == dict(SYSTEMS[study].arrays)
     assert all(array.dtype != np.float64 or array.ndim == 0 for array in arrays.values())
-    trials = at(settings, study).trials
+    trials = at(settings, study).data.trials
     assert {len(array) for array in arrays.values() if array.ndim > 1} == {trials}
     assert SYSTEMS[study].footprint(at(settings, study)) >= sum(array.nbytes for array in arrays.values())
+    storage.save_arrays(path, arrays)
+    stored, _ = storage.load_arrays(path, SYSTEMS[study].arrays, stage=f"generate@{study}", exact=True)
+    assert equal(stored, arrays)
 
 
 @every_study
-def test_more_trials_leave_the_first_ones_alone(study: str, settings: Settings) -> None:
-    few, more = (data(small(settings, study, trials=trials), study) for trials in (2, 3))
+def test_more_trials_leave_the_first_ones_alone(study: str, settings: Any) -> None:
+    few, more = (ordered(data(small(settings, study, trials=trials), study), study) for trials in (2, 3))
     for name, array in few.items():
         np.testing.assert_array_equal(array, more[name][: len(array)] if array.ndim else more[name])
 
 
 @every_study
-def test_no_decay_and_no_learning_rate_changes_a_draw(study: str, settings: Settings) -> None:
+def test_no_decay_and_no_learning_rate_changes_a_draw(study: str, settings: Any) -> None:
+    """A draw reads the part `data` and the seed alone. Batches, which a job draws, are the same at any λ and learning rate."""
     now = small(settings, study)
-    before, tried = data(now, study), 0
-    keys = {key for run in [*TRAINING[study].runs.values(), TRAINING[study].swept] for key in (run.weight_decay, run.lr)}
-    for key in sorted(keys):
-        *path, last = key.split(".")
-        if path:  # the shared λ are not handed to `draw` at all
-            changed = structs.replace(at(now, ".".join(path)), **{last: 2 * at(now, key) + 1})
-            while len(path) > 1:
-                *path, last = path
-                changed = structs.replace(at(now, ".".join(path)), **{last: changed})
-            assert equal(before, draw(study, changed, now.seed)), key
-            tried += 1
-    assert tried
-    assert equal(before, draw(study, structs.replace(at(now, study), sweep=(0.0, 7.0)), now.seed))
-    assert not equal(before, draw(study, at(now, study), now.seed + 1))
+    section, system = at(now, study), SYSTEMS[study]
+    unread = {name: Unread(f"{study}.{name}") for name in section.__struct_fields__ if name != "data"}
+    assert unread
+    alone = structs.replace(section, **unread)
+    before = ordered(data(now, study), study)
+    assert equal(before, ordered(draw(study, alone, now.seed), study))
+    assert system.footprint(alone) == system.footprint(section)
+    others = ordered(draw(study, alone, now.seed + 1), study)
+    assert not equal(before, others)
+    assert "order" not in before or not np.array_equal(before["order"], others["order"])
+
+    keys = leaves(section, study) | {name: getattr(now, name) for name in params.SHARED}
+    known = ("lr", *(key for arm in system.arms.values() for key in arm.decays.values()), "wd", "product", "penalty")
+    tried = {key: value for key, value in keys.items() if key.rpartition(".")[2] in known}
+    assert any(key.endswith(".lr") for key in tried)
+    grids = {key: (0.0, 7.0) for key, value in tried.items() if isinstance(value, tuple)}
+    assert grids
+    numbers = {key: 2 * value + 1 for key, value in tried.items() if key not in grids}
+    for name in [*jobs_of(study, now, before), SWEPT]:
+        one, other = (job_of(study, name, each, data(each, study)) for each in (now, changed(now, grids | numbers)))
+        assert (one.lr, one.decay) != (other.lr, other.decay)
+        for batch, same in zip(one.schedule.batches, other.schedule.batches, strict=True):
+            assert batch is same is None or torch.equal(batch, same)  # type: ignore[arg-type]
 
 
-@every_run
-def test_validation_rows_are_no_training_rows(study: str, run: Run, settings: Settings) -> None:
-    problem = run.problem(data(small(settings, study), study), CPU)
+@every_job
+def test_validation_rows_are_no_training_rows(study: str, name: str, settings: Any) -> None:
+    problem = small_job(study, name, settings).problem
     for train, val in zip(problem.train[0].tolist(), problem.val[0].tolist(), strict=True):
         assert not {tuple(row) for row in train} & {tuple(row) for row in val}
 
 
-def stepped(problem: Problem, batches: Any, kind: str, settings: dict[str, Any], weight_decay: float) -> dict[str, Tensor]:
-    fitted = fit(problem, batches, optimizer=kind, settings=settings, weight_decay=weight_decay, evaluate_every=len(batches))
-    return {name: value[:, 0] for name, value in fitted.parameters.items()}
+def ended(job: Job) -> dict[str, Tensor]:
+    return {name: value[:, 0] for name, value in loop.fit(job).parameters.items()}
 
 
-@every_run
-def test_a_step_with_decay_differs_by_the_decay_alone(study: str, run: Run, settings: Settings) -> None:
-    """−ηλw on the parameters that decay, nothing on the others: gradient descent, and the run's optimiser if it decouples."""
-    now, lr, weight_decay = small(settings, study), 0.01, 0.7
-    arrays, section = data(now, study), at(now, run.optimizer)
-    problem, batch = run.problem(arrays, CPU), run.schedule(arrays, section, CPU).batches[:1]
-    kinds = [("sgd", {"lr": lr})]
-    if OPTIMIZERS[section.kind].decoupled:
-        kinds.append((section.kind, {"lr": lr} | section.arguments()))
-    for kind, options in kinds:
-        without, decayed = (stepped(problem, batch, kind, options, each) for each in (0.0, weight_decay))
-        for name, start in problem.start.items():
-            expected = torch.zeros_like(start) if name in problem.spared else -lr * weight_decay * start
+@every_job
+def test_a_step_with_decay_differs_by_the_decay_alone(study: str, name: str, settings: Any) -> None:
+    """−ηλw on the parameters that decay, nothing on the others: gradient descent, and the job's optimiser if it decouples."""
+    lr, weight_decay = 0.01, 0.7
+    job = shortened(replace(small_job(study, name, settings), lr=lr), 1)
+    problem = job.problem
+    for optimizer in [sgd(), *([job.optimizer] if job.optimizer.decoupled else [])]:
+        own = replace(job, optimizer=optimizer)
+        without, decayed = (ended(own.at([each])) for each in (0.0, weight_decay))
+        for parameter, start in problem.start.items():
+            expected = torch.zeros_like(start) if parameter in problem.spared else -lr * weight_decay * start
             size = float(start.abs().max().clamp(min=1))
-            torch.testing.assert_close(decayed[name] - without[name], expected, atol=TOLERANCE * size, rtol=0)
+            torch.testing.assert_close(decayed[parameter] - without[parameter], expected, atol=TOLERANCE * size, rtol=0)
 
 
-@every_run
+@every_job
 @pytest.mark.parametrize("penalty", [False, True], ids=["weight_decay", "penalty"])
-def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, run: Run, settings: Settings) -> None:
-    """Each trial alone, with autograd's gradient of the loss's value."""
-    now, weight_decay = small(settings, study), 0.3
-    arrays, section = data(now, study), at(now, run.optimizer)
-    problem, batches = run.problem(arrays, CPU), run.schedule(arrays, section, CPU).batches[:3]
-    if penalty and OPTIMIZERS[section.kind].decoupled:
+def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, name: str, settings: Any) -> None:
+    """Each trial alone, with autograd's gradient of the loss's value, at the job's pace."""
+    weight_decay = 0.3
+    job = shortened(replace(small_job(study, name, settings), decay=Decay((weight_decay,), penalty=penalty)), 3)
+    problem, batches = job.problem, job.schedule.batches
+    if penalty and job.optimizer.decoupled:
         pytest.skip("a penalty is not decoupled decay")
-    options = {"lr": at(now, run.lr)} | section.arguments()
-    together = fit(
-        problem, batches, optimizer=section.kind, settings=options, weight_decay=weight_decay, penalty=penalty, evaluate_every=3
-    )
+    together = loop.fit(job)
     for trial in range(2):
         alone = problem.trials(slice(trial, trial + 1))
         parameters = {name: value[:, None].clone().requires_grad_() for name, value in alone.start.items()}
@@ -170,9 +292,11 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
         others = [value for name, value in parameters.items() if name in problem.spared]
         groups = [{"params": decayed, "weight_decay": 0.0 if penalty else weight_decay}]
         groups += [{"params": others, "weight_decay": 0.0}] if others else []
-        optimizer = OPTIMIZERS[section.kind].make(groups, **options)
-        for batch in batches:
+        optimizer = job.optimizer.make(groups, lr=job.lr, **job.optimizer.arguments)
+        for batch, pace in zip(batches, job.schedule.pace or [1.0] * 3, strict=True):
             inputs, targets = (each if batch is None else each[:, batch[trial]] for each in alone.train)
+            for group in optimizer.param_groups:
+                group["lr"] = job.lr * pace
             optimizer.zero_grad()
             loss = problem.loss.value(problem.model.predict(parameters, inputs), targets).sum()
             if penalty:
@@ -180,15 +304,16 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
             loss.backward()
             with warnings.catch_warnings(action="ignore"):  # of torch's own imports
                 optimizer.step()
-        for name, value in parameters.items():
+        for parameter, value in parameters.items():
             size = float(value.detach().abs().max().clamp(min=1))
-            torch.testing.assert_close(together.parameters[name][trial], value.detach()[0], atol=TOLERANCE * size, rtol=0)
+            found = together.parameters[parameter][trial]
+            torch.testing.assert_close(found, value.detach()[0], atol=TOLERANCE * size, rtol=0)
 
 
-@every_run
-def test_a_gradient_by_hand_is_autograds(study: str, run: Run, settings: Settings, rng: np.random.Generator) -> None:
+@every_job
+def test_a_gradient_by_hand_is_autograds(study: str, name: str, settings: Any, rng: np.random.Generator) -> None:
     """For several λ at once, and any error signal; the same arithmetic in another order."""
-    problem = run.problem(data(small(settings, study), study), CPU)
+    problem = small_job(study, name, settings).problem
     if problem.model.by_hand is None:
         pytest.skip("this model has none")
     inputs = problem.train[0]
@@ -202,75 +327,64 @@ def test_a_gradient_by_hand_is_autograds(study: str, run: Run, settings: Setting
     signal = torch.from_numpy(rng.standard_normal(tuple(found.shape)))
     gradients, whole = by_hand(signal), by_autograd(signal)
     assert gradients.keys() == whole.keys() == problem.start.keys()
-    for name, value in whole.items():
-        torch.testing.assert_close(gradients[name], value, atol=1e-13 * float(value.abs().max()), rtol=0)
+    for parameter, value in whole.items():
+        torch.testing.assert_close(gradients[parameter], value, atol=1e-13 * float(value.abs().max()), rtol=0)
 
 
-@every_run
+@every_job
 @pytest.mark.parametrize("penalty", [False, True], ids=["weight_decay", "penalty"])
 @pytest.mark.parametrize("decays", [1, 2])
 def test_no_tensor_is_on_another_device_and_no_number_is_read(
-    decays: int, penalty: bool, study: str, run: Run, settings: Settings
+    decays: int, penalty: bool, study: str, name: str, settings: Any
 ) -> None:
     """On torch's `meta` device, which computes shapes alone.
 
     It refuses tensors of the CPU, as a GPU would, and a number that is read, for which the CPU would wait.
     """
-    now, meta = small(settings, study), torch.device("meta")
-    arrays, section = data(now, study), at(now, run.optimizer)
-    batches = [batch if batch is None else batch.to(meta) for batch in run.schedule(arrays, section, CPU).batches[:2]]
-    found = fit(
-        run.problem(arrays, meta),
-        batches,
-        optimizer=section.kind,
-        settings={"lr": at(now, run.lr)} | section.arguments(),
-        weight_decay=torch.ones(decays, dtype=torch.float64),
-        penalty=penalty,
-        evaluate_every=1,
-    )
+    meta = torch.device("meta")
+    job = shortened(small_job(study, name, settings, meta), 2)
+    schedule = replace(job.schedule, evaluate_every=1)
+    found = loop.fit(replace(job, schedule=schedule, decay=Decay((1.0,) * decays, penalty=penalty)))
     assert {value.device for value in (found.parameters | found.history).values()} == {meta}
     assert found.history["val_loss"].shape == (2, decays, 3)
 
 
 @every_study
-def test_the_sweep_at_an_arms_decay_is_the_arm(study: str, settings: Settings) -> None:
+def test_the_sweep_at_an_arms_decay_is_the_arm(study: str, settings: Any) -> None:
     """Twenty steps; both are written on a grid, so they may be neighbours on it."""
-    now = small(settings, study)
-    arrays, run = data(now, study), replace(shortened(TRAINING[study].swept, 20), weight_decay="wd")
-    arm = arms.train(study, {"arm": run}, now, arrays, device=CPU, progress=silent)
-    swept = sweep.over_decays(study, run, [0.0, now.wd], now, arrays, device=CPU, progress=silent)
+    job = shortened(small_job(study, SWEPT, settings), 20)
+    (weight_decay,) = job.decay.weight_decays
+    assert weight_decay == 0.5
+    arm = train_arm(study, {"arm": job}, {}, progress=silent)
+    swept = over_decays(study, job.at([0.0, weight_decay]), fit)
     for name in ("train_loss", "val_loss", "weight_norm"):
         found, expected = swept[name][:, 1], arm[f"arm.{name}"]
         np.testing.assert_allclose(found, expected, atol=4 * 2.0**-PATH * np.abs(expected).max(), rtol=0)
         assert np.abs(swept[name][:, 0, -1] - expected[:, -1]).max() > 0  # λ does something
 
 
-@pytest.mark.parametrize("study", ARMED)
-def test_a_nudge_of_the_start_changes_no_written_digit(study: str, settings: Settings) -> None:
-    """By 1e-15, of one trial, in every run: what is written does not hang on a machine's last bit."""
-    now = small(settings, study, trials=1)
-    now = structs.replace(now, wd=settings.wd)
+@every_armed
+def test_a_nudge_of_the_start_changes_no_written_digit(study: str, settings: Any) -> None:
+    """By 1e-15, of one trial, in every row: what is written does not hang on a machine's last bit."""
+    now = changed(settings, {f"{study}.data.trials": 1})
     arrays = data(now, study)
     starts = [name for name in arrays if name.startswith("start_")]
     written = []
     for nudge in (0.0, 1e-15):
         double = {name: arrays[name].astype(np.float64) * (1 + nudge) for name in starts}
-        outcome: dict[str, NDArray] = {}
-        for rows in SYSTEMS[study].arms.values():
-            runs = {row: TRAINING[study].runs[row] for row in rows}
-            outcome |= arms.train(study, runs, now, arrays | double, device=CPU, progress=silent)
-        written.append({name: value for name, value in outcome.items() if not name.endswith("difference_below")})
+        written.append(train_arm(study, jobs_of(study, now, arrays | double), {}, progress=silent))
     assert equal(*written)
 
 
 @every_study
-def test_a_reference_is_optimal(study: str, settings: Settings) -> None:
+def test_a_reference_is_optimal(study: str, settings: Any) -> None:
     """The gradient of the loss with its penalty is zero there: to rounding, in units of the gradient at zero."""
     optimum = RESULTS[study].optimum
     if optimum is None:
         pytest.skip("no optimum is known")
-    arrays, weight_decay = data(small(settings, study), study), 0.3
-    problem = TRAINING[study].swept.problem(arrays, CPU)
+    now, weight_decay = small(settings, study), 0.3
+    arrays = data(now, study)
+    problem = job_of(study, SWEPT, now, arrays).problem
 
     def gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         known = {name: value[:, None].clone().requires_grad_() for name, value in parameters.items()}

@@ -5,13 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, table
-from msgspec.structs import replace
+from conftest import CPU, changed, draw, metrics, table
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from stages.base import storage
-from stages.base.params import Settings
 from stages.engine.fit import fit
 from stages.engine.stability import remaining
 from stages.studies.descent import figures, results, system, training
@@ -22,17 +20,17 @@ TOLERANCE = 1e-12  # the same arithmetic in another order
 SUMMARY, TABLE = metrics("descent_sweep"), table("descent_sweep")
 
 
-def arrays(settings: Settings, *, trials: int, rows: tuple[int, ...], inputs: int, steps: int) -> dict[str, NDArray]:
-    section = settings.descent
-    small = replace(section, trials=trials, rows=rows, steps=steps, system=replace(section.system, inputs=inputs))
-    return storage.in_float64(draw("descent", small, 3))
+def small(settings: Any, *, trials: int, rows: int, inputs: int, **train: float) -> tuple[system.Descent, dict[str, NDArray]]:
+    """A section with few trials, one number of rows and other numbers of training, and its data."""
+    data = {"data.trials": trials, "data.rows": (rows,), "data.inputs": inputs}
+    section = changed(settings.descent, data | {f"train.{name}": value for name, value in train.items()})
+    return section, storage.in_float64(draw("descent", section, 3))
 
 
-def trained(problem: dict[str, NDArray], decays: list[float], settings: Settings, *, lr: float, momentum: float) -> NDArray:
-    sgd = replace(settings.descent.optimizers.sgd, momentum=momentum)
-    section = replace(settings.descent, lr=lr, optimizers=replace(settings.descent.optimizers, sgd=sgd))
-    changed = replace(settings, descent=section)
-    return training.train("descent", problem, np.array(decays), changed, device=torch.device("cpu"), progress=silent)
+def trained(section: system.Descent, arrays: dict[str, NDArray], decays: list[float]) -> NDArray:
+    """The weights (T, L, d), trained in separate coordinates as the sweep does it."""
+    apart, rotation = training.separated(training.job(section, arrays, CPU, decays))
+    return torch.bmm(fit(apart).parameters["weight"], rotation).numpy()
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
@@ -48,12 +46,12 @@ def test_what_remains_is_what_iterating_leaves(momentum: float) -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("rows", [5, 8, 30])
-def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, settings: Settings) -> None:
-    problem = arrays(settings, trials=4, rows=(rows,), inputs=8, steps=25)
+def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, settings: Any) -> None:
+    section, arrays = small(settings, trials=4, rows=rows, inputs=8, steps=25, lr=0.05, momentum=momentum)
     decays = [0.0, 0.3]
-    found = trained(problem, decays, settings, lr=0.05, momentum=momentum)
+    found = trained(section, arrays, decays)
     for trial in range(4):
-        x, y = problem["train_inputs"][trial], problem["train_targets"][trial]
+        x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
         _, values, right = np.linalg.svd(x)
         curvatures = np.pad(values**2, (0, 8 - len(values))) / rows
         for index, decay in enumerate(decays):
@@ -63,35 +61,33 @@ def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, s
 
 
 @pytest.mark.parametrize("rows", [5, 8, 30])
-def test_separated_coordinates_train_to_the_same_weights(rows: int, settings: Settings) -> None:
+def test_separated_coordinates_train_to_the_same_weights(rows: int, settings: Any) -> None:
     """As the plain problem in its d inputs, and their gradient by hand is autograd's."""
-    known = arrays(settings, trials=3, rows=(rows,), inputs=8, steps=25)
-    plain = training.problem(known, torch.device("cpu"))
+    section, arrays = small(settings, trials=3, rows=rows, inputs=8, steps=25, lr=0.05, momentum=0.9)
+    plain = training.job(section, arrays, CPU, [0.0, 0.3])
     apart, rotation = training.separated(plain)
-    options: dict[str, Any] = {"optimizer": "sgd", "settings": {"lr": 0.05, "momentum": 0.9}, "evaluate_every": 25}
-    decays = torch.tensor([0.0, 0.3], dtype=torch.float64)
-    found, expected = (fit(each, [None] * 25, weight_decay=decays, **options) for each in (apart, plain))
+    found, expected = fit(apart), fit(plain)
     back = torch.bmm(found.parameters["weight"], rotation)
     torch.testing.assert_close(back, expected.parameters["weight"], atol=TOLERANCE, rtol=0)
     torch.testing.assert_close(found.history["val_loss"], expected.history["val_loss"], atol=TOLERANCE, rtol=0)
-    _, by_hand = apart.model.with_gradient(found.parameters, apart.train[0])
-    predictions, by_autograd = apart.model.by_autograd(found.parameters, apart.train[0])
+    _, by_hand = apart.problem.model.with_gradient(found.parameters, apart.problem.train[0])
+    predictions, by_autograd = apart.problem.model.by_autograd(found.parameters, apart.problem.train[0])
     signal = torch.randn(predictions.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(by_hand(signal), by_autograd(signal), atol=0, rtol=1e-13)
 
 
-def test_what_is_called_trained_has_arrived(settings: Settings) -> None:
+def test_what_is_called_trained_has_arrived(settings: Any) -> None:
     """Within `CONVERGED` of the solver's weights, whose norm is near one; scikit-learn's where there is a penalty."""
-    problem = arrays(settings, trials=5, rows=(20,), inputs=10, steps=2000)
-    left, values, right = np.linalg.svd(problem["train_inputs"], full_matrices=False)
+    section, arrays = small(settings, trials=5, rows=20, inputs=10, steps=2000, lr=0.1, momentum=0.9)
+    left, values, right = np.linalg.svd(arrays["train_inputs"], full_matrices=False)
     penalties = [0.0, 2.0]
-    found = trained(problem, [penalty / 20 for penalty in penalties], settings, lr=0.1, momentum=0.9)
+    found = trained(section, arrays, [penalty / 20 for penalty in penalties])
     for index, penalty in enumerate(penalties):
-        solved = solve(left, values, right, problem["train_targets"], penalty)
+        solved = solve(left, values, right, arrays["train_targets"], penalty)
         np.testing.assert_allclose(found[:, index], solved, atol=2 * system.CONVERGED)
         if penalty:
             for trial, weight in enumerate(solved):
-                model = Ridge(penalty, fit_intercept=False).fit(problem["train_inputs"][trial], problem["train_targets"][trial])
+                model = Ridge(penalty, fit_intercept=False).fit(arrays["train_inputs"][trial], arrays["train_targets"][trial])
                 np.testing.assert_allclose(weight, model.coef_, atol=1e-10)
 
 
@@ -290,10 +286,10 @@ def test_the_peak_is_there_without_decay_and_not_with_the_best() -> None:
     assert little[30] < little[50] > little[80]
 
 
-def test_the_best_penalty_is_theorys_for_every_number_of_rows(settings: Settings) -> None:
-    system = settings.descent.system
-    assert SUMMARY["theory_penalty"] == system.inputs * system.noise**2 / system.weight_norm**2
-    for rows in settings.descent.rows:
+def test_the_best_penalty_is_theorys_for_every_number_of_rows(settings: Any) -> None:
+    data = settings.descent.data
+    assert SUMMARY["theory_penalty"] == data.inputs * data.noise**2 / data.weight_norm**2
+    for rows in data.rows:
         assert SUMMARY[f"rows_{rows}"]["best_penalty"] == SUMMARY["theory_penalty"]
     bowl = column("risk", rows=50.0)
     bottom = int(np.argmin(bowl))

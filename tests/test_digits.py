@@ -1,39 +1,44 @@
 """digits: its data, its models against scikit-learn and torch.nn, the committed results, and what its figures may say."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, speaks_of, table
-from msgspec.structs import replace
+from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of, table
+from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from stages.base.errors import UserError
-from stages.base.params import Settings
-from stages.engine import arms
-from stages.engine.fit import fit
+from stages.base.streams import Arrays
+from stages.engine import fit as loop
+from stages.engine.job import Job
+from stages.engine.train import train_arm
 from stages.studies.digits import figures, results, system, training
+from stages.studies.digits.system import Digits
 
-CPU = torch.device("cpu")
 CASES = tuple(system.CASES)
 
 
 @pytest.fixture(scope="module")
-def arrays(settings: Settings) -> dict[str, NDArray]:
+def arrays(settings: Any) -> Arrays:
     return draw("digits", settings.digits)
 
 
 @pytest.fixture(scope="module")
-def trained(settings: Settings, arrays: dict[str, NDArray]) -> dict[str, dict[str, NDArray]]:
+def trained(settings: Any, arrays: Arrays) -> dict[str, Arrays]:
     """Logistic regression as shipped, by row, evaluated at its ends alone."""
-    rows = ("baseline", "wd", "baseline_noisy", "wd_noisy")
-    runs = {row: training.once(training.TRAINING.runs[row]) for row in rows}
-    found = arms.train("digits", runs, settings, arrays, device=CPU, progress=silent)
+    jobs = jobs_of("digits", settings, arrays)
+    rows = {row: training.once(jobs[row]) for row in ("baseline", "wd", "baseline_noisy", "wd_noisy")}
+    found = train_arm("digits", rows, {}, progress=silent)
     return {row: {key.partition(".")[2]: each for key, each in found.items() if key.partition(".")[0] == row} for row in rows}
+
+
+def job(section: Digits, arrays: Arrays, case: str, decay: float) -> Job:
+    """The job of a case at one λ."""
+    return training.cases(section, arrays, CPU, [decay], [decay])[case]
 
 
 def test_the_images_are_scikit_learns() -> None:
@@ -64,43 +69,41 @@ def test_other_images_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, n
     assert "\n" not in str(raised.value)
 
 
-def test_each_trial_divides_all_images(settings: Settings, arrays: dict[str, NDArray]) -> None:
-    whole, own = sorted(map(bytes, system.images()[0])), settings.digits.system
-    for trial in range(settings.digits.trials):
+def test_each_trial_divides_all_images(settings: Any, arrays: Arrays) -> None:
+    whole, own = sorted(map(bytes, system.images()[0])), settings.digits.data
+    for trial in range(own.trials):
         parts = [arrays[f"{split}_pixels"][trial] for split in ("train", "val", "test")]
         assert [len(part) for part in parts] == [own.train_rows, own.val_rows, system.IMAGES - own.train_rows - own.val_rows]
         assert sorted(bytes(row) for part in parts for row in part) == whole
 
 
-def test_wrong_labels_are_so_many_other_classes(settings: Settings, arrays: dict[str, NDArray]) -> None:
+def test_wrong_labels_are_so_many_other_classes(settings: Any, arrays: Arrays) -> None:
     """A larger share replaces the same ones and more; all else is the same."""
     wrong = arrays["wrong_labels"] != arrays["train_labels"]
     assert set(wrong.sum(axis=1)) == {30}
     assert set(np.unique(arrays["wrong_labels"])) == set(range(10))
-    section = replace(settings.digits, system=replace(settings.digits.system, wrong=1.0))
-    more = draw("digits", section)
+    more = draw("digits", changed(settings.digits, {"data.wrong": 1.0}))
     assert (more["wrong_labels"] != more["train_labels"]).all()
     np.testing.assert_array_equal(more["wrong_labels"][wrong], arrays["wrong_labels"][wrong])
     assert all(np.array_equal(each, more[name]) for name, each in arrays.items() if name != "wrong_labels")
 
 
-def test_some_images_are_left_to_test_on(settings: Settings) -> None:
-    own = settings.digits.system
+def test_some_images_are_left_to_test_on(settings: Any) -> None:
+    own = settings.digits.data
     replace(own, val_rows=system.IMAGES - own.train_rows - 1)
     with pytest.raises(ValueError, match="val_rows: expected fewer than 1,797 rows"):
-        type(own)(train_rows=own.train_rows, val_rows=system.IMAGES - own.train_rows, wrong=own.wrong, hidden=own.hidden)
+        type(own)(**asdict(own) | {"val_rows": system.IMAGES - own.train_rows})
 
 
 @pytest.mark.parametrize("weight_decay", [0.001, 0.01, 0.1])
-def test_logistic_regression_is_scikit_learns(weight_decay: float, settings: Settings) -> None:
+def test_logistic_regression_is_scikit_learns(weight_decay: float, settings: Any) -> None:
     """In its limit, with C = 1/(nλ) and an intercept without penalty; 2e-6 is what either solver leaves."""
-    data = draw("digits", replace(settings.digits, trials=2))
+    section = changed(settings.digits, {"data.trials": 2, "train.steps": 1200})
+    data = draw("digits", section)
     for case in ("logistic", "logistic_noisy"):
-        problem = training.RUNS[case].problem(data, CPU)
-        options = {"lr": settings.digits.lr, "momentum": settings.digits.optimizers.sgd.momentum}
-        steps = [None] * 1200
-        found = fit(problem, steps, optimizer="sgd", settings=options, weight_decay=weight_decay, evaluate_every=len(steps))
-        inputs, targets = problem.train
+        whole = training.once(job(section, data, case, weight_decay))
+        found = loop.fit(whole)
+        inputs, targets = whole.problem.train
         for trial in range(2):
             oracle = LogisticRegression(C=1 / (inputs.shape[1] * weight_decay), tol=1e-10, max_iter=10_000)
             oracle.fit(inputs[trial].numpy(), targets[trial].argmax(1).numpy())
@@ -108,30 +111,30 @@ def test_logistic_regression_is_scikit_learns(weight_decay: float, settings: Set
             np.testing.assert_allclose(found.parameters["bias"][trial, 0].numpy(), oracle.intercept_, atol=2e-6)
 
 
-def test_without_decay_there_is_no_optimum(settings: Settings) -> None:
+def test_without_decay_there_is_no_optimum(settings: Any) -> None:
     """Every training label is right, so larger weights are always better: the norm goes on growing."""
-    problem = training.logistic_problem(draw("digits", replace(settings.digits, trials=2)), CPU)
-    options = {"lr": settings.digits.lr, "momentum": 0.9}
-    found = fit(problem, [None] * 800, optimizer="sgd", settings=options, weight_decay=0.0, evaluate_every=200).history
+    longer = {"train.steps": 800, "train.evaluate_every": 200, "train.momentum": 0.9}
+    section = changed(settings.digits, {"data.trials": 2} | longer)
+    found = loop.fit(job(section, draw("digits", section), "logistic", 0.0)).history
     assert (found["train_accuracy"][..., 1:] == 1).all()
     assert (found["weight_norm"].diff() > 0.5).all()
     assert (found["train_loss"][..., 2:] < 0.9 * found["train_loss"][..., 1:-1]).all()
 
 
-def test_the_network_is_torchs_with_adamw(settings: Settings) -> None:
+def test_the_network_is_torchs_with_adamw(settings: Any) -> None:
     """Twenty steps of torch.nn modules, biases in a group without decay; the same arithmetic in another order."""
-    data, own = draw("digits", replace(settings.digits, trials=1)), settings.digits.optimizers.adamw
-    problem = training.RUNS["network_noisy"].problem(data, CPU)
-    options = {"lr": own.lr} | own.arguments()
-    found = fit(problem, [None] * 20, optimizer="adamw", settings=options, weight_decay=own.wd, evaluate_every=20)
-    first = torch.nn.Linear(64, settings.digits.system.hidden, dtype=torch.float64)
-    second = torch.nn.Linear(settings.digits.system.hidden, 10, dtype=torch.float64)
+    section = changed(settings.digits, {"data.trials": 1, "train.network.steps": 20, "train.network.evaluate_every": 20})
+    data, own, decay = draw("digits", section), section.train.network, section.network_wd
+    found = loop.fit(job(section, data, "network_noisy", decay))
+    first = torch.nn.Linear(64, section.data.hidden, dtype=torch.float64)
+    second = torch.nn.Linear(section.data.hidden, 10, dtype=torch.float64)
     with torch.no_grad():
         for layer, name in ((first, "start_hidden"), (second, "start_output")):
             layer.weight.copy_(torch.from_numpy(data[name][0]).T)
             layer.bias.zero_()
     model = torch.nn.Sequential(first, torch.nn.ReLU(), second)
-    weights = {"params": [first.weight, second.weight], "weight_decay": own.wd}
+    weights = {"params": [first.weight, second.weight], "weight_decay": decay}
+    options: dict[str, Any] = {"lr": own.lr, "betas": (own.beta1, own.beta2), "eps": own.eps}
     optimizer = torch.optim.AdamW([weights, {"params": [first.bias, second.bias], "weight_decay": 0.0}], **options, fused=True)
     images = {split: torch.from_numpy(data[f"{split}_pixels"][0]).double() / 16 for split in ("train", "test")}
     mean, labels = images["train"].mean(0), torch.from_numpy(data["wrong_labels"][0]).long()
@@ -147,18 +150,18 @@ def test_the_network_is_torchs_with_adamw(settings: Settings) -> None:
     assert found.history["test_loss"][0, 0, -1].item() == pytest.approx(expected, rel=1e-11)
 
 
-def test_biases_are_spared_and_weights_decay(arrays: dict[str, NDArray]) -> None:
-    decayed = {case: run.problem(arrays, CPU).decayed for case, run in training.RUNS.items()}
+def test_biases_are_spared_and_weights_decay(settings: Any, arrays: Arrays) -> None:
+    decayed = {case: each.problem.decayed for case, each in training.cases(settings.digits, arrays, CPU, [0.0], [0.0]).items()}
     assert decayed == dict.fromkeys(CASES[:2], ("weight",)) | dict.fromkeys(CASES[2:], ("hidden", "output"))
 
 
-def test_the_committed_sweep_has_the_committed_arms_in_it(settings: Settings) -> None:
+def test_the_committed_sweep_has_the_committed_arms_in_it(settings: Any) -> None:
     """Six digits each, averaged: 1e-5."""
     for case, suffix in system.CASES.items():
         for arm in ("baseline", "wd"):
             row = metrics("digits")[f"{arm}{suffix}"]
             runs = [run for run in table("digits_sweep") if (run["run"], run["weight_decay"]) == (case, row["weight_decay"])]
-            assert len(runs) == settings.digits.trials
+            assert len(runs) == settings.digits.data.trials
             for name in ("train_loss", "val_loss", "test_loss", "test_accuracy", "test_calibration_error", "weight_norm"):
                 assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
 
@@ -179,13 +182,13 @@ def test_the_choice_is_made_on_validation_rows_and_judged_on_test_rows() -> None
         assert [summary["least_chosen_lambda"], summary["largest_chosen_lambda"]] == [min(chosen), max(chosen)]
 
 
-def confidence(run: Mapping[str, NDArray], arrays: dict[str, NDArray]) -> tuple[NDArray, NDArray]:
+def confidence(run: Arrays, arrays: Arrays) -> tuple[NDArray, NDArray]:
     """How sure each answer on test rows is, as the figure computes it, and whether it is right.  (T, r) each"""
     inputs = (arrays["test_pixels"] - arrays["train_pixels"].mean(axis=1, keepdims=True)) / 16
-    return figures.answers(inputs, arrays["test_labels"], dict(run))
+    return figures.answers(inputs, arrays["test_labels"], run)
 
 
-def test_what_is_drawn_of_the_confidence_is_what_was_measured(trained: dict, arrays: dict[str, NDArray]) -> None:
+def test_what_is_drawn_of_the_confidence_is_what_was_measured(trained: dict[str, Arrays], arrays: Arrays) -> None:
     """Parameters have six digits, so that an answer at the edge of a bin may fall into the next one: two of 947."""
     for row, run in trained.items():
         sure, right = confidence(run, arrays)
@@ -201,7 +204,7 @@ def test_what_is_drawn_of_the_confidence_is_what_was_measured(trained: dict, arr
         assert (np.diff(points[0]) > 0).all()
 
 
-def test_answers_are_too_sure_without_decay_and_less_sure_with_it(trained: dict, arrays: dict[str, NDArray]) -> None:
+def test_answers_are_too_sure_without_decay_and_less_sure_with_it(trained: dict[str, Arrays], arrays: Arrays) -> None:
     over = {}
     for row, run in trained.items():
         sure, right = confidence(run, arrays)
@@ -212,14 +215,13 @@ def test_answers_are_too_sure_without_decay_and_less_sure_with_it(trained: dict,
     assert (over["wd_noisy"] < over["baseline_noisy"]).all()
 
 
-def test_wrong_labels_are_learnt_last(settings: Settings, arrays: dict[str, NDArray]) -> None:
+def test_wrong_labels_are_learnt_last(settings: Any, arrays: Arrays) -> None:
     """At step 10 the model agrees with few of the wrong labels, and with most of the others; at step 100 with nearly all."""
-    problem = training.RUNS["logistic_noisy"].problem(arrays, CPU)
     wrong = torch.from_numpy(arrays["wrong_labels"] != arrays["train_labels"])
-    options = {"lr": settings.digits.lr, "momentum": settings.digits.optimizers.sgd.momentum}
     shares = []
     for steps in (10, 100):
-        found = fit(problem, [None] * steps, optimizer="sgd", settings=options, weight_decay=0.0, evaluate_every=steps)
+        whole = training.once(job(changed(settings.digits, {"train.steps": steps}), arrays, "logistic_noisy", 0.0))
+        found, problem = loop.fit(whole), whole.problem
         predictions = problem.model.predict(found.parameters, problem.train[0])[:, 0]
         agrees = predictions.argmax(-1) == problem.train[1].argmax(-1)
         shares.append([float(agrees[wrong].double().mean()), float(agrees[~wrong].double().mean())])
@@ -407,10 +409,11 @@ def test_a_decay_at_which_a_trial_diverged_is_not_chosen() -> None:
     assert results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([], dtype=int), np.array([], dtype=int)) == {"trials": 2}
 
 
-def test_runs_of_the_sweep_that_diverge_are_told_for_each_case(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_the_sweep_that_diverge_are_told_for_each_case(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """At lr = 2 with momentum logistic regression is unstable from λ = 2·(1 + 0.9)/2 on; the network decays beside its step."""
-    section = replace(settings.digits, trials=2, steps=60, sweep=(0.0, 3.0), network_sweep=(0.0,))
-    swept = training.sweep(replace(settings, digits=section), draw("digits", section), torch.device("cpu"), silent)
+    values = {"data.trials": 2, "train.steps": 60, "sweep.wd": (0.0, 3.0), "sweep.network_wd": (0.0,)}
+    section = changed(settings.digits, values)
+    swept = training.sweep(section, draw("digits", section), CPU, fit)
     assert swept["logistic.diverged"].sum() == swept["logistic_noisy.diverged"].sum() == 2
     lost = "2 of 4 runs diverged, and are left out of the means"
     assert capsys.readouterr().err.splitlines() == [f"digits {case} sweep: {lost}" for case in ("logistic", "logistic_noisy")]

@@ -6,39 +6,41 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, speaks_of, table
-from msgspec.structs import replace
+from conftest import CPU, changed, draw, jobs_of, metrics, silent, speaks_of, table
 from numpy.typing import NDArray
 
 from stages.base import storage
-from stages.base.params import Settings
-from stages.engine import arms
+from stages.base.streams import Arrays, orders
+from stages.engine.decay import Decay
 from stages.engine.fit import Fit, fit
+from stages.engine.job import Job
+from stages.engine.optimizers import sgd
+from stages.engine.problem import full_batch
+from stages.engine.train import train_arm
 from stages.studies.equilibrium import figures, results, training
-from stages.studies.equilibrium.system import unseen
 from stages.studies.equilibrium import theory as equilibrium
+from stages.studies.equilibrium.system import Equilibrium, unseen
 
-CPU = torch.device("cpu")
 EXACT = 1e-12  # the same arithmetic in another order
 ROWS, SUMMARY, TABLE = metrics("equilibrium"), metrics("equilibrium_sweep"), table("equilibrium_sweep")
 
 
-def arrays(settings: Settings, *, trials: int = 3, epochs: int = 4, seed: int = 3, **system: Any) -> dict[str, NDArray]:
-    section = settings.equilibrium
-    small = replace(section, trials=trials, epochs=epochs, system=replace(section.system, **system))
-    return draw("equilibrium", small, seed)
+def small(settings: Any, *, trials: int = 3, epochs: int = 4, **data: float) -> Equilibrium:
+    values = {"data.trials": trials, "train.epochs": epochs} | {f"data.{name}": value for name, value in data.items()}
+    return changed(settings.equilibrium, values)
 
 
-def trained(data: dict[str, NDArray], lr: float, decays: list[float], *, momentum: float = 0.0, every: int = 1) -> Fit:
-    return fit(
-        training.problem(data, CPU),
-        training.by_epochs(data, None, CPU).batches,
-        optimizer="sgd",
-        settings={"lr": lr, "momentum": momentum},
-        weight_decay=torch.tensor(decays, dtype=torch.float64),
-        evaluate_every=every,
-        watch=training.turn,
-    )
+def drawn(section: Equilibrium, seed: int = 3) -> Arrays:
+    return draw("equilibrium", section, seed)
+
+
+def job(section: Equilibrium, data: Arrays, lr: float, decays: list[float], *, momentum: float = 0.0, every: int = 1) -> Job:
+    train = {"train.lr": lr, "train.momentum": momentum, "train.evaluate_every": every}
+    return training.job(changed(section, train), data, CPU, decays)
+
+
+def trained(section: Equilibrium, data: Arrays, lr: float, decays: list[float], **more: Any) -> Fit:
+    return fit(job(section, data, lr, decays, **more))
 
 
 def history(found: Fit, name: str) -> NDArray[np.float64]:
@@ -93,9 +95,10 @@ def test_a_mean_angle_is_that_of_the_geometric_mean_of_the_cosines() -> None:
 # Training
 
 
-def test_the_loss_on_the_validation_rows_is_the_risk(settings: Settings) -> None:
-    data = arrays(settings, inputs=6)
-    found = trained(data, 0.1, [0.0, 0.3], every=10**6)
+def test_the_loss_on_the_validation_rows_is_the_risk(settings: Any) -> None:
+    section = small(settings, inputs=6)
+    data = drawn(section)
+    found = trained(section, data, 0.1, [0.0, 0.3], every=10**6)
     direction = found.parameters["weight"].numpy()
     direction = direction / np.linalg.norm(direction, axis=2, keepdims=True)
     risk = ((direction - data["true_weight"].astype(float)[:, None]) ** 2).sum(axis=2) / 2
@@ -106,22 +109,23 @@ def test_the_loss_on_the_validation_rows_is_the_risk(settings: Settings) -> None
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_larger_rate_with_less_decay_and_longer_weights_is_the_same_training(momentum: float, settings: Settings) -> None:
+def test_a_larger_rate_with_less_decay_and_longer_weights_is_the_same_training(momentum: float, settings: Any) -> None:
     """lr·c, λ/c and w₀·√c: with c = 4 each number is multiplied by a power of two, so losses are equal to the last bit."""
-    data = arrays(settings, trials=2)
+    section = small(settings, trials=2)
+    data = drawn(section)
     longer = data | {"start_weight": 2 * data["start_weight"]}
-    one = trained(data, 0.05, [0.0, 0.4], momentum=momentum, every=10)
-    other = trained(longer, 0.2, [0.0, 0.1], momentum=momentum, every=10)
+    one = trained(section, data, 0.05, [0.0, 0.4], momentum=momentum, every=10)
+    other = trained(section, longer, 0.2, [0.0, 0.1], momentum=momentum, every=10)
     for name in ("train_loss", "val_loss", "angle"):
         np.testing.assert_array_equal(history(one, name), history(other, name))
     np.testing.assert_array_equal(2 * one.parameters["weight"].numpy(), other.parameters["weight"].numpy())
 
 
 @pytest.mark.parametrize("lr", [0.01, 0.5])
-def test_norms_cancel_from_the_product_of_the_cosines(lr: float, settings: Settings) -> None:
+def test_norms_cancel_from_the_product_of_the_cosines(lr: float, settings: Any) -> None:
     """Π cos = (1 − lr·λ)^steps·‖w₀‖/‖w_end‖, exactly, whatever the data: each step's angle is measured."""
-    products = np.array([0.0, 1e-3, 0.1, 0.7])
-    found = trained(arrays(settings, epochs=2), lr, (products / lr).tolist())
+    products, section = np.array([0.0, 1e-3, 0.1, 0.7]), small(settings, epochs=2)
+    found = trained(section, drawn(section), lr, (products / lr).tolist())
     angles, norms = history(found, "angle")[..., 1:], history(found, "weight_norm")
     steps = angles.shape[-1]
     assert steps == 100
@@ -129,13 +133,15 @@ def test_norms_cancel_from_the_product_of_the_cosines(lr: float, settings: Setti
     np.testing.assert_allclose(np.log(np.cos(angles)).sum(axis=-1), expected, rtol=1e-9)
 
 
-def test_a_push_is_the_learning_rate_times_the_gradient_at_the_unit_vector(settings: Settings) -> None:
+def test_a_push_is_the_learning_rate_times_the_gradient_at_the_unit_vector(settings: Any) -> None:
     """Autograd's, of each step's batch, whatever λ; beyond lr·λ = 1, where decay turns the weights round, too."""
-    data, lr = arrays(settings, trials=2, epochs=1), 0.2
+    section, lr = small(settings, trials=2, epochs=1), 0.2
+    data = drawn(section)
     for decay in (0.0, 0.5, 7.0):
-        found = trained(data, lr, [decay])
+        whole = job(section, data, lr, [decay])
+        found = fit(whole)
         weights = torch.from_numpy(data["start_weight"].astype(float))
-        for step, batch in enumerate(training.by_epochs(data, None, CPU).batches[:5], start=1):
+        for step, batch in enumerate(whole.schedule.batches[:5], start=1):
             unit = torch.nn.functional.normalize(weights, dim=1).requires_grad_()
             losses = []
             assert batch is not None
@@ -151,25 +157,27 @@ def test_a_push_is_the_learning_rate_times_the_gradient_at_the_unit_vector(setti
             weights = after
 
 
-def test_a_nudge_of_the_start_stays_one_over_the_whole_training(settings: Settings) -> None:
+def test_a_nudge_of_the_start_stays_one_over_the_whole_training(settings: Any) -> None:
     """At small and large lr·λ: batches pull all directions together. What a sweep writes has a grid of 1e-9 or more."""
-    data = arrays(settings, trials=1, epochs=60)
+    section = small(settings, trials=1, epochs=60)
+    data = drawn(section)
     nudged = data | {"start_weight": data["start_weight"].astype(float) * (1 + 1e-15)}
-    one, other = (trained(each, 0.1, [0.0, 0.01, 0.1, 3.0], every=100) for each in (data, nudged))
+    one, other = (trained(section, each, 0.1, [0.0, 0.01, 0.1, 3.0], every=100) for each in (data, nudged))
     for name in ("val_loss", "weight_norm", "angle", "push"):
         np.testing.assert_allclose(history(one, name), history(other, name), rtol=0, atol=1e-12)
 
 
-def test_without_decay_the_norm_never_falls(settings: Settings) -> None:
-    norms = history(trained(arrays(settings), 0.1, [0.0]), "weight_norm")
+def test_without_decay_the_norm_never_falls(settings: Any) -> None:
+    section = small(settings)
+    norms = history(trained(section, drawn(section), 0.1, [0.0]), "weight_norm")
     assert (np.diff(norms, axis=-1) > 0).all()
 
 
 @speaks_of("equilibrium.wd", 0.1)
-def test_a_starting_norm_is_forgotten_at_the_pace_of_the_page(settings: Settings) -> None:
+def test_a_starting_norm_is_forgotten_at_the_pace_of_the_page(settings: Any) -> None:
     """From 10 with lr·λ = 0.01: 10 · 0.99ᵏ = 0.967 after 232 steps, and within 3% of the equilibrium after about 270."""
-    data = arrays(settings, trials=10, epochs=8, seed=settings.seed, start_norm=10.0)
-    norms = history(trained(data, 0.1, [0.1, 0.0]), "weight_norm").mean(axis=0)  # (L, K)
+    section = small(settings, trials=10, epochs=8, start_norm=10.0)
+    norms = history(trained(section, drawn(section, settings.seed), 0.1, [0.1, 0.0]), "weight_norm").mean(axis=0)  # (L, K)
     settled, by_decay_alone = ROWS["wd"]["late_norm"], 10 * 0.99**232
     assert by_decay_alone == pytest.approx(settled, rel=0.01)
     reached = int(np.flatnonzero(norms[0] < 1.03 * settled)[0])
@@ -177,37 +185,34 @@ def test_a_starting_norm_is_forgotten_at_the_pace_of_the_page(settings: Settings
     assert norms[1, -1] > 10
 
 
-def test_without_noise_decay_alone_keeps_the_steps_from_the_true_direction(settings: Settings) -> None:
+def test_without_noise_decay_alone_keeps_the_steps_from_the_true_direction(settings: Any) -> None:
     """What the page asks: nothing to overfit, and λ = 0 arrives; with decay the steps grow until they miss."""
-    found = history(trained(arrays(settings, epochs=20, noise=0.0), 0.1, [0.0, 0.1], every=1000), "val_loss")[..., -1]
+    section = small(settings, epochs=20, noise=0.0)
+    found = history(trained(section, drawn(section), 0.1, [0.0, 0.1], every=1000), "val_loss")[..., -1]
     assert (found[:, 0] < 1e-12).all()
     assert (found[:, 1] > 1e-3).all()
 
 
-def test_with_a_small_learning_rate_decay_lowers_the_loss_by_larger_steps(settings: Settings) -> None:
+def test_with_a_small_learning_rate_decay_lowers_the_loss_by_larger_steps(settings: Any) -> None:
     """What the page says of lr = 0.001; the same with steps as large and no decay at all: lr chosen, not λ."""
-    data = arrays(settings, trials=4, epochs=60)
-    slow = trained(data, 0.001, [0.0, 1.0], every=3000)
+    section = small(settings, trials=4, epochs=60)
+    data = drawn(section)
+    slow = trained(section, data, 0.001, [0.0, 1.0], every=3000)
     loss, norm = (history(slow, name)[..., -1].mean(axis=0) for name in ("val_loss", "weight_norm"))
     assert loss[1] < 0.7 * loss[0]
     assert norm[1] < 0.2 * norm[0]
-    assert history(trained(data, 0.1, [0.0], every=3000), "val_loss")[..., -1].mean() < loss[1]
+    assert history(trained(section, data, 0.1, [0.0], every=3000), "val_loss")[..., -1].mean() < loss[1]
 
 
-def test_what_decay_adds_to_the_risk_is_the_noise_of_the_batches(settings: Settings) -> None:
+def test_what_decay_adds_to_the_risk_is_the_noise_of_the_batches(settings: Any) -> None:
     """A few steps of the same kind on all rows, from where decay has ended, take it away: nothing was regularised."""
-    data = arrays(settings, trials=6, epochs=20)
-    found = trained(data, 0.1, [0.1, 0.0], every=1000)
+    section = small(settings, trials=6, epochs=20)
+    data = drawn(section)
+    found = trained(section, data, 0.1, [0.1, 0.0], every=1000)
     with_decay, without = history(found, "val_loss")[..., -1].mean(axis=0)
     assert with_decay > 2 * without
-    calm = fit(
-        training.problem(data | {"start_weight": found.parameters["weight"][:, 0].numpy()}, CPU),
-        [None] * 100,
-        optimizer="sgd",
-        settings={"lr": 0.1},
-        weight_decay=0.0,
-        evaluate_every=100,
-    )
+    there = training.problem(data | {"start_weight": found.parameters["weight"][:, 0].numpy()}, CPU)
+    calm = fit(Job(there, full_batch(100, 100), sgd(), 0.1, Decay((0.0,))))
     assert calm.history["val_loss"][..., -1].mean().item() == pytest.approx(without, rel=0.1)
 
 
@@ -323,17 +328,18 @@ def named(axes: Any) -> list[str]:
 # The committed results
 
 
-def plain(settings: Settings, lr: float, decay: float) -> dict[str, NDArray]:
+def plain(settings: Any, lr: float, decay: float) -> Arrays:
     """The shipped training in NumPy, every trial, with each step's gradient at the unit vector.  (T, K) each"""
     data = storage.in_float64(draw("equilibrium", settings.equilibrium, settings.seed))
     x, y, truth, weight = (data[name] for name in ("train_inputs", "train_targets", "true_weight", "start_weight"))
-    trial, size = np.arange(len(x))[:, None], settings.equilibrium.batch_size
+    trial, train = np.arange(len(x))[:, None], settings.equilibrium.train
+    order = orders(data, "equilibrium", train.epochs)
     found: dict[str, list[NDArray]] = {"gradient": [], "norm": [], "log_cosine": [], "risk": []}
-    for rows in data["order"].reshape(len(x), -1, size).transpose(1, 0, 2):
+    for rows in order.reshape(len(x), -1, train.batch_size).transpose(1, 0, 2):
         norm = np.linalg.norm(weight, axis=1, keepdims=True)
         unit = weight / norm
         errors = np.einsum("tbd,td->tb", x[trial, rows], unit) - y[trial, rows]
-        slope = np.einsum("tbd,tb->td", x[trial, rows], errors) / size
+        slope = np.einsum("tbd,tb->td", x[trial, rows], errors) / train.batch_size
         slope -= (slope * unit).sum(axis=1, keepdims=True) * unit
         weight = weight - lr * (slope / norm + decay * weight)
         after = np.linalg.norm(weight, axis=1)
@@ -345,26 +351,26 @@ def plain(settings: Settings, lr: float, decay: float) -> dict[str, NDArray]:
 
 
 @pytest.fixture(scope="module")
-def every_step(settings: Settings) -> dict[str, NDArray]:
+def every_step(settings: Any) -> Arrays:
     return plain(settings, 0.1, 0.1)
 
 
 @speaks_of("equilibrium.wd", 0.1)
-def test_a_plain_loop_ends_where_the_arm_ends(every_step: dict[str, NDArray], settings: Settings) -> None:
+def test_a_plain_loop_ends_where_the_arm_ends(every_step: Arrays, settings: Any) -> None:
     """Six digits are written."""
-    assert (settings.equilibrium.lr, settings.equilibrium.wd) == (0.1, 0.1)
+    assert (settings.equilibrium.train.lr, settings.equilibrium.wd) == (0.1, 0.1)
     assert every_step["risk"][:, -1].mean() == pytest.approx(ROWS["wd"]["val_loss"], rel=1e-5)
     assert every_step["norm"][:, -1].mean() == pytest.approx(ROWS["wd"]["weight_norm"], rel=1e-5)
 
 
 @speaks_of("equilibrium.wd", 0.1)
-def test_over_every_step_theory_is_exact_to_less_than_its_errors(every_step: dict[str, NDArray], settings: Settings) -> None:
+def test_over_every_step_theory_is_exact_to_less_than_its_errors(every_step: Arrays, settings: Any) -> None:
     """What is written looks at each 12th step only, and has the noise of its batches.
 
     The angle is exact but for what the norms at both ends differ by; the norm is to leading order in its fluctuations, 0.1%.
     """
     section, late = settings.equilibrium, {name: values[:, 1500:] for name, values in every_step.items()}
-    expected = equilibrium.norm(section.lr, section.wd, late["gradient"].mean())
+    expected = equilibrium.norm(section.train.lr, section.wd, late["gradient"].mean())
     assert late["norm"].mean() == pytest.approx(float(expected), rel=2e-3)
     angle = math.degrees(math.acos(math.exp(late["log_cosine"].mean())))
     assert angle == pytest.approx(ROWS["wd"]["angle_theory"], rel=2e-3)
@@ -373,18 +379,11 @@ def test_over_every_step_theory_is_exact_to_less_than_its_errors(every_step: dic
 
 
 @speaks_of("equilibrium.wd", 0.1)
-def test_the_gradient_that_the_steps_show_is_that_of_the_rows(every_step: dict[str, NDArray], settings: Settings) -> None:
+def test_the_gradient_that_the_steps_show_is_that_of_the_rows(every_step: Arrays, settings: Any) -> None:
     """E‖g̃‖² over all batches without replacement, from rows and direction alone, where each trial of the arm has ended."""
-    found = arms.train(
-        "equilibrium",
-        {"wd": training.TRAINING.runs["wd"]},
-        settings,
-        draw("equilibrium", settings.equilibrium, settings.seed),
-        device=CPU,
-        progress=silent,
-    )
-    data = storage.in_float64(draw("equilibrium", settings.equilibrium, settings.seed))
-    size, expected = settings.equilibrium.batch_size, []
+    arrays = draw("equilibrium", settings.equilibrium, settings.seed)
+    found = train_arm("equilibrium", {"wd": jobs_of("equilibrium", settings, arrays)["wd"]}, {}, progress=silent)
+    data, size, expected = storage.in_float64(arrays), settings.equilibrium.train.batch_size, []
     for x, y, weight in zip(data["train_inputs"], data["train_targets"], found["wd.weight"].astype(float), strict=True):
         unit = weight / np.linalg.norm(weight)
         each = (x - np.outer(x @ unit, unit)) * (x @ unit - y)[:, None]  # (n, d)
@@ -409,12 +408,12 @@ def column(name: str, **where: float) -> NDArray[np.float64]:
     return np.array([row[name] for row in TABLE if all(row[key] == value for key, value in where.items())])
 
 
-def test_only_the_product_counts_in_every_trial(settings: Settings) -> None:
+def test_only_the_product_counts_in_every_trial(settings: Any) -> None:
     """Recomputed from the table, whose six digits are known to 1e-5; the risk itself varies twentyfold over the products."""
     section, apart = settings.equilibrium, []
-    rates = sorted({section.lr, *section.map.lr})
-    assert len(TABLE) == section.trials * len(rates) * len(section.sweep)
-    for product in section.sweep:
+    rates = sorted({section.train.lr, *section.sweep.lr})
+    assert len(TABLE) == section.data.trials * len(rates) * len(section.sweep.product)
+    for product in section.sweep.product:
         risks = [column("risk", product=product, lr=lr) for lr in rates if column("settled", product=product, lr=lr).all()]
         if len(risks) > 1:
             apart.append((1 - np.min(risks, axis=0) / np.max(risks, axis=0)).max())
@@ -422,7 +421,7 @@ def test_only_the_product_counts_in_every_trial(settings: Settings) -> None:
     assert max(apart) == pytest.approx(SUMMARY["risk_apart"], abs=2e-5)
     assert max(apart) < 0.005
     assert SUMMARY["largest"]["risk"] > 20 * SUMMARY["smallest"]["risk"]
-    risks = [column("risk", product=product, lr=section.lr).mean() for product in section.sweep]
+    risks = [column("risk", product=product, lr=section.train.lr).mean() for product in section.sweep.product]
     assert np.all(np.diff(risks) > 0)
 
 

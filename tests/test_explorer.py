@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, speaks_of
+from conftest import ROOT
 from explored import DECAYS, EPOCHS, PARAMETERS, SHOWN, STEPS
 from PIL import Image
 
@@ -198,7 +198,7 @@ def test_the_curve_over_decays_is_hidden_until_a_guess_is_made(reader: Reader) -
     assert not covered.is_visible()
     assert reader.text("#verdict") == "You expected λ = 0.1; best is λ = 1: lowest validation loss."
     assert [len(reader.rows(0, run)) for run in ("guess", "best")] == [1, 1]
-    assert all(word in reader.text("#decay") for word in ("your guess", "best", "wd"))
+    assert all(word in reader.text("#decay") for word in ("your guess", "best"))
     reader.page.get_by_label("epochs", exact=True).press("ArrowLeft")
     assert reader.text("#verdict") == "Best at epochs = 3 is λ = 10: lowest validation loss."
     reader.choose("gaps")
@@ -243,7 +243,6 @@ def test_what_a_study_lacks_breaks_nothing(reader: Reader) -> None:
     assert not reader.page.locator("#second").is_visible()
     assert reader.text("#facts") == "accuracy\n0.5"
     assert reader.text("#notes") == SHOWN["alone"].notes[0]
-    assert "wd, beyond: 0.5" in reader.text("#decay")  # at the end of a slider that ends at 0.3
     reader.choose("lost")
     assert reader.page.locator(".empty").filter(visible=True).count() == 3
     assert reader.text("#facts") == "loss\nunknown"
@@ -291,7 +290,6 @@ def test_nothing_bars_a_reader(browser: Any, file: str, scheme: str) -> None:
     reader.page.close()
 
 
-@speaks_of("wd", 3)
 def test_the_readmes_picture_shows_the_page_as_it_is(browser: Any) -> None:
     """As a hundred by sixty grey dots: another font, or a slightly other curve, makes less of a difference."""
     pictures = taken(browser, ROOT / "plots" / "explorer.html"), (ROOT / "docs" / "explorer.png").read_bytes()

@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Clone
+from conftest import ROOT, SYSTEMS, Clone
 from numpy.typing import ArrayLike, NDArray
 
 from stages import studies
 from stages.base import params, storage
 from stages.base.rounding import LOOK
-from stages.base.system import System
 from stages.drawing.explorer.contract import Line, OverDecays, OverSteps, Shown, Weights
 from stages.explorer import shown_of
+from stages.measure.explored import doubt, effects, lowest, notes, over_trials, thinned
 from stages.studies.modular.explorer import arrivals
 from stages.studies.optimizers.explorer import sentences
 from stages.studies.wide.explorer import forgotten
-from stages.measure.explored import doubt, effects, lowest, notes, over_trials, thinned
 
 EXPLORED = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
 NAN = float("nan")
@@ -169,7 +168,9 @@ def inside(reproduced: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clone
 
 
 def shown_here(study: str) -> Shown:
-    return shown_of(study, params.load({study: studies.part(study, System).section}))
+    """As the stage reads it: without any λ of an arm."""
+    section = SYSTEMS[study].section
+    return shown_of(study, SYSTEMS[study], params.read(study, section, "seed", *params.parts_of(section)))
 
 
 def fact(shown: Shown, name: str) -> Line:
@@ -193,8 +194,8 @@ def test_its_arrays_fit_together(study: str, inside: Clone) -> None:
 )
 def test_the_oddest_grids_can_be_shown(grids: dict[str, list[float]], inside: Clone) -> None:
     for study, grid in grids.items():
-        inside.set(f"{study}.sweep", grid)
-    inside.stages(*(f"stages.{verb} {study}" for study in EXPLORED for verb in ("sweep", "evaluate_sweep")))
+        inside.set(f"{study}.sweep.{'product' if study == 'equilibrium' else 'wd'}", grid)
+    inside.stages(*(f"stages.{verb} {study}" for study in EXPLORED for verb in ("sweep", "evaluate")))
     for study in EXPLORED:
         consistent(shown_here(study))
     if 100 in grids["line"]:
@@ -231,8 +232,8 @@ def test_the_numbers_of_line_are_the_tracked_ones(inside: Clone) -> None:
 @pytest.mark.pipeline
 def test_the_numbers_of_wide_are_the_tracked_ones(inside: Clone) -> None:
     """Also those of the arms, which have 10 epochs, and the first trial's weights, which are computed and not trained."""
-    inside.set("wide.map.epochs", [1, 10])
-    inside.stages(*(f"stages.{verb} wide" for verb in ("generate", "sweep", "evaluate_sweep")))
+    inside.set("wide.sweep.epochs", [1, 10])
+    inside.stages(*(f"stages.{verb} wide" for verb in ("sweep", "evaluate")))
     shown, mapped, rows = shown_here("wide"), details("wide_sweep")["map"]["random"], details("wide")
     loss = fact(shown, "validation loss")
     for place, epochs in enumerate((1, 10)):

@@ -24,14 +24,14 @@ from conftest import Clone
 pytestmark = pytest.mark.pipeline
 VICTIMS = ("stage", "dvc", "both", "Ctrl-C")
 MOMENTS = 10  # for each stage; the victims take turns
+DETAILS = ["metrics/details/wide.json", "metrics/details/wide_sweep.json"]
 # a stage of each kind, with how many seconds it takes and what it makes
 STAGES = {
     "generate@wide": (0.5, ["data/wide.npz"]),
-    "train@wide-wd": (1.6, ["data/wide/wd.npz"]),
+    "train-wd@wide": (1.6, ["data/wide/wd.npz"]),
     "sweep@wide": (1.6, ["data/wide/sweep.npz"]),
-    "evaluate-sweep@wide": (0.6, ["metrics/wide_sweep.csv", "metrics/details/wide_sweep.json"]),
-    "evaluate@wide": (1.6, ["metrics/wide.json", "metrics/details/wide.json", "metrics/wide_curves.csv"]),
-    "plot@wide": (1.6, ["plots/wide/curves.png", "plots/wide/parts.png", "plots/wide/weights.png"]),
+    "evaluate@wide": (2, [f"metrics/wide{rest}" for rest in (".json", "_curves.csv", "_sweep.csv")] + DETAILS),
+    "plot@wide": (2, [f"plots/{name}.png" for name in ("wide/curves", "wide/parts", "wide/weights", "wide_sweep/map")]),
     "overview": (1.2, ["plots/overview.png"]),
     "explorer": (1.2, ["plots/explorer.html"]),
 }
@@ -145,19 +145,20 @@ def writing_at_most(size: int, clone: Clone, *words: str) -> subprocess.Complete
         (("stages.generate", "wide"), "data/wide.npz"),
         (("stages.train", "wide", "wd"), "data/wide/wd.npz"),
         (("stages.sweep", "wide"), "data/wide/sweep.npz"),
-        (("stages.evaluate_sweep", "wide"), "metrics/wide_sweep.csv"),
         (("stages.evaluate", "wide"), "metrics/wide_curves.csv"),
+        (("stages.evaluate", "phase"), "metrics/phase_sweep.csv"),
         (("stages.plot", "wide"), "plots/wide/curves.png"),
         (("stages.overview", "wide"), "plots/overview.png"),
         (("stages.explorer", "wide"), "plots/explorer.html"),
     ],
 )
 def test_a_full_disk_and_a_place_that_cannot_be_written_are_named(words: tuple[str, ...], name: str, restored: Clone) -> None:
-    """A quota of 2,000 bytes a file; then a folder where the file should be; then a file where its folder should be."""
+    """A quota of 2,000 bytes a file, or of half of a smaller one; then a folder where the file should be."""
     path = restored.path / name
+    quota = min(2_000, path.stat().st_size // 2)
     before, names = digest(path), sorted(path.parent.iterdir())
 
-    full = writing_at_most(2_000, restored, *words)
+    full = writing_at_most(quota, restored, *words)
     assert full.returncode == 1
     assert full.stderr == f"error: {name}: expected to read or write it, got File too large; mend that and run again\n"
     assert (digest(path), sorted(path.parent.iterdir())) == (before, names)
@@ -176,11 +177,11 @@ def test_a_read_only_folder_is_named(restored: Clone) -> None:
         pytest.skip("root writes anywhere")
     (restored.path / "metrics").chmod(0o555)
     try:
-        result = restored.stage("stages.evaluate_sweep", "line")
+        result = restored.stage("stages.evaluate", "phase")
     finally:
         (restored.path / "metrics").chmod(0o755)
     assert result.returncode == 1
-    assert result.stderr.startswith("error: metrics/line_sweep.csv: expected to read or write it, got ")
+    assert result.stderr.startswith("error: metrics/phase_sweep.csv: expected to read or write it, got ")
 
 
 def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(restored: Clone) -> None:
@@ -190,7 +191,7 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_nothing(restored: Clone) -> 
     if mounted.returncode:
         pytest.skip("mounting needs root")
     try:
-        restored.set("wide.trials", 16)
+        restored.set("wide.data.trials", 16)
         result = restored.stage("stages.generate", "wide")
         assert result.returncode == 1
         assert result.stderr == (
@@ -224,36 +225,46 @@ def test_no_name_and_no_value_reaches_a_shell(tmp_path: Path) -> None:
     folder.mkdir()
     clone = Clone(folder)
     clone.run("git", "checkout", "-q", "-b", "b;touch$IFS'pwned'")
-    clone.run("dvc", "repro", "generate@line", "train@line-wd")
+    clone.run("dvc", "repro", "generate@line", "train-wd@line")
     assert clone.run("git", "status", "--porcelain").stdout == ""
     for value in ("$(touch pwned)", "-1; touch pwned `touch pwned`", "\ntouch pwned"):
         clone.set("line.wd", json.dumps(value))
-        result = clone.run("dvc", "repro", "train@line-wd", check=False)
+        result = clone.run("dvc", "repro", "train-wd@line", check=False)
         assert result.returncode != 0
         assert "error: params.yaml: line.wd: expected a number ≥ 0, got " in result.stderr
         clone.run("git", "checkout", "-q", "params.yaml")
-    refused = clone.run("dvc", "exp", "run", "--name", "x;touch pwned", "-S", "line.wd=0.5", "train@line-wd", check=False)
+    refused = clone.run("dvc", "exp", "run", "--name", "x;touch pwned", "-S", "line.wd=0.5", "train-wd@line", check=False)
     assert refused.returncode != 0
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_a_study_that_does_not_fit_in_memory_is_refused_at_once(restored: Clone) -> None:
-    for key, value in (
-        ("wide.system.inputs", 10_000_000),
-        ("modular.p", 10_000),
-        ("line.epochs", 10_000_000),
-        ("descent.trials", 10_000_000),
-    ):
-        study = key.partition(".")[0]
-        restored.set(key, str(value))
-        if study == "line":
-            restored.set("line.trials", "1000")
-        started = time.monotonic()
-        result = restored.stage("stages.generate", study)
-        assert result.returncode == 1
-        assert result.stderr.startswith(f"error: params.yaml: {study}: expected trials × rows × inputs of at most ")
-        assert time.monotonic() - started < 10  # a second, with room for a busy machine
-        restored.run("git", "checkout", "-q", "params.yaml")
+@pytest.mark.parametrize(
+    ("changes", "words", "product"),
+    [
+        ({"wide.data.inputs": 10_000_000}, "generate wide", "rows × inputs"),
+        ({"modular.data.p": 10_000}, "generate modular", "rows × inputs"),
+        ({"descent.data.trials": 10_000_000}, "generate descent", "rows × inputs"),
+        ({"line.data.trials": 1_000, "line.train.epochs": 10_000_000}, "train line wd", "epochs × rows"),
+        ({"line.data.trials": 1_000, "line.train.epochs": 10_000_000}, "sweep line", "epochs × rows"),
+        ({"wide.data.trials": 1_000, "wide.data.inputs": 1, "wide.sweep.epochs": [1, 10_000_000]}, "sweep wide", "epochs × rows"),
+        ({"equilibrium.data.trials": 100, "equilibrium.train.epochs": 10_000_000}, "train equilibrium wd", "epochs × rows"),
+    ],
+)
+def test_a_study_that_does_not_fit_in_memory_is_refused_at_once(
+    changes: dict[str, object], words: str, product: str, restored: Clone
+) -> None:
+    """Before it is drawn, or where orders of batches are: before it is trained."""
+    verb, study = words.split()[:2]
+    for key, value in changes.items():
+        restored.set(key, value)
+    if verb != "generate":
+        restored.stages(f"stages.generate {study}")
+    started = time.monotonic()
+    result = restored.stage(*f"stages.{words}".split())
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: params.yaml: {study}: expected trials × {product} of at most ")
+    assert result.stderr.count("\n") == 1
+    assert time.monotonic() - started < 10  # a second, with room for a busy machine
 
 
 def test_what_ran_where_is_written_down_and_changes_nothing(restored: Clone) -> None:

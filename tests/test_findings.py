@@ -1,21 +1,15 @@
 """Sentences that state a finding: chosen from the numbers, so other numbers give another one, as true as the first."""
 
-import functools
 import re
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import yaml
-from conftest import ROOT, SECTIONS, draw, silent
+from conftest import CPU, TRAINING, at, changed, draw, fit, jobs_of, silent
 
 from stages import studies
-from stages.base import params
 from stages.base.storage import in_float64
-from stages.engine import arms
-from stages.engine.sweep import over_decays
-from stages.engine.training import Training
+from stages.engine.train import train_arm
 from stages.measure import sweeps
 from stages.measure.findings import at_most, by, continued, effect
 from stages.measure.results import Results
@@ -118,37 +112,27 @@ def test_a_sweep_of_one_trial_says_that_it_tells_nothing() -> None:
 
 SETTINGS: dict[str, dict[str, float]] = {
     "as shipped": {},
-    "wd = 0": {"wd": 0},
-    "wd = 1": {"wd": 1, "line.wd": 1},
-    "wd = 30": {"wd": 30, "line.wd": 30, "line.lr": 0.03},
-    "wide.lr = 0.05": {"wide.lr": 0.05},
+    "wd = 0": {"wd": 0.0},
+    "wd = 1": {"wd": 1.0, "line.wd": 1.0},
+    "wd = 30": {"wd": 30.0, "line.wd": 30.0, "line.train.lr": 0.03},
+    "wide.train.lr = 0.05": {"wide.train.lr": 0.05},
 }
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=str)
-def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def measured(request: pytest.FixtureRequest, settings: Any) -> dict[str, Any]:
     """`line` and `wide` trained whole at other settings: their runs, what was found of these, the sweep, what was found of it."""
-    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for key, value in SETTINGS[request.param].items():
-        *path, last = key.split(".")
-        functools.reduce(dict.__getitem__, path, tree)[last] = value
-    changed = tmp_path_factory.mktemp("params") / "params.yaml"
-    changed.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    settings, found = params.load(SECTIONS, path=changed), {}
+    now, found = changed(settings, SETTINGS[request.param]), {}
     for study in ("line", "wide"):
-        section, arrays = getattr(settings, study), draw(study, getattr(settings, study))
-        training, results = studies.part(study, Training), studies.part(study, Results)
-        options: dict[str, Any] = {"device": torch.device("cpu"), "progress": silent}
-        written = arms.train(study, training.runs, settings, arrays, **options)
+        section, results = at(now, study), studies.part(study, Results)
+        arrays = draw(study, section)
+        jobs = jobs_of(study, now, arrays)
+        written = train_arm(study, jobs, {"wd_penalty": "wd"}, progress=silent)
         runs = {
             row: {key.removeprefix(f"{row}."): value for key, value in written.items() if key.startswith(f"{row}.")}
-            for row in training.runs
+            for row in jobs
         }
-        if training.sweep:
-            swept = training.sweep(settings, arrays, options["device"], silent)
-        else:
-            swept = over_decays(study, training.swept, section.sweep, settings, arrays, **options)
-        exact = in_float64(arrays)
+        swept, exact = TRAINING[study].sweep(section, arrays, CPU, fit), in_float64(arrays)
         assert results.evaluate is not None
         said = results.evaluate(section, exact, runs)[0]["findings"] | results.sweep(section, exact, swept)[1]["findings"]
         found[study] = (runs, swept, said)

@@ -11,25 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import CPU
 from sklearn.linear_model import ElasticNet
 from torch import Tensor
 
 from stages.base.errors import UserError
+from stages.base.params import Moments
 from stages.engine import losses, models
+from stages.engine.decay import Decay
 from stages.engine.fit import Fit, fit
+from stages.engine.job import Job
 from stages.engine.machine import VARIABLE
 from stages.engine.machine import device as best_device
-from stages.engine.optimizers import OPTIMIZERS as KINDS
-from stages.engine.problem import Problem, linear_to_zero
+from stages.engine.optimizers import Optimizer, adam, adamw, sgd
+from stages.engine.problem import Batches, Problem, Schedule, linear_to_zero
 from stages.theory.ridge import ridge
 from stages.theory.trajectory import gradient_descent
 
 TOLERANCE = 1e-12
-OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "sgd": ("sgd", {"lr": 0.05}),
-    "momentum": ("sgd", {"lr": 0.02, "momentum": 0.9}),
-    "adam": ("adam", {"lr": 0.01}),
-    "adamw": ("adamw", {"lr": 0.01}),
+MOMENTS = Moments(beta1=0.9, beta2=0.999, eps=1e-8)  # torch's own
+OPTIMIZERS: dict[str, tuple[Optimizer, type[torch.optim.Optimizer], dict[str, Any]]] = {  # the engine's; torch's, its arguments
+    "sgd": (sgd(), torch.optim.SGD, {"lr": 0.05}),
+    "momentum": (sgd(0.9), torch.optim.SGD, {"lr": 0.02, "momentum": 0.9}),
+    "adam": (adam(MOMENTS), torch.optim.Adam, {"lr": 0.01}),
+    "adamw": (adamw(MOMENTS), torch.optim.AdamW, {"lr": 0.01}),
 }
 
 
@@ -46,9 +51,13 @@ def batches(rng: np.random.Generator, device: torch.device, *, runs: int = 3, ro
     return [torch.from_numpy(np.stack([rng.permutation(rows)[:4] for _ in range(runs)])).to(device) for _ in range(steps)]
 
 
-def fitted(problem: Problem, steps: Sequence[Tensor | None], name: str, weight_decay: float | Tensor, **options: Any) -> Fit:
-    optimizer, settings = OPTIMIZERS[name]
-    return fit(problem, steps, optimizer=optimizer, settings=settings, weight_decay=weight_decay, evaluate_every=10, **options)
+def job(problem: Problem, steps: Batches, name: str, decay: Decay, pace: Sequence[float] = (), **options: Any) -> Job:
+    optimizer, _, arguments = OPTIMIZERS[name]
+    return Job(problem, Schedule(steps, 10, 1, pace), optimizer, arguments["lr"], decay, **options)
+
+
+def fitted(problem: Problem, steps: Batches, name: str, *decays: float, penalty: bool = False, **options: Any) -> Fit:
+    return fit(job(problem, steps, name, Decay(decays, penalty), **options))
 
 
 def difference(one: Fit, other: Fit) -> float:
@@ -61,14 +70,14 @@ def test_a_batch_of_runs_is_a_plain_loop_of_torch_optim_per_trial(
 ) -> None:
     problem, steps = linear_problem(rng, device), batches(rng, device)
     together = fitted(problem, steps, name, 0.3)
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[OPTIMIZERS[name][0]]
+    _, kind, arguments = OPTIMIZERS[name]
     for run in range(3):
         layer = torch.nn.Linear(5, 1).double().to(device)
         with torch.no_grad():
             layer.weight.copy_(problem.start["weight"][run][None])
             layer.bias.copy_(problem.start["bias"][run][None])
         groups = [{"params": [layer.weight], "weight_decay": 0.3}, {"params": [layer.bias], "weight_decay": 0.0}]
-        optimizer = kind(groups, **OPTIMIZERS[name][1])
+        optimizer = kind(groups, **arguments)
         x, y = problem.train[0][run], problem.train[1][run]
         for rows in steps:
             optimizer.zero_grad()
@@ -91,18 +100,18 @@ def test_the_penalty_in_the_loss_is_not_decoupled_weight_decay(rng: np.random.Ge
 
 @pytest.mark.parametrize(("name", "equal"), [("sgd", True), ("momentum", False), ("adam", False)])
 def test_coupled_equals_decoupled_for_plain_sgd_alone(name: str, equal: bool, rng: np.random.Generator) -> None:
-    problem, steps = linear_problem(rng, torch.device("cpu"), runs=1), batches(rng, torch.device("cpu"), runs=1)
+    problem, steps = linear_problem(rng, CPU, runs=1), batches(rng, CPU, runs=1)
     coupled = fitted(problem, steps, name, 0.3)
-    optimizer, settings = OPTIMIZERS[name]
+    _, kind, arguments = OPTIMIZERS[name]
     parameters = {key: value.clone().requires_grad_() for key, value in problem.start.items()}
-    stepper: torch.optim.Optimizer = KINDS[optimizer].make(parameters.values(), **settings)
+    stepper = kind(parameters.values(), **arguments)
     for rows in steps:
         stepper.zero_grad()
         inputs, targets = models.take(problem.train[0], rows), models.take(problem.train[1], rows)
         predictions = torch.einsum("tnd,td->tn", inputs, parameters["weight"]) + parameters["bias"][:, None]
         (torch.nn.functional.mse_loss(predictions, targets) / 2).backward()  # one run alone: its mean is the batch's
         with torch.no_grad():
-            parameters["weight"].mul_(1 - settings["lr"] * 0.3)
+            parameters["weight"].mul_(1 - arguments["lr"] * 0.3)
         stepper.step()
     gap = float((coupled.parameters["weight"][:, 0] - parameters["weight"].detach()).abs().max())
     assert gap < TOLERANCE if equal else gap > 1e-3
@@ -136,7 +145,7 @@ def test_full_batch_descent_follows_its_closed_form(rng: np.random.Generator, de
 
 
 def test_training_to_the_end_is_ridge(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     found = fitted(problem, [None] * 3000, "sgd", 0.3)
     for run in range(3):
         weight, bias = ridge(problem.train[0][run].numpy(), problem.train[1][run].numpy(), 0.3)
@@ -145,14 +154,14 @@ def test_training_to_the_end_is_ridge(rng: np.random.Generator) -> None:
 
 
 def test_every_row_twice_is_the_same_problem(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     twice = (problem.train[0].repeat(1, 2, 1), problem.train[1].repeat(1, 2))
     once = fitted(problem, [None] * 60, "momentum", 0.3)
     assert difference(once, fitted(replace(problem, train=twice), [None] * 60, "momentum", 0.3)) < TOLERANCE
 
 
 def test_more_decay_means_a_smaller_norm(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     norms = [
         fitted(problem, [None] * 500, "sgd", decay).history["weight_norm"][:, 0, -1] for decay in (0.0, 0.01, 0.1, 1.0, 10.0)
     ]
@@ -172,7 +181,7 @@ def test_a_run_that_overflows_leaves_its_neighbours_alone(rng: np.random.Generat
 
 
 def test_losses_are_reported_without_the_penalty(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     found = fitted(problem, [None] * 10, "sgd", 5.0, penalty=True)
     predictions = models.linear(found.parameters, problem.val[0])[:, 0]
     expected = torch.nn.functional.mse_loss(predictions, problem.val[1], reduction="none").mean(1) / 2
@@ -184,9 +193,9 @@ def test_losses_are_reported_without_the_penalty(rng: np.random.Generator) -> No
 def test_many_decays_at_once_are_each_one_alone(name: str, penalty: bool, rng: np.random.Generator, device: torch.device) -> None:
     """torch.optim's own weight_decay serves one λ, the engine's a batch of them."""
     problem, steps = linear_problem(rng, device), batches(rng, device)
-    decays = torch.tensor([0.0, 0.01, 0.3, 2.0], dtype=torch.float64, device=device)
-    together = fitted(problem, steps, name, decays, penalty=penalty)
-    for index, decay in enumerate(decays.tolist()):
+    decays = (0.0, 0.01, 0.3, 2.0)
+    together = fitted(problem, steps, name, *decays, penalty=penalty)
+    for index, decay in enumerate(decays):
         alone = fitted(problem, steps, name, decay, penalty=penalty)
         for key, value in alone.parameters.items():
             torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
@@ -196,9 +205,7 @@ def test_many_decays_at_once_are_each_one_alone(name: str, penalty: bool, rng: n
 
 def test_a_decay_that_overflows_leaves_the_others_alone(rng: np.random.Generator, device: torch.device) -> None:
     problem, steps = linear_problem(rng, device), batches(rng, device)
-    tame = torch.tensor([0.0, 0.3], dtype=torch.float64, device=device)
-    wild = torch.tensor([0.0, 1e250, 0.3], dtype=torch.float64, device=device)
-    alone, beside = fitted(problem, steps, "sgd", tame), fitted(problem, steps, "sgd", wild)
+    alone, beside = fitted(problem, steps, "sgd", 0.0, 0.3), fitted(problem, steps, "sgd", 0.0, 1e250, 0.3)
     assert beside.diverged.any(0).tolist() == [False, True, False]
     torch.testing.assert_close(beside.parameters["weight"][:, [0, 2]], alone.parameters["weight"], atol=TOLERANCE, rtol=0)
 
@@ -210,8 +217,7 @@ def test_an_unknown_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_is_enough_ends_training_and_leaves_the_rest_unknown(rng: np.random.Generator) -> None:
-    problem, device = linear_problem(rng, torch.device("cpu")), torch.device("cpu")
-    steps = batches(rng, device)
+    problem, steps = linear_problem(rng, CPU), batches(rng, CPU)
     whole = fitted(problem, steps, "sgd", 0.1)
     seen: list[float] = []
 
@@ -232,12 +238,12 @@ def test_what_is_enough_ends_training_and_leaves_the_rest_unknown(rng: np.random
 @pytest.mark.parametrize("decays", [(0.3,), (0.0, 0.3)], ids=["one λ", "two λ"])
 def test_a_pace_is_torchs_lambda_lr(name: str, decays: tuple[float, ...], rng: np.random.Generator) -> None:
     """The decay of AdamW follows the learning rate too."""
-    problem, pace = linear_problem(rng, torch.device("cpu"), runs=1), linear_to_zero(40)
-    found = fitted(problem, [None] * 40, name, torch.tensor(decays, dtype=torch.float64), pace=pace)
-    optimizer, settings = OPTIMIZERS[name]
+    problem, pace = linear_problem(rng, CPU, runs=1), linear_to_zero(40)
+    found = fitted(problem, [None] * 40, name, *decays, pace=pace)
+    _, kind, arguments = OPTIMIZERS[name]
     parameters = {key: value.clone().requires_grad_() for key, value in problem.start.items()}
     groups = [{"params": [parameters["weight"]], "weight_decay": 0.3}, {"params": [parameters["bias"]], "weight_decay": 0.0}]
-    stepper = KINDS[optimizer].make(groups, **settings)
+    stepper = kind(groups, **arguments)
     schedule = torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: 1 - step / 40)
     for _ in range(40):
         stepper.zero_grad()
@@ -251,7 +257,7 @@ def test_a_pace_is_torchs_lambda_lr(name: str, decays: tuple[float, ...], rng: n
 
 def test_a_watch_sees_the_last_step(rng: np.random.Generator) -> None:
     """Without data, gradient descent multiplies the weights by 1 − lr·λ; at the start there is no step yet."""
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     zeros = torch.zeros_like(problem.train[0])
     problem = replace(problem, train=(zeros, problem.start["bias"][:, None].expand(-1, 12)))
     found = fitted(problem, [None] * 25, "sgd", 3.0, watch=lambda before, after: {"ratio": after["weight"] / before["weight"]})
@@ -265,9 +271,10 @@ def test_a_watch_sees_the_last_step(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_the_elastic_net_is_scikit_learns(l1_ratio: float, rng: np.random.Generator) -> None:
     """Both to the end, each to its own tolerance; the zeros are the same, and exact."""
-    problem, decays = linear_problem(rng, torch.device("cpu")), (0.0, 0.1, 0.4)
-    found = fitted(problem, [None] * 4000, "sgd", torch.tensor(decays, dtype=torch.float64), l1_ratio=l1_ratio).parameters
-    alone = fitted(problem, [None] * 4000, "sgd", 0.4, l1_ratio=l1_ratio).parameters
+    problem, decays = linear_problem(rng, CPU), (0.0, 0.1, 0.4)
+    found, alone = (
+        fit(job(problem, [None] * 4000, "sgd", Decay(each, l1_ratio=l1_ratio))).parameters for each in (decays, (0.4,))
+    )
     zeros = 0
     for run in range(3):
         x, y = problem.train[0][run].numpy(), problem.train[1][run].numpy()
@@ -284,13 +291,13 @@ def test_the_elastic_net_is_scikit_learns(l1_ratio: float, rng: np.random.Genera
 
 @pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
 def test_l1_is_for_plain_gradient_descent(name: str, rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     with pytest.raises(UserError, match="expected sgd without momentum"):
-        fitted(problem, [None], name, 0.3, l1_ratio=1.0)
+        job(problem, [None], name, Decay((0.3,), l1_ratio=1.0))
 
 
 def test_a_test_split_is_measured_beside_the_others(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     swapped = replace(problem, val=problem.train, test=problem.val)
     one, other = (fitted(each, [None] * 20, "sgd", 0.3).history for each in (problem, swapped))
     assert torch.equal(one["val_loss"], other["test_loss"])

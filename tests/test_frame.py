@@ -215,7 +215,7 @@ def test_the_oracle_sees_each_trigger() -> None:
 
 def test_what_looks_like_a_report_keeps_its_form() -> None:
     """Of a report that this project writes, what is shown is what was written, apart from what nobody sees."""
-    changes = {"wd.wide.wd": (3, 1), "wide.sweep": ([0, 1], [0, 2])}
+    changes = {"wd": (3, 1), "wide.sweep.wd": ([0, 1], [0, 2])}
     metrics: dict[str, Any] = {f"wide.wd.other_{row}": (row, row + 1e-4) for row in range(3)}
     metrics |= {"wide.wd.val_loss": (0.0001234, 0.25), "wide.wd.val_loss_se": (0.1, 0.2), "new.a.b_c": (None, 1)}
     lines = [

@@ -58,7 +58,7 @@ def judged(folder: Path, content: bytes) -> None:
     path.write_bytes(content)
     started = time.process_time()
     try:
-        found = params.load(SECTIONS, whole=True, path=path)
+        found = params.read_all(SECTIONS, path=path)
     except UserError as error:
         said = str(error)
         assert said.startswith(str(path))

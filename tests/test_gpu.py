@@ -8,30 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Clone, draw, silent
-from msgspec import structs
+from conftest import ARMED, CPU, SYSTEMS, TRAINING, Clone, at, changed, draw, fit, jobs_of
 
 from stages import studies
 from stages.base import storage
-from stages.base.params import Settings, at
-from stages.engine import chunks, machine, memory
-from stages.engine.fit import Fit, fit
-from stages.engine.problem import Problem
-from stages.engine.training import Run, Training
+from stages.engine import fit as loop
+from stages.engine import machine, memory
+from stages.engine import train as training
+from stages.engine.decay import Decay
+from stages.engine.fit import Fit
+from stages.engine.job import Job
 from stages.studies.modular import training as modular
 from stages.studies.modular.results import RESULTS as MODULAR
 from tools import gpu
 
-CPU, META = torch.device("cpu"), torch.device("meta")
-TRAINING = {study: studies.part(study, Training) for study in studies.NAMES}
-RUNS = [  # with λ = 0; with another they differ in nothing else
-    pytest.param(study, run, id=f"{study}: {name}")
-    for study, training in TRAINING.items()
-    for name, run in (training.runs or {"swept": training.swept}).items()
-    if "baseline" in run.weight_decay
+META = torch.device("meta")
+SWEPT = "swept"  # for a row, of a study that has no arms
+JOBS = [  # with λ = 0; with another they differ in nothing else
+    pytest.param(study, row, id=f"{study}: {row}")
+    for study in studies.NAMES
+    for row in (SYSTEMS[study].arms["baseline"].rows if study in ARMED else (SWEPT,))
 ]
-every_run = pytest.mark.parametrize(("study", "run"), RUNS)
+every_job = pytest.mark.parametrize(("study", "row"), JOBS)
 STEPS = 40  # in which rounding noise does not grow
+DECAYS = (0.0, 0.5)
 
 
 def needs_a_gpu(test: Callable[..., None]) -> Any:
@@ -39,21 +39,16 @@ def needs_a_gpu(test: Callable[..., None]) -> Any:
 
 
 def prepared(
-    study: str, run: Run, settings: Settings, device: torch.device, *, trials: int = 2
-) -> tuple[Problem, Any, dict[str, Any]]:
-    """A run of a study: its problem with so many trials, its first batches, and the options of `fit`."""
-    section = structs.replace(at(settings, study), trials=trials)
-    now = structs.replace(settings, **{study: section})
-    arrays, optimizer = draw(study, section), at(now, run.optimizer)
-    schedule = run.schedule(arrays, optimizer, device)
-    options = {
-        "optimizer": optimizer.kind,
-        "settings": {"lr": at(now, run.lr)} | optimizer.arguments(),
-        "evaluate_every": min(schedule.evaluate_every, STEPS),
-        "pace": schedule.pace[:STEPS],
-        "watch": run.watch,
-    }
-    return run.problem(arrays, device), schedule.batches[:STEPS], options
+    study: str, row: str, settings: Any, device: torch.device, *decays: float, trials: int = 2, penalty: bool = False
+) -> Job:
+    """A job of a study with so many trials, its first steps, and these λ."""
+    now = changed(settings, {f"{study}.data.trials": trials})
+    section = at(now, study)
+    arrays = draw(study, section)
+    job = TRAINING[study].job(section, arrays, device, [0.0]) if row == SWEPT else jobs_of(study, now, arrays, device)[row]
+    every, pace = min(job.schedule.evaluate_every, STEPS), job.schedule.pace[:STEPS]
+    schedule = replace(job.schedule, batches=job.schedule.batches[:STEPS], evaluate_every=every, pace=pace)
+    return replace(job, schedule=schedule, decay=Decay(decays, penalty))
 
 
 def cuda() -> torch.device:
@@ -61,105 +56,96 @@ def cuda() -> torch.device:
     return torch.device("cuda")
 
 
-DECAYS = torch.tensor([0.0, 0.5], dtype=torch.float64)
-
-
 @needs_a_gpu
-@every_run
-def test_a_gpu_trains_the_same_weights_as_the_cpu(study: str, run: Run, settings: Settings) -> None:
+@every_job
+def test_a_gpu_trains_the_same_weights_as_the_cpu(study: str, row: str, settings: Any) -> None:
     """To 1e-12 of the largest: the same arithmetic in another order, over forty steps."""
-    here, there = (
-        fit(*split, weight_decay=DECAYS, **options)
-        for *split, options in (prepared(study, run, settings, device) for device in (CPU, cuda()))
-    )
+    here, there = (loop.fit(prepared(study, row, settings, device, *DECAYS)) for device in (CPU, cuda()))
     for name, value in here.parameters.items():
         torch.testing.assert_close(there.parameters[name].cpu(), value, atol=1e-12 * float(value.abs().max()), rtol=0)
 
 
 @needs_a_gpu
-@every_run
-def test_a_gpu_gives_the_same_bits_each_time(study: str, run: Run, settings: Settings) -> None:
-    problem, batches, options = prepared(study, run, settings, cuda())
-    one, other = (fit(problem, batches, weight_decay=DECAYS, **options) for _ in range(2))
+@every_job
+def test_a_gpu_gives_the_same_bits_each_time(study: str, row: str, settings: Any) -> None:
+    job = prepared(study, row, settings, cuda(), *DECAYS)
+    one, other = (loop.fit(job) for _ in range(2))
     for name, value in (one.parameters | one.history).items():
         assert torch.equal((other.parameters | other.history)[name], value), name
 
 
 @needs_a_gpu
-@every_run
+@every_job
 @pytest.mark.parametrize("penalty", [False, True])
-def test_no_step_waits_for_the_gpu(penalty: bool, study: str, run: Run, settings: Settings) -> None:
+def test_no_step_waits_for_the_gpu(penalty: bool, study: str, row: str, settings: Any) -> None:
     """From the first evaluation on torch raises where the CPU waits."""
-    problem, batches, options = prepared(study, run, settings, cuda())
+    job = prepared(study, row, settings, cuda(), *DECAYS, penalty=penalty)
 
     def report(step: int, _: object) -> None:
-        torch.cuda.set_sync_debug_mode("default" if step == len(batches) else "error")
+        torch.cuda.set_sync_debug_mode("default" if step == len(job.schedule.batches) else "error")
 
     try:
-        fit(problem, batches, weight_decay=DECAYS, penalty=penalty, report=report, **options)
+        loop.fit(job, report=report)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_a_gpu
-@every_run
-def test_a_gpus_memory_suffices_for_what_was_foreseen(study: str, run: Run, settings: Settings) -> None:
+@every_job
+def test_a_gpus_memory_suffices_for_what_was_foreseen(study: str, row: str, settings: Any) -> None:
     """With so many runs that the blocks in which torch takes memory do not matter."""
-    trials, decays = 16, torch.linspace(0, 1, 16, dtype=torch.float64)
-    problem, batches, options = prepared(study, run, settings, cuda(), trials=trials)
-    foreseen = memory.bytes_of_a_run(problem, batches, options) * trials * len(decays)
+    trials, decays = 16, np.linspace(0, 1, 16).tolist()
+    job = prepared(study, row, settings, cuda(), *decays, trials=trials)
+    foreseen = memory.bytes_of_a_run(job) * trials * len(decays)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    fit(problem, batches, weight_decay=decays, **options)
+    loop.fit(job)
     assert torch.cuda.max_memory_allocated() - before <= foreseen
 
 
-@every_run
-def test_more_memory_is_foreseen_than_a_run_takes_on_the_cpu(study: str, run: Run, settings: Settings) -> None:
+@every_job
+def test_more_memory_is_foreseen_than_a_run_takes_on_the_cpu(study: str, row: str, settings: Any) -> None:
     """What torch's profiler sees taken at once, and not twenty times as much: a chunk should fill a GPU."""
-    problem, batches, options = prepared(study, run, settings, CPU, trials=1)
+    job = prepared(study, row, settings, CPU, 0.0, trials=1)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
-        fit(problem, batches, weight_decay=0.0, **options)
+        loop.fit(job)
     found = [(event.start_ns(), event.nbytes()) for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     peak = np.cumsum([size for _, size in sorted(found)]).max()
-    assert peak <= memory.bytes_of_a_run(problem, batches, options) <= 20 * peak
+    assert peak <= memory.bytes_of_a_run(job) <= 20 * peak
 
 
 @pytest.mark.parametrize("runs", [1, 3, 100])
-def test_a_chunk_is_as_large_as_the_free_memory_holds(runs: int, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_is_as_large_as_the_free_memory_holds(runs: int, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 2 × 4 runs, on the `meta` device, which is no CPU either."""
-    problem, batches, options = prepared("wide", TRAINING["wide"].swept, settings, META)
-    batches = [rows.to(META) for rows in batches]
-    free = int(runs * memory.bytes_of_a_run(problem, batches, options) / memory.SHARE) + 1
+    job = replace(prepared("wide", "baseline", settings, META, *np.linspace(0, 1, 4).tolist()), runs_at_once=1)
+    free = int(runs * memory.bytes_of_a_run(job) / memory.SHARE) + 1
     monkeypatch.setattr(memory, "free_memory", lambda device: free)
-    sizes, whole = [], chunks.loop.fit
+    monkeypatch.setattr(training, "tell_diverged", lambda *_: None)  # it looks at numbers, and `meta` has none
+    sizes, whole = [], loop.fit
 
-    def counted(problem: Problem, *words: Any, **options: Any) -> Fit:
-        if "stop" in options:
-            sizes.append(len(problem.train[1]) * len(options["weight_decay"]))
-        return whole(problem, *words, **options)
+    def counted(job: Job, **options: Any) -> Fit:
+        if options:
+            sizes.append(len(job.problem.train[1]) * len(job.decay.weight_decays))
+        return whole(job, **options)
 
-    monkeypatch.setattr(chunks.loop, "fit", counted)
-    decays = torch.linspace(0, 1, 4, dtype=torch.float64)
-    found = chunks.fit_in_chunks(problem, batches, runs_at_once=1, weight_decay=decays, label="wide", progress=silent, **options)
-    assert found.diverged.shape == (2, 4)
+    monkeypatch.setattr(loop, "fit", counted)
+    assert fit("wide", job).diverged.shape == (2, 4)
     assert sum(sizes) == 8
     assert max(sizes) == {1: 1, 3: 2, 100: 8}[runs]
 
 
-def test_what_is_written_of_modular_does_not_depend_on_who_shares_a_chunk(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_written_of_modular_does_not_depend_on_who_shares_a_chunk(settings: Any, tmp_path: Path) -> None:
     """On a GPU all runs of its sweep share one, and end together, when the last of them is right; on the CPU each ends alone."""
-    section = settings.modular
-    shares = structs.replace(section.shares, train_fraction=(0.7,))
-    system = structs.replace(section.system, hidden=48)
-    section = structs.replace(section, trials=2, p=11, steps=300, sweep=(0, 3), shares=shares, system=system)
-    now, arrays = structs.replace(settings, modular=section), draw("modular", section)
+    small = {"data.trials": 2, "data.p": 11, "data.hidden": 48, "train.steps": 300}
+    section = changed(settings.modular, small | {"sweep.wd": (0, 3), "sweep.shares.train_fraction": (0.7,)})
+    arrays = draw("modular", section)
     written, ended = [], []
     for runs in (1, 100):
-        monkeypatch.setattr(modular, "BASELINE", replace(modular.BASELINE, runs_at_once=runs))
-        swept = modular.sweep(now, arrays, CPU, silent)
+
+        def together(label: str, job: Job, runs: int = runs) -> Fit:
+            return fit(label, replace(job, runs_at_once=runs))
+
+        swept = modular.sweep(section, arrays, CPU, together)
         table, summary = MODULAR.sweep(section, storage.in_float64(arrays), swept)
         storage.save_table(tmp_path / "table.csv", table)
         storage.save_metrics(tmp_path / "summary.json", summary)

@@ -108,66 +108,64 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
-    stages = [f"stages.generate {study}", f"stages.sweep {study}", f"stages.evaluate_sweep {study}"]
-    if study not in ("descent", "phase"):
-        stages += [f"stages.train {study} baseline", f"stages.train {study} wd", f"stages.evaluate {study}"]
+    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in ("descent", "phase")]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    clone.stages(*stages)
+    clone.stages(f"stages.generate {study}", f"stages.sweep {study}", *arms, f"stages.evaluate {study}")
 
 
 WIDE = {
-    "wide.trials": 4,
-    "wide.batch_size": 7,  # of 17 rows: batches of 7, 7 and 3
-    "wide.optimizers.sgd.momentum": 0.5,
-    "wide.sweep": [0, 0.03, 3, 30],
-    "wide.map.epochs": [1, 4, 14],
-    "wide.system.train_rows": 17,
-    "wide.system.val_rows": 30,
-    "wide.system.inputs": 40,
+    "wide.data.trials": 4,
+    "wide.train.batch_size": 7,  # of 17 rows: batches of 7, 7 and 3
+    "wide.train.momentum": 0.5,
+    "wide.sweep.wd": [0, 0.03, 3, 30],
+    "wide.sweep.epochs": [1, 4, 14],
+    "wide.data.train_rows": 17,
+    "wide.data.val_rows": 30,
+    "wide.data.inputs": 40,
 }
 LINE = {
-    "line.trials": 3,
-    "line.sweep": [0, 0.03, 0.3],
-    "line.system.train_x": [1, 2, 2.5, 3, 4],
-    "line.optimizers.adam.epochs": 200,
-    "line.optimizers.adam.evaluate_every": 60,
+    "line.data.trials": 3,
+    "line.sweep.wd": [0, 0.03, 0.3],
+    "line.data.train_x": [1, 2, 2.5, 3, 4],
+    "line.train.adam.epochs": 200,
+    "line.train.adam.evaluate_every": 60,
 }
 MODULAR = {
-    "modular.trials": 4,
-    "modular.system.hidden": 8,
-    "modular.steps": 60,
-    "modular.system.evaluate_every": 7,
-    "modular.lr": 0.03,
-    "modular.sweep": [0, 3, 5],
-    "modular.shares": {"trials": 2, "train_fraction": [0.3, 0.9], "weight_decay": [0, 3]},
+    "modular.data.trials": 4,
+    "modular.data.hidden": 8,
+    "modular.train.steps": 60,
+    "modular.train.evaluate_every": 7,
+    "modular.train.lr": 0.03,
+    "modular.sweep.wd": [0, 3, 5],
+    "modular.sweep.shares": {"trials": 2, "train_fraction": [0.3, 0.9], "wd": [0, 3]},
 }
 DESCENT = {
-    "descent.trials": 5,
-    "descent.steps": 100,
-    "descent.optimizers.sgd.momentum": 0.7,
-    "descent.sweep": [0, 1, 30],
-    "descent.rows": [4, 8, 40],
-    "descent.system.inputs": 8,
+    "descent.data.trials": 5,
+    "descent.train.steps": 100,
+    "descent.train.momentum": 0.7,
+    "descent.sweep.penalty": [0, 1, 30],
+    "descent.data.rows": [4, 8, 40],
+    "descent.data.inputs": 8,
 }
 EQUILIBRIUM = {
-    "equilibrium.trials": 3,
-    "equilibrium.epochs": 6,
-    "equilibrium.batch_size": 7,  # of 40 rows: five of 7, one of 5
-    "equilibrium.sweep": [0, 0.01, 0.1, 0.5],
-    "equilibrium.map": {"lr": [0.02, 0.3]},
-    "equilibrium.system.rows": 40,
-    "equilibrium.system.inputs": 5,
-    "equilibrium.system.evaluate_every": 5,
+    "equilibrium.data.trials": 3,
+    "equilibrium.train.epochs": 6,
+    "equilibrium.train.batch_size": 7,  # of 40 rows: five of 7, one of 5
+    "equilibrium.sweep.product": [0, 0.01, 0.1, 0.5],
+    "equilibrium.sweep.lr": [0.02, 0.3],
+    "equilibrium.data.rows": 40,
+    "equilibrium.data.inputs": 5,
+    "equilibrium.train.evaluate_every": 5,
 }
 PHASE = {
-    "phase.trials": 3,
-    "phase.p": 7,
-    "phase.steps": 150,
-    "phase.late": 2,
-    "phase.sweep": [0, 0.5, 3, 20],
-    "phase.train_fraction": [0.3, 0.7, 0.9],
-    "phase.system.hidden": 24,
-    "phase.system.evaluate_every": 7,
+    "phase.data.trials": 3,
+    "phase.data.p": 7,
+    "phase.train.steps": 150,
+    "phase.report.late": 2,
+    "phase.sweep.wd": [0, 0.5, 3, 20],
+    "phase.sweep.train_fraction": [0.3, 0.7, 0.9],
+    "phase.data.hidden": 24,
+    "phase.train.evaluate_every": 7,
 }
 
 
@@ -175,23 +173,29 @@ PHASE = {
     ("study", "changes"),
     [
         pytest.param("wide", WIDE, id="wide: an uneven last batch, momentum"),
-        pytest.param("wide", WIDE | {"wide.trials": 2, "wd": 0.5, "baseline": 0.1, "seed": 3}, id="wide: decay in both arms"),
+        pytest.param(
+            "wide", WIDE | {"wide.data.trials": 2, "wd": 0.5, "baseline": 0.1, "seed": 3}, id="wide: decay in both arms"
+        ),
         pytest.param(
             "line",
-            LINE | {"line.batch_size": 2, "line.lr": 0.02, "line.optimizers.sgd.momentum": 0.5},
+            LINE | {"line.train.batch_size": 2, "line.train.lr": 0.02, "line.train.momentum": 0.5},
             id="line: an uneven last batch, momentum",
         ),
         pytest.param(
-            "line", LINE | {"line.batch_size": 5, "line.lr": 0.05, "baseline": 0.02}, id="line: full batches, closed form"
+            "line",
+            LINE | {"line.train.batch_size": 5, "line.train.lr": 0.05, "baseline": 0.02},
+            id="line: full batches, closed form",
         ),
-        pytest.param("modular", MODULAR | {"modular.p": 4, "modular.system.train_fraction": 0.5}, id="modular: p = 4"),
+        pytest.param("modular", MODULAR | {"modular.data.p": 4, "modular.train.train_fraction": 0.5}, id="modular: p = 4"),
         pytest.param("equilibrium", EQUILIBRIUM, id="equilibrium: an uneven last batch"),
         pytest.param(
-            "equilibrium", EQUILIBRIUM | {"equilibrium.optimizers.sgd.momentum": 0.5, "baseline": 0.3}, id="equilibrium: momentum"
+            "equilibrium", EQUILIBRIUM | {"equilibrium.train.momentum": 0.5, "baseline": 0.3}, id="equilibrium: momentum"
         ),
         pytest.param("phase", PHASE, id="phase"),
         pytest.param("descent", DESCENT, id="descent"),
-        pytest.param("descent", DESCENT | {"descent.rows": [3, 7, 8], "descent.trials": 20}, id="descent: up to the peak"),
+        pytest.param(
+            "descent", DESCENT | {"descent.data.rows": [3, 7, 8], "descent.data.trials": 20}, id="descent: up to the peak"
+        ),
     ],
 )
 def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str, Any]) -> None:
@@ -210,14 +214,14 @@ def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str
 
 def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
     """Two of six validation rows, a third, against a third, the same in the arms and in the sweep."""
-    a_third = {"modular.p": 3, "modular.system.train_fraction": 0.3334, "modular.threshold": 0.3333333333333333}
+    a_third = {"modular.data.p": 3, "modular.train.train_fraction": 0.3334, "modular.report.threshold": 0.3333333333333333}
     params = changed(MODULAR | a_third)
     run(bench, "modular", params)
     data, metrics = bench.path / "data/modular.npz", bench.path / "metrics"
     found = disagreements("modular", params, data, metrics)
     assert not found, "\n".join(found[:40])
 
-    params["modular"]["threshold"] = np.nextafter(1 / 3, 1)
+    params["modular"]["report"]["threshold"] = np.nextafter(1 / 3, 1)
     found = disagreements("modular", params, data, metrics)
     assert any(line.startswith("modular.baseline.generalised") for line in found), "no accuracy is a third: this tests nothing"
     assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"

@@ -7,56 +7,67 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import draw
-from numpy.typing import NDArray
+from conftest import CPU, TINY, TRAINING, at, changed, draw, fit, jobs_of
+from torch import Tensor
 
 from stages import studies
-from stages.base.params import Settings, at
+from stages.base.streams import Arrays
+from stages.engine import fit as loop
 from stages.engine import kept, packing
-from stages.engine.chunk import Chunk, Share, split
-from stages.engine.fit import fit
-from stages.engine.problem import Problem
-from stages.engine.training import Training
-from stages.studies.wide import training as wide
-
-CPU = torch.device("cpu")
-OPTIONS: dict[str, Any] = {"optimizer": "sgd", "settings": {"lr": 0.01}, "evaluate_every": 4}
+from stages.engine.chunk import Chunk, split
+from stages.engine.decay import Decay
+from stages.engine.fit import Fit
+from stages.engine.job import Job
+from stages.engine.models import Parameters
+from stages.engine.optimizers import sgd
 
 
-def made(arrays: dict[str, NDArray], *decays: float, problem: Problem | None = None, **options: object) -> Chunk:
-    batches = wide.by_epochs(arrays, None, CPU).batches[:4]
-    known = OPTIONS | options
-    whole = problem or wide.problem(arrays, CPU)
-    return split(whole, batches, torch.tensor(decays, dtype=torch.float64), known, 1000)[0][0]
+def made(settings: Any, arrays: Arrays, *decays: float, **changes: Any) -> Chunk:
+    job = TRAINING["wide"].job(settings.wide, arrays, CPU, decays)
+    short = {"schedule": replace(job.schedule, batches=job.schedule.batches[:4])}
+    return split(replace(job, **(short | changes)), 1000)[0][0]
 
 
-def test_a_name_says_code_data_and_parameters(wide_arrays: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch) -> None:
-    known = made(wide_arrays, 0.0, 3.0)
-    assert made(wide_arrays, 0.0, 3.0).name == known.name
+def watched(_: Parameters, now: Parameters) -> dict[str, Tensor]:
+    return {"bias": now["bias"].clone()}
+
+
+def enough(measured: dict[str, Tensor]) -> bool:
+    return bool((measured["train_loss"] == 0).all())
+
+
+def test_a_name_says_code_data_and_parameters(settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = made(settings, wide_arrays, 0.0, 3.0)
+    assert made(settings, wide_arrays, 0.0, 3.0).name == known.name
     targets = wide_arrays["train_targets"].copy()
     targets[0, 0] += 1e-6
-    others = [
-        each.name
-        for each in (
-            made(wide_arrays, 0.0, 3.1),
-            made(wide_arrays, 0.0, 3.0, settings={"lr": 0.011}),
-            made(wide_arrays, 0.0, 3.0, penalty=True),
-            made(wide_arrays | {"train_targets": targets}, 0.0, 3.0),
-            made(wide_arrays, 0.0, 3.0, problem=replace(wide.problem(wide_arrays, CPU), spared=())),
-            *known.halves()[0],
-        )
+    problem, schedule = known.share.problem, known.share.schedule
+    changes: list[dict[str, Any]] = [
+        {"decay": Decay((0.0, 3.1))},
+        {"decay": Decay((0.0, 3.0), penalty=True)},
+        {"decay": Decay((0.0, 3.0), l1_ratio=0.5)},
+        {"lr": 0.011},
+        {"optimizer": sgd(0.9)},
+        {"watch": watched},
+        {"enough": enough},
+        {"problem": replace(problem, spared=())},
+        {"schedule": replace(schedule, batches=schedule.batches[::-1])},
+        {"schedule": replace(schedule, evaluate_every=2)},
+        {"schedule": replace(schedule, pace=[1, 0.5, 0.25, 0])},
     ]
+    others = [made(settings, wide_arrays, 0.0, 3.0, **change).name for change in changes]
+    others += [each.name for each in (made(settings, wide_arrays | {"train_targets": targets}, 0.0, 3.0), *known.halves()[0])]
     monkeypatch.setattr(packing, "code", lambda: b"another")
-    others.append(made(wide_arrays, 0.0, 3.0).name)
-    assert len({known.name, *others}) == 1 + len(others) == 9
+    others.append(made(settings, wide_arrays, 0.0, 3.0).name)
+    assert len({known.name, *others}) == 1 + len(others) == 16
 
 
 def test_what_is_kept_is_found_bit_for_bit_until_the_stage_has_written(
-    wide_arrays: dict[str, NDArray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Any, wide_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    chunk, other = made(wide_arrays, 0.0, 3.0), made(wide_arrays, 1.0)
-    fitted = fit(chunk.share.problem, chunk.share.batches, weight_decay=chunk.decays, **OPTIONS)
+    chunk, other = made(settings, wide_arrays, 0.0, 3.0), made(settings, wide_arrays, 1.0)
+    fitted = loop.fit(chunk.job)
     kept.keep(chunk, fitted, 10.0)
     assert not list(tmp_path.iterdir())  # no stage asked for it
     with contextlib.suppress(ZeroDivisionError), kept.until_written("stage"):
@@ -76,16 +87,35 @@ def test_what_is_kept_is_found_bit_for_bit_until_the_stage_has_written(
 
 
 @pytest.mark.parametrize("study", studies.NAMES)
-def test_every_run_of_a_study_can_travel(study: str, settings: Settings) -> None:
+def test_every_job_of_a_study_can_travel(study: str, settings: Any) -> None:
     """What it hands to the engine comes back the same in another process: functions by name, numbers to the last bit."""
-    training, arrays = studies.part(study, Training), draw(study, at(settings, study))
-    for run in {id(run): run for run in (*training.runs.values(), training.swept)}.values():
-        schedule = run.schedule(arrays, at(settings, run.optimizer), CPU)
-        share = Share(run.problem(arrays, CPU), schedule.batches)
-        again = Share.unpacked(share.packed(), CPU)
-        assert again.problem.model == share.problem.model
-        assert packing.unpack(packing.pack(run.watch), CPU) is run.watch
-        numbers = [*share.problem.start.values(), *share.problem.train, *share.problem.val, *share.batches]
-        others = [*again.problem.start.values(), *again.problem.train, *again.problem.val, *again.batches]
-        for one, other in zip(numbers, others, strict=True):
-            assert one is other is None or (one is not None and other is not None and torch.equal(one, other))
+    small = changed(settings, dict(sorted(TINY.items())))  # fewer inputs before fewer rows
+    arrays = draw(study, at(small, study))
+    for job in jobs_of(study, small, arrays).values():
+        must_travel(job)
+
+    def travelled(label: str, job: Job) -> Fit:
+        must_travel(job)
+        return fit(label, job)
+
+    TRAINING[study].sweep(at(small, study), arrays, CPU, travelled)
+
+
+def must_travel(job: Job) -> None:
+    (chunk,), *_ = split(job, 10**6)
+    again = Chunk.unpacked(chunk.share.packed(), chunk.packed(), CPU).job
+    for name in ("optimizer", "lr", "decay", "watch", "enough"):
+        assert getattr(again, name) == getattr(job, name)
+    for name in ("model", "weights", "spared", "classes", "least_squares"):
+        assert getattr(again.problem, name) == getattr(job.problem, name)
+    one, other = (each.problem.loss.of_zero(each.problem.train[1]) for each in (job, again))
+    assert torch.equal(one, other)
+    assert replace(again.schedule, batches=()) == replace(job.schedule, batches=())
+    assert again.problem.splits.keys() == job.problem.splits.keys()
+    for here, there in zip(numbers(job), numbers(again), strict=True):
+        assert here is there is None or (here is not None and there is not None and torch.equal(here, there))
+
+
+def numbers(job: Job) -> list[Tensor | None]:
+    splits = [each for split in job.problem.splits.values() for each in split]
+    return [*job.problem.start.values(), *splits, *job.schedule.batches]

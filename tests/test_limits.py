@@ -11,48 +11,46 @@ from stages import studies
 pytestmark = pytest.mark.pipeline
 
 
-SMALL = {f"{study}.trials": 1 for study in studies.NAMES}
-SHORT = {"modular.steps": 20, "line.optimizers.adam.epochs": 50, "descent.steps": 20}
+SMALL = {f"{study}.data.trials": 1 for study in studies.NAMES}
+SHORT = {"modular.train.steps": 20, "line.train.adam.epochs": 50, "descent.train.steps": 20}
 EXTREMES = {
     "one of everything, no decay": {
-        "wide.system.inputs": 1,
-        "wide.system.train_rows": 1,
-        "wide.system.val_rows": 1,
-        "wide.batch_size": 50,
-        "wide.lr": 0.001,
+        "wide.data.inputs": 1,
+        "wide.data.train_rows": 1,
+        "wide.data.val_rows": 1,
+        "wide.train.batch_size": 50,
+        "wide.train.lr": 0.001,
         "wd": 0,
         "line.wd": 0,
-        "line.optimizers.sgd.momentum": 0.5,
-        "wide.optimizers.sgd.momentum": 0.5,
-        "modular.system.hidden": 1,
-        "descent.system.inputs": 1,
-        "descent.system.noise": 0,
+        "line.train.momentum": 0.5,
+        "wide.train.momentum": 0.5,
+        "modular.data.hidden": 1,
+        "descent.data.inputs": 1,
+        "descent.data.noise": 0,
         "equilibrium.wd": 0,
-        "equilibrium.batch_size": 50,
-        "equilibrium.optimizers.sgd.momentum": 0.5,
-        "equilibrium.system.inputs": 2,
-        "equilibrium.system.rows": 1,
-        "equilibrium.system.noise": 0,
+        "equilibrium.train.batch_size": 50,
+        "equilibrium.train.momentum": 0.5,
+        "equilibrium.data.inputs": 2,
+        "equilibrium.data.rows": 1,
+        "equilibrium.data.noise": 0,
     },
     "a million, stable": {
         "wd": 1e6,
-        "wide.lr": 1e-7,
-        "modular.lr": 1e-7,
+        "wide.train.lr": 1e-7,
+        "modular.train.lr": 1e-7,
         "line.wd": 1e6,
-        "line.lr": 1e-7,
+        "line.train.lr": 1e-7,
         "equilibrium.wd": 1e6,
-        "equilibrium.lr": 1e-7,
-        "modular.p": 2,
+        "equilibrium.train.lr": 1e-7,
+        "modular.data.p": 2,
     },
 }
 
 
-def commands(study: str, *, every: bool = True) -> list[str]:
-    """All stages of a study, or all but its sweep."""
-    arms = SYSTEMS[study].arms
-    found = [f"stages.generate {study}", *(f"stages.train {study} {arm}" for arm in arms)]
-    found += [f"stages.evaluate {study}", f"stages.plot {study}"] if arms else []
-    return found + ([f"stages.{verb} {study}" for verb in ("sweep", "evaluate_sweep", "plot_sweep")] if every else [])
+def commands(study: str) -> list[str]:
+    """All stages of a study."""
+    trained = [f"stages.train {study} {arm}" for arm in SYSTEMS[study].arms]
+    return [f"stages.generate {study}", *trained, *(f"stages.{verb} {study}" for verb in ("sweep", "evaluate", "plot"))]
 
 
 @pytest.mark.parametrize("case", EXTREMES)
@@ -60,11 +58,9 @@ def test_the_oddest_valid_experiments_run_through(case: str, reproduced: Clone) 
     try:
         for key, value in (SMALL | SHORT | EXTREMES[case]).items():
             reproduced.set(key, str(value))
-        every = case == "one of everything, no decay"
-        reproduced.stages(*(command for study in studies.NAMES for command in commands(study, every=every)))
-        if every:
-            explored = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
-            reproduced.stages(f"stages.overview {' '.join(ARMED)}", f"stages.explorer {' '.join(explored)}")
+        reproduced.stages(*(command for study in studies.NAMES for command in commands(study)))
+        explored = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
+        reproduced.stages(f"stages.overview {' '.join(ARMED)}", f"stages.explorer {' '.join(explored)}", "stages.pages")
         for study in ARMED:
             rows = json.loads(reproduced.read(f"metrics/details/{study}.json"))
             assert rows["wd"]["trials"] == 1
@@ -117,9 +113,9 @@ def test_a_machine_that_cannot_train_is_one_line(
 def test_memory_that_torch_does_not_get_is_one_line(reproduced: Clone) -> None:
     """A hundred thousand hidden units: the outputs of one layer alone are two thirds of a gigabyte."""
     try:
-        reproduced.set("modular.system.hidden", "100000")
-        reproduced.set("modular.p", "53")
-        reproduced.set("modular.trials", "1")
+        reproduced.set("modular.data.hidden", "100000")
+        reproduced.set("modular.data.p", "53")
+        reproduced.set("modular.data.trials", "1")
         assert reproduced.stage("stages.generate", "modular").returncode == 0
         said = reproduced.run("bash", "-c", "ulimit -v 3000000; python -m stages.train modular wd", check=False)
         assert said.returncode == 1
@@ -132,10 +128,10 @@ def test_memory_that_torch_does_not_get_is_one_line(reproduced: Clone) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rule", "zero"),
     [
-        ("descent.system.weight_norm", "1.0e-50", "a number > 0", ""),
-        ("line.optimizers.adam.wd", "1.0e+308", "a number ≥ 0", " or 0"),
-        ("wide.lr", "1.0e-300", "a number > 0", ""),
-        ("line.system.slope", "-1.0e+31", "a number", " or 0"),
+        ("descent.data.weight_norm", "1.0e-50", "a number > 0", ""),
+        ("line.adam_wd", "1.0e+308", "a number ≥ 0", " or 0"),
+        ("wide.train.lr", "1.0e-300", "a number > 0", ""),
+        ("line.data.slope", "-1.0e+31", "a number", " or 0"),
     ],
 )
 def test_numbers_at_the_ends_of_float64_are_refused(key: str, value: str, rule: str, zero: str, reproduced: Clone) -> None:
@@ -151,14 +147,14 @@ def test_numbers_at_the_ends_of_float64_are_refused(key: str, value: str, rule: 
 @pytest.mark.parametrize("size", ["1.0e-30", "1.0e+30"])
 def test_numbers_within_them_run_through(size: str, reproduced: Clone) -> None:
     try:
-        for key, value in (SMALL | SHORT | {"descent.trials": 3}).items():
+        for key, value in (SMALL | SHORT | {"descent.data.trials": 3}).items():
             reproduced.set(key, str(value))
-        for key in ("descent.system.weight_norm", "line.optimizers.adam.wd", "wide.system.weight"):
+        for key in ("descent.data.weight_norm", "line.adam_wd", "wide.data.weight"):
             reproduced.set(key, size)
         if size == "1.0e-30":
-            for key in ("wide.system.noise", "wide.system.start_std", "wide.system.intercept"):
+            for key in ("wide.data.noise", "wide.data.start_std", "wide.data.intercept"):
                 reproduced.set(key, size)
-        reproduced.stages(*commands("line", every=False), *commands("wide", every=False), *commands("descent"))
+        reproduced.stages(*commands("line"), *commands("wide"), *commands("descent"))
         row = json.loads(reproduced.read("metrics/details/wide.json"))["wd"]
         assert row["val_loss"] > 0  # small, exact and not lost
         assert row["weight_norm"] > 0

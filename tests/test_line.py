@@ -1,18 +1,16 @@
 """line: its data, the tutorial's ten losses by hand, and the committed results against closed forms."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
-from conftest import metrics, silent, speaks_of, table
+from conftest import CPU, changed, fit, jobs_of, metrics, speaks_of, table
 from numpy.typing import NDArray
 
 from stages.base import storage
-from stages.base.params import Settings
-from stages.engine.fit import fit
-from stages.engine.sweep import over_decays
+from stages.engine.train import over_decays
 from stages.studies.line import results, training
 
-CPU = torch.device("cpu")
 TOLERANCE = 1e-12  # the same arithmetic in another order
 
 
@@ -25,19 +23,11 @@ def test_line_is_the_line(line_arrays: dict[str, NDArray]) -> None:
 
 
 @speaks_of("line.wd", 0.01)
-def test_line_prints_the_tutorials_ten_losses(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
+def test_line_prints_the_tutorials_ten_losses(settings: Any, line_arrays: dict[str, NDArray]) -> None:
     """Against the update written out by hand, in Python numbers."""
-    schedule = training.by_epochs(line_arrays, None, CPU)
-    found = fit(
-        training.problem(line_arrays, CPU),
-        schedule.batches,
-        optimizer="sgd",
-        settings={"lr": settings.line.lr},
-        weight_decay=settings.line.wd,
-        evaluate_every=schedule.evaluate_every,
-    )
+    found = fit("line", jobs_of("line", settings, line_arrays)["wd"])
     xs, ys = [1.0, 2.0, 3.0, 4.0], [3.0, 5.0, 7.0, 9.0]
-    for run in range(settings.line.trials):
+    for run in range(settings.line.data.trials):
         w, b = float(line_arrays["start_weight"][run, 0]), float(line_arrays["start_bias"][run])
         losses = []
         for _ in range(10):
@@ -61,30 +51,28 @@ def test_it_ends_where_its_closed_form_ends() -> None:
             np.testing.assert_allclose([row[name] for row in measured], [row[name] for row in exact], rtol=1e-5)
 
 
-def test_lines_limit_is_the_penalised_normal_equation(settings: Settings) -> None:
+def test_lines_limit_is_the_penalised_normal_equation(settings: Any) -> None:
     design = np.array([[1.0, 1], [2, 1], [3, 1], [4, 1]])
-    for row, decay in (("ridge", settings.line.wd), ("ridge_adam", settings.line.optimizers.adam.wd)):
+    for row, decay in (("ridge", settings.line.wd), ("ridge_adam", settings.line.adam_wd)):
         limit = np.linalg.solve(design.T @ design + 4 * decay / 2 * np.eye(2), design.T @ np.array([3.0, 5, 7, 9]))
         assert [metrics("line")[row]["weight"], metrics("line")[row]["bias"]] == pytest.approx(limit, rel=1e-5)
 
 
-def test_there_is_no_theory_for_what_it_does_not_cover(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
-    run, decays = training.TRAINING.swept, settings.line.sweep
-    swept = over_decays("line", run, decays, settings, line_arrays, device=CPU, progress=silent)
-    arrays = storage.in_float64(line_arrays)
-
-    def columns(arrays: dict[str, NDArray], **changes: float) -> set[str]:
-        rows, _ = results.evaluate_sweep(settings.line, arrays, swept | {name: np.array(each) for name, each in changes.items()})
+def test_there_is_no_theory_for_what_it_does_not_cover(settings: Any, line_arrays: dict[str, NDArray]) -> None:
+    def columns(**changes: float) -> set[str]:
+        section = changed(settings.line, {f"train.{name}": value for name, value in changes.items()})
+        swept = over_decays("line", training.job(section, line_arrays, CPU, section.sweep.wd), fit)
+        rows, _ = results.evaluate_sweep(section, storage.in_float64(line_arrays), swept)
         return set(rows[0])
 
-    assert "theory" in columns(arrays)
-    assert "theory" not in columns(arrays, momentum=0.5)
-    assert "theory" not in columns(arrays | {"batch_size": np.array(2)})
+    assert "theory" in columns()
+    assert "theory" not in columns(momentum=0.5)
+    assert "theory" not in columns(batch_size=2)
 
 
-def test_the_sweep_has_the_line_of_every_epoch(settings: Settings, line_arrays: dict[str, NDArray]) -> None:
+def test_the_sweep_has_the_line_of_every_epoch(settings: Any, line_arrays: dict[str, NDArray]) -> None:
     """From the start on, with the norm that is measured beside it and the loss that follows from it."""
-    swept = training.sweep(settings, line_arrays, CPU, silent)
+    swept = training.sweep(settings.line, line_arrays, CPU, fit)
     slope, intercept = swept["weight"], swept["bias"]
     np.testing.assert_allclose(slope[..., 0], np.broadcast_to(line_arrays["start_weight"], slope[..., 0].shape), rtol=TOLERANCE)
     np.testing.assert_allclose(np.abs(slope), swept["weight_norm"], rtol=1e-6)  # the norm is rounded

@@ -1,7 +1,6 @@
 """Losses against torch's own, trial by trial; their signals against autograd. float64: 1e-14 of values of order one."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.base.errors import UserError
+from stages.engine.decay import Decay
 from stages.engine.fit import fit, measure, records
+from stages.engine.job import Job
 from stages.engine.losses import CROSS_ENTROPY, Loss, squared
 from stages.engine.models import Model, calibration_error, one_hot
-from stages.engine.problem import Problem
+from stages.engine.optimizers import sgd
+from stages.engine.problem import Problem, full_batch
 
 TOLERANCE = 1e-14
 TRIALS, DECAYS, ROWS, INPUTS, CLASSES = 3, 2, 7, 4, 5
@@ -74,15 +76,14 @@ def multinomial(rng: np.random.Generator) -> Problem:
 def test_training_with_cross_entropy_is_a_plain_loop(rng: np.random.Generator) -> None:
     """Against nn.Linear and nn.CrossEntropyLoss, a trial at a time; no parameter is called weight or bias."""
     problem = multinomial(rng)
-    options: dict[str, Any] = {"lr": 0.1, "momentum": 0.9}
-    found = fit(problem, [None] * 50, optimizer="sgd", settings=options, weight_decay=0.3, evaluate_every=50)
+    found = fit(Job(problem, full_batch(50, 50), sgd(0.9), 0.1, Decay((0.3,))))
     for trial in range(TRIALS):
         layer = torch.nn.Linear(INPUTS, CLASSES).double()
         with torch.no_grad():
             layer.weight.copy_(problem.start["matrix"][trial].T)
             layer.bias.copy_(problem.start["offset"][trial])
         groups = [{"params": [layer.weight], "weight_decay": 0.3}, {"params": [layer.bias], "weight_decay": 0.0}]
-        optimizer = torch.optim.SGD(groups, **options)
+        optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
         labels = problem.train[1][trial].argmax(-1)
         for _ in range(50):
             optimizer.zero_grad()
@@ -95,7 +96,7 @@ def test_training_with_cross_entropy_is_a_plain_loop(rng: np.random.Generator) -
 def test_what_is_written_of_cross_entropy_is_on_its_own_grid(rng: np.random.Generator) -> None:
     """Its size is log C, the loss of equal chances; it is no square, so no root is taken."""
     problem = multinomial(rng)
-    found = fit(problem, [None] * 20, optimizer="sgd", settings={"lr": 0.1}, weight_decay=0.3, evaluate_every=10)
+    found = fit(Job(problem, full_batch(20, 10), sgd(), 0.1, Decay((0.3,))))
     written = records(problem, found)["train_loss"]
     exact = found.history["train_loss"].numpy()
     assert problem.loss.of_zero(problem.train[1]).flatten().tolist() == pytest.approx([np.log(CLASSES)] * TRIALS, abs=TOLERANCE)

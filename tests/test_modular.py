@@ -2,30 +2,32 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, draw, metrics, speaks_of, table
-from msgspec.structs import replace
+from conftest import CPU, ROOT, changed, draw, metrics, speaks_of, table
 from PIL import Image, ImageSequence
 
-from stages.studies._addition import system as addition
-from stages.base.params import Settings
 from stages.drawing import style
-from stages.engine import models, quadratic
+from stages.engine import models
 from stages.engine.fit import Fit, fit
-from stages.studies.modular import figures, results, training
+from stages.engine.job import Job
 from stages.studies._addition import results as grokking
+from stages.studies._addition.system import split_at
+from stages.studies._addition.training import quadratic
+from stages.studies.modular import figures, results, training
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 NEVER = -1.0
 
 
-def test_modular_labels_are_sums_and_splits_share_no_pair(settings: Settings) -> None:
-    arrays, p = draw("modular", settings.modular), settings.modular.p
-    for trial in range(settings.modular.trials):
+def test_modular_labels_are_sums_and_splits_share_no_pair(settings: Any) -> None:
+    section, p = settings.modular, settings.modular.data.p
+    arrays = split_at(draw("modular", section), section.train.train_fraction)
+    for trial in range(section.data.trials):
         seen = []
         for split in ("train", "val"):
             for (a, b), label in zip(arrays[f"{split}_pairs"][trial], arrays[f"{split}_labels"][trial], strict=True):
@@ -33,7 +35,7 @@ def test_modular_labels_are_sums_and_splits_share_no_pair(settings: Settings) ->
                 assert 0 <= label < p
                 seen.append((int(a), int(b)))
         assert sorted(seen) == [(a, b) for a in range(p) for b in range(p)]
-    assert arrays["train_pairs"].shape[1] == round(settings.modular.system.train_fraction * p**2)
+    assert arrays["train_pairs"].shape[1] == round(section.train.train_fraction * p**2)
 
 
 def test_the_quadratic_network_is_the_one_with_one_hot_inputs(rng: np.random.Generator, device: torch.device) -> None:
@@ -46,21 +48,17 @@ def test_the_quadratic_network_is_the_one_with_one_hot_inputs(rng: np.random.Gen
     one_hot = torch.nn.functional.one_hot(pairs, p).flatten(2).double()
     units = torch.einsum("tni,tlih->tlnh", one_hot, parameters["hidden"]) ** 2
     expected = torch.einsum("tlnh,tlhp->tlnp", units, parameters["output"])
-    torch.testing.assert_close(quadratic.quadratic(parameters, pairs), expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(quadratic(parameters, pairs), expected, atol=TOLERANCE, rtol=0)
 
 
-def test_many_decays_of_the_network_are_each_one_alone(settings: Settings) -> None:
-    section = replace(settings.modular, p=5, system=replace(settings.modular.system, hidden=16, train_fraction=0.5))
-    problem = training.problem(draw("modular", section, 3), torch.device("cpu"))
-
-    def fitted(decay: float | torch.Tensor) -> Fit:
-        return fit(problem, [None] * 30, optimizer="adamw", settings={"lr": 0.01}, weight_decay=decay, evaluate_every=10)
-
-    decays = torch.tensor([0.0, 3.0], dtype=torch.float64)
-    together = fitted(decays)
-    for index, decay in enumerate(decays.tolist()):
-        for key, value in fitted(decay).parameters.items():
-            torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+def test_many_decays_of_the_network_are_each_one_alone(settings: Any) -> None:
+    own = {"train_fraction": 0.5, "steps": 30, "evaluate_every": 10, "lr": 0.01}
+    section = changed(settings.modular, {"data.p": 5, "data.hidden": 16} | {f"train.{name}": each for name, each in own.items()})
+    together = training.job(section, draw("modular", section, 3), CPU, [0.0, 3.0])
+    fitted = fit(together)
+    for index, decay in enumerate(together.decay.weight_decays):
+        for key, value in fit(together.at([decay])).parameters.items():
+            torch.testing.assert_close(fitted.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
 
 
 @speaks_of("wd", 3)
@@ -75,16 +73,26 @@ def test_modular_groks_with_decay_and_only_with_it() -> None:
     assert rows["wd"]["steps_to_generalise"] > 2 * rows["wd"]["steps_to_memorise"]
 
 
-def test_another_share_of_the_pairs_is_what_would_have_been_drawn(settings: Settings) -> None:
-    section = replace(settings.modular, p=7)
-    more = replace(section, system=replace(section.system, train_fraction=0.7))
-    found, expected = (
-        addition.first_trials(addition.split_at(draw("modular", section, 3), 0.7), 4),
-        draw("modular", replace(more, trials=4), 3),
-    )
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
+def test_another_share_of_the_pairs_is_what_the_study_would_train_on_it(settings: Any) -> None:
+    """Of few trials on other shares the sweep's jobs are those of a study that draws so few, and trains on that share."""
+    tiny = {"data.p": 7, "data.hidden": 8, "train.steps": 10, "sweep.wd": (0.0,)}
+    shares = {"sweep.shares.trials": 4, "sweep.shares.train_fraction": (0.4, 0.7), "sweep.shares.wd": (0.0, 3.0)}
+    section, jobs = changed(settings.modular, tiny | shares), []
+
+    def record(_: str, job: Job) -> Fit:
+        jobs.append(job)
+        return fit(job)
+
+    training.sweep(section, draw("modular", section, 3), CPU, record)
+    more = changed(section, {"data.trials": 4, "train.train_fraction": 0.7})
+    expected = training.job(more, draw("modular", more, 3), CPU, more.sweep.shares.wd)
+    assert len(jobs) == 2  # the grid on the study's own share, and the other share
+    for split, both in expected.problem.splits.items():
+        for found, wanted in zip(jobs[1].problem.splits[split], both, strict=True):
+            torch.testing.assert_close(found, wanted, atol=0, rtol=0)
+    for name, start in expected.problem.start.items():
+        torch.testing.assert_close(jobs[1].problem.start[name], start, atol=0, rtol=0)
+    assert replace(jobs[1], problem=expected.problem, watch=expected.watch, enough=expected.enough) == expected
 
 
 def swept() -> dict[float, list[float]]:
@@ -96,22 +104,22 @@ def swept() -> dict[float, list[float]]:
     return steps
 
 
-def test_modular_generalises_between_too_little_and_too_much(settings: Settings) -> None:
+def test_modular_generalises_between_too_little_and_too_much(settings: Any) -> None:
     steps = swept()
     helped = [decay for decay, each in steps.items() if min(each) > 0]
-    assert tuple(steps) == settings.modular.sweep
+    assert tuple(steps) == settings.modular.sweep.wd
     assert 3 in helped
-    assert 0 < min(helped) <= max(helped) < settings.modular.sweep[-1]
-    assert set(steps[0]) == set(steps[settings.modular.sweep[-1]]) == {NEVER}
+    assert 0 < min(helped) <= max(helped) < settings.modular.sweep.wd[-1]
+    assert set(steps[0]) == set(steps[settings.modular.sweep.wd[-1]]) == {NEVER}
 
 
-def test_the_time_to_generalise_is_about_one_over_lr_times_decay(settings: Settings) -> None:
+def test_the_time_to_generalise_is_about_one_over_lr_times_decay(settings: Any) -> None:
     """Within a factor of 1.4 from λ = 1 to the quickest, while λ itself changes threefold."""
     summary = metrics("modular_sweep")
     paces = [summary[f"pace_at_{decay:g}"] for decay in (1, 2, 3)]
     assert max(paces) < 1.4 * min(paces)
     for decay, pace in zip((1, 2, 3), paces, strict=True):
-        assert pace == pytest.approx(np.mean(swept()[decay]) * settings.modular.lr * decay, rel=1e-5)
+        assert pace == pytest.approx(np.mean(swept()[decay]) * settings.modular.train.lr * decay, rel=1e-5)
 
 
 def test_decay_moves_the_share_of_the_pairs_that_it_takes() -> None:

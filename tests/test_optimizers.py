@@ -5,41 +5,46 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, speaks_of, table
+from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of, table
 from msgspec import convert, structs
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from stages.base import storage
-from stages.base.params import Settings, at
-from stages.engine import arms
+from stages.base.streams import Arrays
+from stages.engine.train import train_arm
 from stages.studies.optimizers import figures, results, training
-from stages.studies.optimizers.system import Data, general
 from stages.studies.optimizers.box import rest
+from stages.studies.optimizers.system import Comparison, Data, general
 
-CPU = torch.device("cpu")
 PLAIN = {"sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 @pytest.fixture(scope="module")
-def few(settings: Settings) -> Settings:
+def few(settings: Any) -> Any:
     """Two trials, two learning rates, three λ, sixty steps."""
-    section = structs.replace(settings.optimizers, trials=2, steps=60, sweep=(0.0, 2.0, 10.0), learning_rates=(0.001, 0.02))
-    return structs.replace(settings, optimizers=section)
+    values = {"data.trials": 2, "train.steps": 60, "sweep.wd": (0.0, 2.0, 10.0), "sweep.lr": (0.001, 0.02)}
+    return changed(settings, {f"optimizers.{key}": value for key, value in values.items()})
 
 
 @pytest.fixture(scope="module")
-def arrays(few: Settings) -> dict[str, NDArray]:
+def arrays(few: Any) -> Arrays:
     return draw("optimizers", few.optimizers)
 
 
-def by_torch(arrays: dict[str, NDArray], kind: str, settings: Settings, decay: float, *, settles: bool = True) -> NDArray:
+def options(section: Comparison, kind: str) -> dict[str, Any]:
+    """What torch.optim is given, as params.yaml has it."""
+    own = getattr(section.train, kind)
+    if kind in ("sgd", "momentum"):
+        return {"lr": own.lr, "momentum": own.momentum}
+    return {"lr": section.train.lr, "betas": (own.beta1, own.beta2), "eps": own.eps}
+
+
+def by_torch(arrays: Arrays, kind: str, section: Comparison, decay: float, *, settles: bool = True) -> NDArray:
     """A loop of torch.optim over all rows, every trial a weight of its own."""
     x, y, start = (torch.from_numpy(arrays[name]).double() for name in ("train_inputs", "train_targets", "start_weight"))
     weights = [each.clone().requires_grad_() for each in start]
-    options = {"lr": at(settings, training.LEARNING_RATES[kind])} | at(settings.optimizers.optimizers, kind).arguments()
-    optimizer = PLAIN[kind](weights, weight_decay=decay, **options)
-    steps = settings.optimizers.steps
+    optimizer, steps = PLAIN[kind](weights, weight_decay=decay, **options(section, kind)), section.train.steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 2 if settles else 1.0)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -50,7 +55,7 @@ def by_torch(arrays: dict[str, NDArray], kind: str, settings: Settings, decay: f
     return torch.stack(weights).detach().numpy()
 
 
-def test_columns_are_orthogonal_and_validation_rows_are_not(settings: Settings) -> None:
+def test_columns_are_orthogonal_and_validation_rows_are_not(settings: Any) -> None:
     """To float32's rounding. The general rows span what the orthogonal ones span, and have the same noise."""
     data = storage.in_float64(draw("optimizers", settings.optimizers))
     rows, inputs = data["train_inputs"].shape[1:]
@@ -65,45 +70,46 @@ def test_columns_are_orthogonal_and_validation_rows_are_not(settings: Settings) 
     predicted = {split: np.einsum("tnd,td->tn", data[f"{split}_inputs"], data["true_weight"]) for split in ("train", "general")}
     noise = {split: data[f"{split}_targets"] - each for split, each in predicted.items()}
     np.testing.assert_allclose(noise["general"], noise["train"], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(data["true_weight"], axis=1), settings.optimizers.system.weight_norm, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(data["true_weight"], axis=1), settings.optimizers.data.weight_norm, rtol=1e-6)
 
 
-def test_too_few_rows_to_be_orthogonal_are_refused(settings: Settings) -> None:
+def test_too_few_rows_to_be_orthogonal_are_refused(settings: Any) -> None:
     with pytest.raises(ValueError, match="rows: expected at least as many as inputs"):
-        convert(structs.asdict(settings.optimizers.system) | {"rows": 49}, Data)
+        convert(structs.asdict(settings.optimizers.data) | {"rows": 49}, Data)
 
 
 @pytest.mark.parametrize("row", ["wd", "wd_momentum", "wd_adam", "wd_adamw"])
-def test_an_arm_is_torch_optim_with_its_scheduler(row: str, few: Settings, arrays: dict[str, NDArray]) -> None:
+def test_an_arm_is_torch_optim_with_its_scheduler(row: str, few: Any, arrays: Arrays) -> None:
     """To the grid on which weights are written, 2⁻³⁰ of the largest; float32 rows make it 1e-8."""
-    outcome = arms.train("optimizers", {row: training.TRAINING.runs[row]}, few, arrays, device=CPU, progress=silent)
+    outcome = train_arm("optimizers", {row: jobs_of("optimizers", few, arrays)[row]}, {}, progress=silent)
     kind = {suffix: kind for kind, suffix in results.ROWS.items()}[row.removeprefix("wd")]
-    np.testing.assert_allclose(outcome[f"{row}.weight"], by_torch(arrays, kind, few, few.optimizers.wd), atol=1e-8)
+    np.testing.assert_allclose(outcome[f"{row}.weight"], by_torch(arrays, kind, few.optimizers, few.optimizers.wd), atol=1e-8)
 
 
-def test_the_sweep_is_torch_optim_on_the_general_rows(few: Settings, arrays: dict[str, NDArray]) -> None:
+def test_the_sweep_is_torch_optim_on_the_general_rows(few: Any, arrays: Arrays) -> None:
     """To the grid on which its weights are written, 2⁻²⁰ of the largest."""
-    swept = training.sweep(few, arrays, CPU, silent)
+    section = few.optimizers
+    swept = training.sweep(section, arrays, CPU, fit)
     for kind in results.KINDS:
         assert swept[f"{kind}_weight"].shape == (len(swept[f"{kind}_lr"]), 2, 3, 50)
         found = swept[f"{kind}_weight"][results.own_rate(swept, kind)]
-        for place, decay in enumerate(few.optimizers.sweep):
-            np.testing.assert_allclose(found[:, place], by_torch(general(arrays), kind, few, decay), atol=2e-6)
-    slow = structs.replace(few, optimizers=structs.replace(few.optimizers, lr=0.001))
+        for place, decay in enumerate(section.sweep.wd):
+            np.testing.assert_allclose(found[:, place], by_torch(general(arrays), kind, section, decay), atol=2e-6)
+    slow = changed(section, {"train.lr": 0.001})
     np.testing.assert_allclose(swept["adamw_weight"][0, :, 1], by_torch(general(arrays), "adamw", slow, 2), atol=2e-6)
 
 
-def test_a_nudge_of_the_start_changes_nothing_of_the_sweep(settings: Settings) -> None:
+def test_a_nudge_of_the_start_changes_nothing_of_the_sweep(settings: Any) -> None:
     """By 1e-15, of every trial at every λ and learning rate. In a box on general rows AdamW can be chaotic: a larger learning
     rate or a smaller ε, and its digits are chance."""
     data = draw("optimizers", settings.optimizers)
     nudged = data | {"start_weight": data["start_weight"].astype(np.float64) * (1 + 1e-15)}
-    one, other = (training.sweep(settings, each, CPU, silent) for each in (data, nudged))
+    one, other = (training.sweep(settings.optimizers, each, CPU, fit) for each in (data, nudged))
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
-def test_ridge_is_scikit_learns(arrays: dict[str, NDArray]) -> None:
+def test_ridge_is_scikit_learns(arrays: Arrays) -> None:
     data = general(storage.in_float64(arrays))
     found = results.optimum(data, 0.7)["weight"]
     for x, y, weight in zip(data["train_inputs"], data["train_targets"], found, strict=True):
@@ -111,7 +117,7 @@ def test_ridge_is_scikit_learns(arrays: dict[str, NDArray]) -> None:
 
 
 @speaks_of("optimizers.wd", 5)
-def test_orthogonal_ends_are_lines_turned_and_clipped(settings: Settings) -> None:
+def test_orthogonal_ends_are_lines_turned_and_clipped(settings: Any) -> None:
     """The committed arms: ridge and the box in closed form; AdamW where a quadratic equation puts it. Orthogonal to 1e-7."""
     data, rows, decay = storage.in_float64(draw("optimizers", settings.optimizers)), metrics("optimizers"), settings.optimizers.wd
     least = np.einsum("tnd,tn->td", data["train_inputs"], data["train_targets"]) / data["train_inputs"].shape[1]
@@ -126,28 +132,28 @@ def test_orthogonal_ends_are_lines_turned_and_clipped(settings: Settings) -> Non
     assert rows["wd_adamw"]["largest_weight"] < 1 / decay
 
 
-def test_the_committed_sweep_ends_at_its_oracles(settings: Settings) -> None:
+def test_the_committed_sweep_ends_at_its_oracles(settings: Any) -> None:
     """AdamW where its ε puts it, recomputed here, at every λ; slow where its walls cut weights that are just beyond them."""
     data = general(storage.in_float64(draw("optimizers", settings.optimizers)))
     rows = {(row["run"], row["lr"], row["weight_decay"]): row for row in table("optimizers_sweep")}
     section = settings.optimizers
-    for decay in section.sweep:
-        assert rows["adam", section.lr, decay]["from_ridge"] < 1e-4
+    for decay in section.sweep.wd:
+        assert rows["adam", section.train.lr, decay]["from_ridge"] < 1e-4
         pairs = zip(data["train_inputs"], data["train_targets"], strict=True)
-        ends = np.array([rest(x, y, decay, eps=section.optimizers.adamw.eps) for x, y in pairs])
+        ends = np.array([rest(x, y, decay, eps=section.train.adamw.eps) for x, y in pairs])
         exact = np.mean(np.sum((ends - data["true_weight"]) ** 2, axis=1))
         assert rows["rest", None, decay]["risk"] == pytest.approx(exact, rel=1e-5)
-        assert rows["adamw", section.lr, decay]["from_rest"] < 2e-3
+        assert rows["adamw", section.train.lr, decay]["from_rest"] < 2e-3
         for kind in ("adam", "adamw"):
             assert rows[kind, 0.001, decay][f"from_{results.ENDS_AT[kind]}"] > 0.1, "the page says that 0.001 does not arrive"
-    assert section.optimizers.adamw.eps == 2e-4, "the page says so"
+    assert section.train.adamw.eps == 2e-4, "the page says so"
 
 
-def test_at_a_constant_learning_rate_adamw_does_not_come_to_rest(settings: Settings) -> None:
+def test_at_a_constant_learning_rate_adamw_does_not_come_to_rest(settings: Any) -> None:
     """As the page says; where the learning rate falls it is a tenth as far from its end at most."""
-    now = structs.replace(settings, optimizers=structs.replace(settings.optimizers, trials=1))
-    arrays, decay = general(draw("optimizers", now.optimizers)), now.optimizers.wd
-    ends = results.oracles(storage.in_float64(arrays), decay, now.optimizers.optimizers.adamw.eps)["rest"]
+    now = changed(settings.optimizers, {"data.trials": 1})
+    arrays, decay = general(draw("optimizers", now)), now.wd
+    ends = results.oracles(storage.in_float64(arrays), decay, now.train.adamw.eps)["rest"]
     settled, stirred = (np.abs(by_torch(arrays, "adamw", now, decay, settles=each) - ends).max() for each in (True, False))
     assert stirred > 1e-3
     assert settled < stirred / 10
@@ -179,34 +185,31 @@ def test_what_is_said_of_the_losses() -> None:
     assert results.of_losses(alike) == "Both arms have λ = 5: nothing to compare"
 
 
-@speaks_of("optimizers.wd", 5)
-def test_what_is_said_of_the_ends(settings: Settings) -> None:
-    section = settings.optimizers
-    without = structs.replace(section, wd=0.0)
-    assert results.of_ends(made_up(0, 0), section, 0.3) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
-    assert results.of_ends(made_up(0, 0), section, 0.0) == "With λ = 5 Adam divides all weights by 6, AdamW leaves them"
-    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), section, 0.3) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), section, 0.3) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), section, 0.3) == ""
-    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), section, 0.3) == ""
-    assert results.of_ends(made_up(0, 0), without, 0.3) == ""
+WITHOUT = {"weight_decay": 0.0}
 
 
-@speaks_of("optimizers.wd", 5)
-def test_what_is_said_of_the_weights(settings: Settings) -> None:
-    section = settings.optimizers
-    assert results.of_scatter(made_up(0, 0), section, 0.2) == "λ = 5: Adam divides weights by 6, AdamW caps them at 0.2"
-    assert results.of_scatter(made_up(0, 0), section, 0).endswith("AdamW leaves them, as none is beyond 0.2")
-    far = made_up(0, 0, wd_adam={"from_ridge": 0.5})
-    assert (
-        results.of_scatter(far, section, 0.2) == "λ = 5: Adam is 50% away from ridge after 400 steps, AdamW caps weights at 0.2"
-    )
-    far = made_up(0, 0, wd_adamw={"from_box": 0.3})
-    assert results.of_scatter(far, section, 0.2).endswith("by 6, AdamW is 30% away from the box |w| ≤ 0.2 after 400 steps")
-    lost = made_up(0, 0, wd_adam={"diverged": 1})
-    assert results.of_scatter(lost, section, 0.2).endswith("; 1 of 10 trials diverged at λ = 5")
-    without = structs.replace(section, wd=0.0)
-    assert results.of_scatter(made_up(0, 0), without, 0) == "At λ = 0 ridge and the box are both least squares"
+def test_what_is_said_of_the_ends() -> None:
+    assert results.of_ends(made_up(0, 0), 0.3) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
+    assert results.of_ends(made_up(0, 0), 0.0) == "With λ = 5 Adam divides all weights by 6, AdamW leaves them"
+    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), 0.3) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), 0.3) == ""
+    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), 0.3) == ""
+    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), 0.3) == ""
+    assert results.of_ends(made_up(0, 0, wd=WITHOUT), 0.3) == ""
+
+
+def test_what_is_said_of_the_weights() -> None:
+    def said(rows: dict[str, Any], cut: float = 0.2) -> str:
+        return results.of_scatter(rows, 400, cut)
+
+    assert said(made_up(0, 0)) == "λ = 5: Adam divides weights by 6, AdamW caps them at 0.2"
+    assert said(made_up(0, 0), cut=0).endswith("AdamW leaves them, as none is beyond 0.2")
+    far = said(made_up(0, 0, wd_adam={"from_ridge": 0.5}))
+    assert far == "λ = 5: Adam is 50% away from ridge after 400 steps, AdamW caps weights at 0.2"
+    far = said(made_up(0, 0, wd_adamw={"from_box": 0.3}))
+    assert far.endswith("by 6, AdamW is 30% away from the box |w| ≤ 0.2 after 400 steps")
+    assert said(made_up(0, 0, wd_adam={"diverged": 1})).endswith("; 1 of 10 trials diverged at λ = 5")
+    assert said(made_up(0, 0, wd=WITHOUT), cut=0) == "At λ = 0 ridge and the box are both least squares"
 
 
 def test_what_is_said_of_the_distances() -> None:
@@ -253,13 +256,13 @@ def test_what_is_said_of_the_learning_rates() -> None:
     assert said(risks(low, low)[:, :1], lost[:, :1]) == "A single trial has no error to tell an effect by"
 
 
-def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Settings) -> None:
+def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Any) -> None:
     rows = table("optimizers_sweep")
     for row in rows:  # one that has diverged
         if (row["run"], row["lr"], row["weight_decay"]) == ("adamw", 0.01, 20):
             row.update(risk=None, diverged=3)
     figure = figures.learning_rate(rows, metrics("optimizers_sweep"))
-    rates, decays = settings.optimizers.learning_rates, settings.optimizers.sweep
+    rates, decays = settings.optimizers.sweep.lr, settings.optimizers.sweep.wd
     for axes, kind, oracle in zip(figure.axes, ("adam", "adamw"), ("ridge", "box"), strict=False):
         shown: NDArray = np.ma.filled(np.ma.asarray(axes.images[0].get_array()), np.nan)
         for place, rate in enumerate([*rates, None]):

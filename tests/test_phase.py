@@ -4,14 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw, metrics, silent, table
-from msgspec.structs import replace
-from test_contract import CPU
+from conftest import CPU, changed, draw, fit, metrics, table
 
-from stages.studies._addition import system as addition
-from stages.base.params import Settings
-from stages.studies.phase import figures, results, training
 from stages.studies._addition import results as grokking
+from stages.studies._addition import system as addition
+from stages.studies.phase import figures, results, training
 
 NEVER = -1
 Cell = tuple[int, int]  # the steps to memorise and to generalise of a trial
@@ -118,24 +115,24 @@ def test_borders_are_between_different_neighbours_alone() -> None:
     assert set(figures.borders(names)) == {((1.5, 1.5), (-0.5, 0.5)), ((0.5, 0.5), (0.5, 1.5)), ((0.5, 1.5), (0.5, 0.5))}
 
 
-def test_a_nudge_of_the_start_moves_no_step_of_the_committed_map(settings: Settings) -> None:
+def test_a_nudge_of_the_start_moves_no_step_of_the_committed_map(settings: Any) -> None:
     """By 1e-13, of the first trial: a hundred times a machine's last bit. A step is where an accuracy crosses the threshold."""
-    section = replace(settings.phase, trials=1)
+    section = changed(settings.phase, {"data.trials": 1})
     arrays = draw("phase", section, settings.seed)
     nudged = {name: arrays[name].astype(np.float64) * (1 + 1e-13) for name in ("start_hidden", "start_output")}
-    swept = training.sweep(replace(settings, phase=section), arrays | nudged, CPU, silent)
-    known: dict[str, Any] = {"steps": swept["steps"], "threshold": section.threshold}
-    found = grokking.arrivals(swept, section.train_fraction, section.sweep, **known)
+    swept = training.sweep(section, arrays | nudged, CPU, fit)
+    known: dict[str, Any] = {"steps": swept["steps"], "threshold": section.report.threshold}
+    found = grokking.arrivals(swept, section.sweep.train_fraction, section.sweep.wd, **known)
     names = ("weight_decay", "train_fraction", "steps_to_memorise", "steps_to_generalise")
     committed = [row for row in table("phase_sweep") if row["trial"] == 0]
     assert [[row[name] for name in names] for row in found] == [[row[name] for name in names] for row in committed]
 
 
-def test_every_share_has_the_first_pairs_in_the_order_that_was_drawn(settings: Settings) -> None:
+def test_every_share_has_the_first_pairs_in_the_order_that_was_drawn(settings: Any) -> None:
     """So a larger share has all pairs of a smaller one, and the map has one order a trial."""
-    arrays = draw("phase", settings.phase)
-    few, more = (addition.split_at(arrays, share)["train_pairs"] for share in settings.phase.train_fraction[:2])
-    assert few.shape[1] < more.shape[1] == round(settings.phase.train_fraction[1] * settings.phase.p**2)
+    arrays, shares = draw("phase", settings.phase), settings.phase.sweep.train_fraction
+    few, more = (addition.split_at(arrays, share)["train_pairs"] for share in shares[:2])
+    assert few.shape[1] < more.shape[1] == round(shares[1] * settings.phase.data.p**2)
     np.testing.assert_array_equal(few, more[:, : few.shape[1]])
 
 
@@ -143,15 +140,15 @@ CELLS = results.by_cell(table("phase_sweep"))
 PHASES = {cell: trials[0]["phase"] for cell, trials in CELLS.items()}
 
 
-def test_all_phases_are_seen_in_the_committed_map(settings: Settings) -> None:
+def test_all_phases_are_seen_in_the_committed_map(settings: Any) -> None:
     assert metrics("phase_sweep")["cells"].keys() == figures.WORDS.keys()
     assert {name for name, count in metrics("phase_sweep")["cells"].items() if count} == {"soon", "late", "by_heart", "neither"}
-    assert len(CELLS) == len(settings.phase.sweep) * len(settings.phase.train_fraction)
+    assert len(CELLS) == len(settings.phase.sweep.wd) * len(settings.phase.sweep.train_fraction)
 
 
-def test_the_page_is_right_about_the_map(settings: Settings) -> None:
+def test_the_page_is_right_about_the_map(settings: Any) -> None:
     """The fewer pairs, the later; too few are never enough; λ = 10 learns nothing; grokking is along the border."""
-    shares, decays = settings.phase.train_fraction, settings.phase.sweep
+    shares, decays = settings.phase.sweep.train_fraction, settings.phase.sweep.wd
     steps = {cell: grokking.arrives(trials) for cell, trials in CELLS.items()}
     for decay in decays:
         known = [each for share in shares if (each := steps[decay, share]) is not None]

@@ -15,26 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Clone
-from test_stages import STAGES
+from conftest import ARMED, Clone
 
 pytestmark = pytest.mark.pipeline
-
-
-def test_the_docs_name_the_stages_that_a_key_reruns() -> None:
-    table = (
-        (ROOT / "docs" / "experiments.md")
-        .read_text(encoding="utf-8")
-        .partition("| key | is | re-runs first |")[2]
-        .partition("\n\n")[0]
-    )
-    rows = re.findall(r"^\| `([\w.]+)`.*\| (`.*`) \|$", table, re.MULTILINE)
-    assert len(rows) == 10
-    for key, named in rows:
-        tracking = {
-            name for name, stage in STAGES.items() for known in stage["params"] if key == known or key.startswith(f"{known}.")
-        }
-        assert set(re.findall(r"`([^`]+)`", named)) == tracking, key
 
 
 def ran(result: subprocess.CompletedProcess[str]) -> set[str]:
@@ -50,15 +33,13 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
     try:
         assert ran(reproduced.run("dvc", "exp", "run", "-S", "wd=0.7")) == {  # a λ that no other test has put into the run cache
             "check",
-            "train@wide-wd",
-            "train@modular-wd",
+            "train-wd@wide",
+            "train-wd@modular",
             "evaluate@wide",
             "evaluate@modular",
             "plot@wide",
             "plot@modular",
             "overview",
-            "explorer",
-            "pages",
         }
         diff = json.loads(reproduced.run("dvc", "metrics", "diff", "--json").stdout)
         assert set(diff) == {"metrics/wide.json", "metrics/modular.json"}
@@ -85,30 +66,52 @@ def test_there_and_back_by_make_reset_leaves_nothing(reproduced: Clone) -> None:
         reproduced.restore()
 
 
-def test_lines_own_lambda_reruns_one_arm(reproduced: Clone) -> None:
+@pytest.mark.parametrize(("key", "value"), [("line.wd", 0.02), ("line.adam_wd", 0.0002)])
+def test_lines_own_lambda_reruns_one_arm(key: str, value: float, reproduced: Clone) -> None:
+    """That of SGD and that of Adam, which are two rows of one arm."""
     try:
-        result = reproduced.run("dvc", "exp", "run", "-S", "line.wd=0.02")
-        assert ran(result) == {
-            "check",
-            "train@line-wd",
-            "evaluate@line",
-            "evaluate-sweep@line",
-            "plot@line",
-            "overview",
-            "explorer",
-            "pages",
-        }
+        result = reproduced.run("dvc", "exp", "run", "-S", f"{key}={value}")
+        assert ran(result) == {"check", "train-wd@line", "evaluate@line", "plot@line", "overview"}
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout")
 
 
+TRAINS = {"train-baseline", "train-wd", "sweep"}
+BY_PART = {  # a key of each part → the stages that read it, the others that may follow
+    ("line.data.slope", 3): ({"generate", "evaluate", "explorer"}, TRAINS | {"plot", "overview"}),
+    ("line.train.adam.eps", 1e-7): ({*TRAINS, "evaluate", "explorer"}, {"plot", "overview"}),
+    ("line.sweep.wd", (0, 1)): ({"sweep", "evaluate", "explorer"}, {"plot", "overview"}),
+    ("modular.report.threshold", 0.9): ({"evaluate", "explorer"}, {"plot", "overview"}),
+    ("phase.report.late", 2): ({"evaluate-grid"}, {"plot-grid", "overview"}),
+    ("baseline", 0.5): ({"train-baseline", "evaluate"}, {"plot", "overview", "explorer"}),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), BY_PART)
+def test_a_part_is_read_by_the_stages_of_its_name_and_the_later_ones(key: str, value: object, reproduced: Clone) -> None:
+    """As DVC would run them: those that track the key, and with all that may follow. A study's part runs no other study."""
+    reads, follows = BY_PART[key, value]
+    of = [key.partition(".")[0]] if "." in key else ARMED
+
+    def addresses(kinds: set[str]) -> set[str]:
+        of_studies = {f"{kind}@{study}" for study in of for kind in kinds - {"overview", "explorer"}}
+        return of_studies | kinds & {"overview", "explorer"} | {"check"}
+
+    try:
+        reproduced.set(key, list(value) if isinstance(value, tuple) else value)
+        assert ran(reproduced.run("dvc", "repro", "--dry")) == addresses(reads)
+        assert ran(reproduced.run("dvc", "repro", "--dry", "--force-downstream")) == addresses(reads | follows)
+    finally:
+        reproduced.run("git", "checkout", "-q", ".")
+
+
 def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduced: Clone) -> None:
     try:
-        result = reproduced.run("dvc", "exp", "run", "-S", "+wide.lrr=1", check=False)
+        result = reproduced.run("dvc", "exp", "run", "-S", "+wide.train.lrr=1", check=False)
         assert result.returncode != 0
-        expected = "expected only trials, epochs, batch_size, lr, optimizers, system, sweep, map, got 'lrr'; did you mean 'lr'?"
-        assert f"error: params.yaml: wide: {expected}" in result.stderr.splitlines()
+        expected = "expected only epochs, batch_size, lr, momentum, got 'lrr'; did you mean 'lr'?"
+        assert f"error: params.yaml: wide.train: {expected}" in result.stderr.splitlines()
     finally:
         reproduced.run("git", "checkout", "-q", ".")
         reproduced.run("dvc", "checkout")
@@ -117,9 +120,9 @@ def test_a_key_that_nobody_knows_is_refused_although_no_stage_reads_it(reproduce
 def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None:
     output = reproduced.path / "data" / "line" / "baseline.npz"
     try:
-        reproduced.set("line.optimizers.adam.epochs", "1000000")  # minutes of training: it cannot be done before the signal
+        reproduced.set("line.train.adam.epochs", "1000000")  # minutes of training: it cannot be done before the signal
         process = subprocess.Popen(
-            ["dvc", "repro", "train@line-baseline"],
+            ["dvc", "repro", "train-baseline@line"],
             cwd=reproduced.path,
             env=os.environ | {"PATH": f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}"},
             start_new_session=True,
@@ -141,7 +144,7 @@ def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(reproduced: Clone) -> None
         assert "Traceback" not in said
         assert sorted(path.name for path in output.parent.iterdir()) == ["sweep.npz", "wd.npz"]
         reproduced.run("git", "checkout", "-q", ".")
-        assert ran(reproduced.run("dvc", "repro")) <= {"check", "train@line-baseline"}
+        assert ran(reproduced.run("dvc", "repro")) <= {"check", "train-baseline@line"}
         assert reproduced.run("git", "status", "--porcelain").stdout == ""
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import CPU
 from test_fit import TOLERANCE, batches, fitted, linear_problem
 
 from stages.engine import losses, models, projection
@@ -13,10 +14,9 @@ from stages.engine import losses, models, projection
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
 def test_the_span_of_rows_and_start_is_all_that_sgd_sees(name: str, rng: np.random.Generator, device: torch.device) -> None:
     problem, steps = linear_problem(rng, device, rows=12, inputs=40), batches(rng, device)
-    decays = torch.tensor([0.0, 0.3, 2.0], dtype=torch.float64, device=device)
     projected = projection.project(problem)
     assert projected.train[0].shape == (3, 12, 13)
-    full, inside = fitted(problem, steps, name, decays), fitted(projected, steps, name, decays)
+    full, inside = (fitted(each, steps, name, 0.0, 0.3, 2.0) for each in (problem, projected))
     for key, value in full.history.items():
         torch.testing.assert_close(inside.history[key], value, atol=TOLERANCE, rtol=TOLERANCE)
     torch.testing.assert_close(inside.parameters["bias"], full.parameters["bias"], atol=TOLERANCE, rtol=0)
@@ -24,7 +24,7 @@ def test_the_span_of_rows_and_start_is_all_that_sgd_sees(name: str, rng: np.rand
 
 @pytest.mark.parametrize("case", ["from zero", "a row twice", "two rows almost equal"])
 def test_the_span_of_dependent_rows_is_found_too(case: str, rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"), rows=12, inputs=40)
+    problem = linear_problem(rng, CPU, rows=12, inputs=40)
     if case == "from zero":
         problem = problem.from_zero()
     else:
@@ -53,11 +53,11 @@ def test_condensed_rows_have_the_same_error_for_any_weights(case: str, rng: np.r
 
 
 def test_adam_sees_more_than_the_span(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"), rows=12, inputs=40)
+    problem = linear_problem(rng, CPU, rows=12, inputs=40)
     full, inside = (fitted(each, [None] * 60, "adam", 0.3) for each in (problem, projection.project(problem)))
     assert float((full.history["val_loss"] - inside.history["val_loss"]).abs().max()) > 1e-3
 
 
 def test_a_narrow_problem_is_left_as_it_is(rng: np.random.Generator) -> None:
-    problem = linear_problem(rng, torch.device("cpu"))
+    problem = linear_problem(rng, CPU)
     assert projection.project(problem) is problem

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OUTSIDE, ROOT, Clone, draw, metrics, speaks_of, table
+from conftest import OUTSIDE, ROOT, SYSTEMS, Clone, metrics, speaks_of, table
 
 from stages import pages, studies
-from stages.base.params import Settings
+from stages.base import params
 from stages.base.storage import save_arrays
+from stages.base.streams import Streams
+from stages.base.system import DRAWN_FROM
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "stages" / "studies").glob("*/README.md"))]
@@ -63,12 +65,14 @@ def test_the_shipped_studies_are_shown_in_plain_pytorch_too() -> None:
 
 
 @pytest.mark.parametrize("study", IN_PYTORCH)
-def test_the_plain_pytorch_gives_the_tracked_numbers(study: str, tmp_path: Path, settings: Settings) -> None:
+def test_the_plain_pytorch_gives_the_tracked_numbers(study: str, tmp_path: Path) -> None:
     """Each line that prints says in a comment which number it prints; six digits are tracked."""
     page = (ROOT / "stages" / "studies" / study / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(code.splitlines()) <= 30
-    save_arrays(tmp_path / "data" / f"{study}.npz", draw(study, getattr(settings, study), settings.seed))
+    settings = params.read(study, SYSTEMS[study].section, *DRAWN_FROM, path=ROOT / "params.yaml")
+    arrays = SYSTEMS[study].draw(settings.section, Streams(int(settings.numbers["seed"]), SYSTEMS[study].key))
+    save_arrays(tmp_path / "data" / f"{study}.npz", arrays, settings.flat)  # as `generate` writes it
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True)
     promised = re.findall(r"^ *print\(.*\)  # (\S+?)(?: of trial (\d+))?$", code, re.MULTILINE)
     assert len(promised) == len(done.stdout.splitlines()) >= 1

@@ -1,7 +1,7 @@
 """The workflows rehearsed: their steps, in order, on pull requests to a bare repository.
 
 Another λ is tried on the whole project, as its author types it. A metric that is edited by hand and a change of words go through
-the workflow's own lines; what keeps these short: the pipeline is cut to `wide` without its sweep, `make test` to one module.
+the workflow's own lines; what keeps these short: the pipeline is cut to `wide`, `make test` to one module.
 """
 
 import importlib.util
@@ -23,15 +23,12 @@ FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github
 def cut_to_wide(clone: Clone) -> None:
     """The same stages, commands and dependencies, of one study; results of the others are gone."""
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
-    for name in ("overview", "explorer", "pages", "sweep", "evaluate-sweep", "plot-sweep"):
+    for name in ("overview", "explorer", "evaluate-grid", "plot-grid"):
         del tree["stages"][name]
     del tree["plots"]
-    for stage in tree["stages"].values():
-        if "foreach" not in stage:  # of no study
-            continue
-        items = stage["foreach"]
-        kept = [name for name in items if name.startswith("wide")]
-        stage["foreach"] = {name: items[name] for name in kept} if isinstance(items, dict) else kept
+    studies, arms, _ = (known for each in tree["vars"] for known in each.values())
+    assert "wide" in studies
+    tree["vars"] = [{"studies": ["wide"]}, {"arms": {"wide": arms["wide"]}}]
     (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
     clone.run("git", "rm", "-rq", "dvc.lock", "metrics", "plots")
 

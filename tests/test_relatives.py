@@ -6,53 +6,49 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import draw, metrics, silent, speaks_of, table
-from msgspec.structs import replace
+from conftest import CPU, changed, draw, fit, metrics, speaks_of, table
 from numpy.typing import NDArray
 from sklearn.linear_model import ElasticNet, Lasso, Ridge
 
 from stages.base import storage
 from stages.base.errors import UserError
-from stages.base.params import Settings
 from stages.base.rounding import PATH
-from stages.studies.relatives import figures, results, system, training
-from stages.studies.relatives import penalties
-from stages.theory.risk import ridge_risk
+from stages.base.streams import Arrays
+from stages.studies.relatives import figures, penalties, results, system, training
 from stages.studies.relatives.stopping import AT_MOST, stopped_risk
+from stages.studies.relatives.system import Relatives
+from stages.theory.risk import ridge_risk
 
-CPU = torch.device("cpu")
 SUMMARY, TABLE, ROWS = metrics("relatives_sweep"), table("relatives_sweep"), metrics("relatives")
 SWEEP = (0.0, 0.05, 0.2, 1.0)
 ON_GRID = 2.0**-PATH  # of the largest weight, which is below 2
-Arrays = dict[str, NDArray]
 
 
 @pytest.fixture(scope="module")
-def small(settings: Settings) -> Settings:
+def small(settings: Any) -> Relatives:
     """Few trials and strengths, and more steps than shipped, so that the penalised ones arrive."""
-    section = settings.relatives
-    methods = replace(section.methods, dropout=(0.25, 0.5), dropout_steps=600)
-    shape = replace(section.system, train_rows=24, val_rows=30, inputs=12, nonzeros=3, masks=6)
-    return replace(settings, relatives=replace(section, trials=3, steps=1500, lr=0.2, sweep=SWEEP, methods=methods, system=shape))
+    data = {"trials": 3, "train_rows": 24, "val_rows": 30, "inputs": 12, "nonzeros": 3, "masks": 6}
+    values = {f"data.{name}": value for name, value in data.items()} | {"train.steps": 1500, "train.lr": 0.2, "sweep.wd": SWEEP}
+    return changed(settings.relatives, values | {"sweep.dropout": (0.25, 0.5), "sweep.dropout_steps": 600})
 
 
 @pytest.fixture(scope="module")
-def drawn(small: Settings) -> Arrays:
-    return draw("relatives", small.relatives, 3)
+def drawn(small: Relatives) -> Arrays:
+    return draw("relatives", small, 3)
 
 
 @pytest.fixture(scope="module")
-def swept(small: Settings, drawn: Arrays) -> Arrays:
-    return training.sweep(small, drawn, CPU, silent)
+def swept(small: Relatives, drawn: Arrays) -> Arrays:
+    return training.sweep(small, drawn, CPU, fit)
 
 
 def of(drawn: Arrays, truth: str) -> Arrays:
     return storage.in_float64(system.of_truth(drawn, truth))
 
 
-def test_both_truths_have_the_same_inputs_noise_and_length(settings: Settings) -> None:
-    section = settings.relatives
-    data = draw("relatives", section)
+def test_both_truths_have_the_same_inputs_noise_and_length(settings: Any) -> None:
+    section = settings.relatives.data
+    data = draw("relatives", settings.relatives)
     dense, sparse = (of(data, truth) for truth in ("dense", "sparse"))
     for split in ("train", "val"):
         noise = [
@@ -60,18 +56,18 @@ def test_both_truths_have_the_same_inputs_noise_and_length(settings: Settings) -
             for each in (dense, sparse)
         ]
         np.testing.assert_allclose(noise[0], noise[1], atol=2e-6)  # targets are stored in float32
-        assert noise[0].std() == pytest.approx(section.system.noise, rel=5 / np.sqrt(2 * noise[0].size))
+        assert noise[0].std() == pytest.approx(section.noise, rel=5 / np.sqrt(2 * noise[0].size))
     for each in (dense, sparse):
-        np.testing.assert_allclose(np.linalg.norm(each["true_weight"], axis=1), section.system.weight_norm, rtol=1e-6)
-    assert np.all((sparse["true_weight"] != 0).sum(axis=1) == section.system.nonzeros)
-    assert np.all((dense["true_weight"] != 0).sum(axis=1) == section.system.inputs)
+        np.testing.assert_allclose(np.linalg.norm(each["true_weight"], axis=1), section.weight_norm, rtol=1e-6)
+    assert np.all((sparse["true_weight"] != 0).sum(axis=1) == section.nonzeros)
+    assert np.all((dense["true_weight"] != 0).sum(axis=1) == section.inputs)
     assert len(np.unique(np.abs(sparse["true_weight"]))) == 2
     assert abs(data["masks"].mean() - 127.5) < 5 * 74 / np.sqrt(data["masks"].size)
 
 
 @speaks_of("relatives.wd", 0.2)
-def test_the_arms_have_the_best_decay_in_theory(settings: Settings) -> None:
-    known = settings.relatives.system
+def test_the_arms_have_the_best_decay_in_theory(settings: Any) -> None:
+    known = settings.relatives.data
     assert settings.relatives.wd == pytest.approx(known.inputs * known.noise**2 / (known.train_rows * known.weight_norm**2))
 
 
@@ -133,11 +129,11 @@ def test_dropout_is_ridge_weighted_by_second_moments_on_average(rng: np.random.G
     assert float(gradient(found).abs().max()) < 1e-12 * float(gradient(np.zeros(3)).abs().max())
 
 
-def test_dropout_settles_at_the_least_squares_of_its_masks(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+def test_dropout_settles_at_the_least_squares_of_its_masks(drawn: Arrays, swept: Arrays, small: Relatives) -> None:
     """One mask a step, at a falling learning rate: what is left is below a tenth of what separates it from the expectation."""
     for index, truth in enumerate(("dense", "sparse")):
         data = of(drawn, truth)
-        for place, rate in enumerate(small.relatives.methods.dropout):
+        for place, rate in enumerate(small.sweep.dropout):
             share, own = 1 - rate, swept["dropout"][index][:, place]
             copies = np.where(drawn["masks"] < 256 * share, data["train_inputs"][:, None] / share, 0).reshape(len(own), -1, 12)
             targets = np.tile(data["train_targets"], (1, drawn["masks"].shape[1]))
@@ -160,13 +156,13 @@ def test_many_masks_keep_the_share_that_they_should(drawn: Arrays) -> None:
     assert torch.equal(rows[0], rows[3]), "both truths have the same masks"
 
 
-def test_early_stopping_is_a_loop_of_torch_optim_stopped(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+def test_early_stopping_is_a_loop_of_torch_optim_stopped(drawn: Arrays, swept: Arrays, small: Relatives) -> None:
     stop = [1500, 100, 25, 5]
     assert swept["stop"].tolist() == stop
     for index, truth in enumerate(("dense", "sparse")):
         data = {name: torch.from_numpy(each) for name, each in of(drawn, truth).items() if isinstance(each, np.ndarray)}
         weight = torch.zeros(3, 12, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.SGD([weight], lr=small.relatives.lr)
+        optimizer = torch.optim.SGD([weight], lr=small.train.lr)
         for step in range(1, 101):
             errors = torch.einsum("tnd,td->tn", data["train_inputs"], weight) - data["train_targets"]
             optimizer.zero_grad()
@@ -234,10 +230,10 @@ def test_the_committed_ratios_are_within_that_factor() -> None:
 
 @pytest.mark.parametrize("truth", ["dense", "sparse"])
 def test_each_trial_takes_the_strength_of_its_lowest_validation_loss(
-    truth: str, drawn: Arrays, swept: Arrays, small: Settings
+    truth: str, drawn: Arrays, swept: Arrays, small: Relatives
 ) -> None:
     """Again in plain NumPy: choice, risk, norm, zeros."""
-    _, found = results.evaluate_sweep(small.relatives, storage.in_float64(drawn), swept)
+    _, found = results.evaluate_sweep(small, storage.in_float64(drawn), swept)
     data, index = of(drawn, truth), ["dense", "sparse"].index(truth)
     risks: dict[str, list[float]] = {}
     for method in ("l2", "l1", "elastic_net", "early_stopping", "dropout"):
@@ -364,13 +360,11 @@ def test_what_decay_does_is_said_of_both_truths() -> None:
 
 
 def test_runs_that_diverge_are_left_out_counted_and_told(
-    drawn: Arrays, small: Settings, capsys: pytest.CaptureFixture[str]
+    drawn: Arrays, small: Relatives, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """λ = 100 is beyond stability for L2: no trial chooses it; a learning rate beyond stability everywhere is refused."""
-    section = replace(small.relatives, sweep=(0.0, 0.2, 100.0), steps=60)
-    changed = replace(small, relatives=section)
-    data = drawn | {"steps": np.array(60)}
-    found = training.sweep(changed, data, CPU, silent)
+    section = changed(small, {"sweep.wd": (0.0, 0.2, 100.0), "train.steps": 60})
+    found = training.sweep(section, drawn, CPU, fit)
     assert np.isnan(found["l2"][:, :, 2]).all()
     assert not np.isnan(found["l1"]).any()
     counts = {name: int(np.isnan(found[name][..., 0]).sum()) for name in ("l2", "elastic_net")}
@@ -378,19 +372,19 @@ def test_runs_that_diverge_are_left_out_counted_and_told(
         f"relatives {name}: {count} of 18 runs diverged, and are left out of the means" for name, count in counts.items() if count
     ]
     assert capsys.readouterr().err.splitlines() == told
-    rows, summary = results.evaluate_sweep(section, storage.in_float64(data), found)
+    rows, summary = results.evaluate_sweep(section, storage.in_float64(drawn), found)
     assert summary["diverged"] == np.isnan(found["l2"][..., 0]).sum() + np.isnan(found["elastic_net"][..., 0]).sum() > 0
     lost = [row for row in rows if row["run"] == "dense_l2" and row["strength"] == 100]
     assert [(row["risk"], row["chosen"], row["diverged"]) for row in lost] == [(None, 0.0, 3)]
     assert summary["findings"]["risk"].endswith(f"{summary['diverged']} runs diverged")
-    with pytest.raises(UserError, match=r"relatives\.lr: expected a stable one, got lr = 50: every run diverged"):
-        training.sweep(replace(changed, relatives=replace(section, lr=50.0)), data, CPU, silent)
+    with pytest.raises(UserError, match=r"relatives\.train\.lr: expected a stable one, got lr = 50: every run diverged"):
+        training.sweep(changed(section, {"train.lr": 50.0}), drawn, CPU, fit)
 
 
-def test_a_single_trial_and_a_lone_decay_are_drawn_too(small: Settings) -> None:
-    section = replace(small.relatives, trials=1, sweep=(0.0,), steps=30)
+def test_a_single_trial_and_a_lone_decay_are_drawn_too(small: Relatives) -> None:
+    section = changed(small, {"data.trials": 1, "sweep.wd": (0.0,), "train.steps": 30})
     data = draw("relatives", section)
-    found = training.sweep(replace(small, relatives=section), data, CPU, silent)
+    found = training.sweep(section, data, CPU, fit)
     rows, summary = results.evaluate_sweep(section, storage.in_float64(data), found)
     assert {name: figure.get_suptitle().replace("\n", " ") for name, figure in figures.sweep(rows, summary).items()} == {
         "risk": "A single trial has no error to tell an effect by",
@@ -398,10 +392,10 @@ def test_a_single_trial_and_a_lone_decay_are_drawn_too(small: Settings) -> None:
     }
 
 
-def test_a_nudge_of_the_inputs_changes_no_written_digit(drawn: Arrays, swept: Arrays, small: Settings) -> None:
+def test_a_nudge_of_the_inputs_changes_no_written_digit(drawn: Arrays, swept: Arrays, small: Relatives) -> None:
     """Of the whole sweep: the start is zero, which a relative nudge leaves alone, so the inputs are nudged by 1e-15."""
     double = {name: drawn[name].astype(np.float64) * (1 + 1e-15) for name in ("train_inputs",)}
-    again = training.sweep(small, drawn | double, CPU, silent)
+    again = training.sweep(small, drawn | double, CPU, fit)
     for name in results.READ:
         np.testing.assert_array_equal(swept[name] == 0, again[name] == 0)
         np.testing.assert_allclose(again[name], swept[name], atol=ON_GRID, rtol=0)  # neighbours on the grid at most

@@ -55,7 +55,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
     clone.run("git", "switch", "-q", "-c", "fewer", "main")
     tree = yaml.safe_load(clone.read("dvc.yaml"))
-    del tree["stages"]["evaluate"]["foreach"]["line"]
+    studies, arms, _ = tree["vars"]
+    studies["studies"].remove("line")
+    del arms["arms"]["line"]
     (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
     clone.run("git", "rm", "-q", "metrics/details/line.json", "metrics/details/line_sweep.json")
     clone.run("git", "commit", "-qam", "a study less")
@@ -97,7 +99,7 @@ def test_a_change_is_told_in_numbers_and_pictures(history: Clone) -> None:
     text = report(history, "main")
     assert "| `wd` | 3 | 1 |" in text
     assert "⚠ head has results that are not those of its own code and params, of " in text
-    assert "`train@wide-wd`" in text
+    assert "`train-wd@wide`" in text
     assert re.search(r"^\| `wd\.val_loss` \| 0\.\d+ ± \S+ \| 4\.5e-06 ± \S+ \| ÷ \d,\d+ \| better \|$", text, re.MULTILINE)
     steps = details(history, "modular_sweep")["steps"]
     assert re.search(

@@ -2,12 +2,11 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ARMED, ROOT, SYSTEMS, metrics, table
-
-from stages.base.params import Settings
+from conftest import ARMED, ROOT, SYSTEMS, at, metrics, table
 
 
 @pytest.mark.parametrize("study", ARMED)
@@ -25,16 +24,16 @@ def test_metrics_have_the_promised_names_and_nothing_infinite(study: str) -> Non
 
 
 @pytest.mark.parametrize("study", ["line", "wide", "modular"])
-def test_the_committed_sweep_has_the_committed_arms_in_it(study: str, settings: Settings) -> None:
+def test_the_committed_sweep_has_the_committed_arms_in_it(study: str, settings: Any) -> None:
     """Six digits each, averaged: 1e-5. An arm's λ may be beside the grid."""
     for arm in SYSTEMS[study].arms:
         row = metrics(study)[arm]
-        if row["weight_decay"] not in getattr(settings, study).sweep:
+        if row["weight_decay"] not in at(settings, f"{study}.sweep.wd"):
             continue
         runs = [
             run for run in table(f"{study}_sweep") if run["weight_decay"] == row["weight_decay"] and run["val_loss"] is not None
         ]
-        assert len(runs) == getattr(settings, study).trials
+        assert len(runs) == at(settings, f"{study}.data.trials")
         for name in ("train_loss", "val_loss", "weight_norm"):
             assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
 

@@ -79,12 +79,12 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def test_stages_make_the_same_bytes_whatever_a_user_has_set(committed: Clone) -> None:
     variables = ["LC_ALL=C", "TZ=Asia/Kathmandu", "OMP_NUM_THREADS=1", "MKL_CBWR=COMPATIBLE"]
     variables += ["PYTHONHASHSEED=7", "PYTHONIOENCODING=ascii", "PYTHONOPTIMIZE=2", "PYTHONUTF8=0"]
-    outputs = [committed.path / name for name in ("data/line.npz", "plots/line_sweep/loss.png")]
+    outputs = [committed.path / name for name in ("data/line.npz", "plots/descent_sweep/risk.png")]
     made = []
     for others in ([], variables):
         for path in outputs:
             path.unlink(missing_ok=True)
-        for words in (["stages.generate", "line"], ["stages.plot_sweep", "line"]):
+        for words in (["stages.generate", "line"], ["stages.plot", "descent"]):
             committed.run("env", *others, sys.executable, "-m", *words)
         made.append([path.read_bytes() for path in outputs])
     assert made[0] == made[1]

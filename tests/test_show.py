@@ -12,7 +12,7 @@ from tools.show import lines
 
 def one(name: str, wd: float, *, lr: float = 0.01, loss: float | None = None, **more: float) -> Experiment:
     results = {} if loss is None else {"wide.wd.val_loss": loss}
-    return Experiment(name, {"wd": wd, "line": {"wd": 0.01}, "wide.lr": lr, "line.lr": 0.1}, results | more)
+    return Experiment(name, {"wd": wd, "line": {"wd": 0.01}, "wide.train.lr": lr, "line.train.lr": 0.1}, results | more)
 
 
 def told(*rows: Experiment, workspace: Experiment | None = None, **others: int) -> list[str]:
@@ -22,10 +22,10 @@ def told(*rows: Experiment, workspace: Experiment | None = None, **others: int) 
 def test_what_differs_stands_beside_the_name_and_what_is_the_same_nowhere() -> None:
     same = {"wide.wd.weight_norm": 0.05, "modular.wd.val_accuracy": 1.0}
     assert told(one("main", 3, loss=0.0105301, **same), one("lucid-acne", 10, lr=0.1, loss=0.00971785, **same)) == [
-        "                             wide",
-        "experiment  wd  wide.lr  val_loss",
-        "main         3     0.01   0.01053",
-        "lucid-acne  10      0.1  0.009718",
+        "                                   wide",
+        "experiment  wd  wide.train.lr  val_loss",
+        "main         3           0.01   0.01053",
+        "lucid-acne  10            0.1  0.009718",
     ]
 
 
@@ -37,11 +37,11 @@ def test_numbers_have_the_digits_that_tell_experiments_apart_and_a_gap_is_a_dash
 
 def test_lists_and_words_are_params_too() -> None:
     rows = [
-        Experiment("a", {"wide.sweep": [0, 1], "x.kind": "sgd"}, {}),
-        Experiment("b", {"wide.sweep": list(range(99)), "x.kind": "adam"}, {}),
+        Experiment("a", {"wide.sweep.wd": [0, 1], "x.kind": "sgd"}, {}),
+        Experiment("b", {"wide.sweep.wd": list(range(99)), "x.kind": "adam"}, {}),
     ]
     head, first, second = told(*rows)
-    assert re.split(r"\s{2,}", head) == ["experiment", "sweep", "kind"]
+    assert re.split(r"\s{2,}", head) == ["experiment", "wd", "kind"]
     assert re.split(r"\s{2,}", first) == ["a", "[0, 1]", "sgd"]
     assert re.split(r"\s{2,}", second) == ["b", "[0, 1, 2, 3, 4, 5, …", "adam"]
 

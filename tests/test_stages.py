@@ -1,21 +1,26 @@
 """dvc.yaml: each stage depends on the code that it imports, on the keys that it reads and on the files of its own study."""
 
+import ast
+import importlib
 import re
+import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ARMED, ROOT, SYSTEMS
-from test_structure import asked, imported, name_of
+from conftest import ARMED, ROOT, SYSTEMS, at
+from test_structure import asked, imported, name_of, tree
 
 from stages import studies
-from stages.base.params import Section, Settings, at
+from stages.base import params
+from stages.base.params import PARTS, SHARED, Section
 from stages.base.streams import Streams
-from stages.engine.training import Training
 
-NO_RESULT_COMES_FROM = ("stages/__init__.py", "stages/console/")
-LAYERS = ("base", "engine", "theory", "drawing")
+NO_RESULT_COMES_FROM = ("stages/__init__.py", "stages/console/", "stages/studies/__init__.py")  # the last knows names alone
+LAYERS = ("base", "engine", "theory", "measure", "drawing")
+BY_FILE = ("generate", "train", "sweep")  # verbs whose stages depend on some modules of a study; others, on its whole folder
 
 
 def closure(starts: set[Path]) -> set[str]:
@@ -37,66 +42,226 @@ def resolved() -> dict[str, dict]:
     """Every stage as DVC resolves it."""
     from dvc.repo import Repo
 
-    with Repo(str(ROOT)) as repo:
+    with Repo(str(ROOT)) as repo, warnings.catch_warnings(action="ignore"):  # of DVC's own libraries
+        graph = repo.index.graph
         return {
             stage.addressing: {
-                "cmd": stage.cmd,
-                "deps": {str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"},
+                "cmd": [stage.cmd] if isinstance(stage.cmd, str) else stage.cmd,
+                "deps": {str(dep.def_path) for dep in stage.deps if not getattr(dep, "params", None)},
                 "params": {key for dep in stage.deps for key in getattr(dep, "params", [])},
+                "outs": {str(out.def_path) for out in stage.outs},
+                "after": {each.addressing for each in graph.successors(stage)},
             }
             for stage in repo.index.stages
         }
 
 
 STAGES = resolved()
+TREE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def commands(stage: str) -> list[tuple[str, list[str]]]:
+    """What a stage runs: verbs with their words."""
+    return [(verb, words) for _, _, verb, *words in (command.split() for command in STAGES[stage]["cmd"])]
+
+
+def kind(stage: str) -> str:
+    """The part of dvc.yaml that a stage comes from."""
+    return stage.partition("@")[0]
+
+
+def own(stage: str) -> set[str]:
+    """The studies that a stage is of; `check` asks for all."""
+    return {word for _, words in commands(stage) for word in words} & set(studies.NAMES) or set(studies.NAMES)
+
+
+@cache
+def loaded(stage: str) -> set[str]:
+    """The files that a stage's commands import, those aside from which no result comes."""
+    found = set()
+    for verb, words in commands(stage):
+        path = ROOT / "stages" / f"{verb}.py"
+        of = set(words) & set(studies.NAMES) or own(stage)
+        found |= closure({path} | {ROOT / "stages" / "studies" / study / f"{part}.py" for study in of for part in asked(path)})
+    return {name for name in found if not name.startswith(NO_RESULT_COMES_FROM)}
+
+
+def written(stage: str, name: str) -> str:
+    """How dvc.yaml writes a file that a stage imports: as its layer, as its study's folder, or by itself."""
+    words = name.split("/")
+    if words[1] in LAYERS or (words[1] == "studies" and not {verb for verb, _ in commands(stage)} & set(BY_FILE)):
+        return "/".join(words[: 3 if words[1] == "studies" else 2])
+    return name
 
 
 def needed(stage: str) -> set[str]:
-    """What a stage imports, as dvc.yaml writes it: whole layers, the other files one by one."""
-    _, _, name, *words = STAGES[stage]["cmd"].split()
-    verb = ROOT / "stages" / f"{name}.py"
-    own = [word for word in words if word in studies.NAMES] or list(studies.NAMES)  # `check` asks for all
-    parts = {ROOT / "stages" / "studies" / study / f"{part}.py" for study in own for part in asked(verb)}
-    files = {name for name in closure({verb} | parts) if not name.startswith(NO_RESULT_COMES_FROM)}
-    layers = {f"stages/{layer}" for layer in LAYERS if any(name.startswith(f"stages/{layer}/") for name in files)}
-    return layers | {name for name in files if not name.startswith(tuple(f"stages/{layer}/" for layer in LAYERS))}
+    return {written(stage, name) for name in loaded(stage)}
+
+
+def folders(stage: str) -> set[str]:
+    """The folders of families, on which a stage depends that depends on its study's folder."""
+    by_file = {verb for verb, _ in commands(stage)} & set(BY_FILE)
+    return set() if by_file else {name_of(path) for path in (ROOT / "stages" / "studies").glob("_[!_]*")}
+
+
+def shared(name: str) -> bool:
+    """Whether a dependency is a layer or of a family, which a template lists once for all studies."""
+    return name.startswith(tuple(f"stages/{layer}" for layer in (*LAYERS, "studies/_")))
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "check"])
+def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
+    """On its verb and its study, and on the layers and families that the stages of its kind import."""
+    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
+    alike = [other for other in STAGES if kind(other) == kind(stage)]
+    assert code == needed(stage) | folders(stage) | {dep for other in alike for dep in needed(other) if shared(dep)}
+    for name in loaded(stage):
+        assert any(name == dep or name.startswith(f"{dep}/") for dep in code), name
+
+
+def test_check_depends_on_what_no_other_stage_checks() -> None:
+    """A study's section, whose rules stand in its `system.py`, is checked whole by `generate` when they change."""
+    code = {dep for dep in STAGES["check"]["deps"] if dep.startswith("stages/")}
+    left = {name for name in loaded("check") if not any(name == dep or name.startswith(f"{dep}/") for dep in code)}
+    assert code == {"stages/check.py", "stages/base"}
+    assert "params.yaml" in STAGES["check"]["deps"]
+    for study in studies.NAMES:
+        rules = {name for name in closure({ROOT / "stages" / "studies" / study / "system.py"}) if "/studies/" in name}
+        left -= rules & (STAGES[f"generate@{study}"]["deps"] | {"stages/studies/__init__.py"})
+    assert not left
+
+
+def leaves(value: object, key: str = "") -> set[str]:
+    """The keys of a part of params.yaml that hold numbers."""
+    if not isinstance(value, dict):
+        return {key}
+    return set().union(*(leaves(each, f"{key}.{name}" if key else name) for name, each in value.items()))
+
+
+KEYS = sorted(leaves(TREE))
+
+
+def within(keys: set[str]) -> set[str]:
+    """The keys that hold numbers, of some keys and of the sections that they name. Each must be there."""
+    found = {name: {key for key in KEYS if key == name or key.startswith(f"{name}.")} for name in keys}
+    assert all(found.values()), "a key that is not in params.yaml"
+    return set().union(*found.values())
+
+
+class Asked(Exception):
+    """A verb has asked for its part of params.yaml."""
+
+
+READERS = {"check", "generate", "train", "sweep", "evaluate", "explorer"}
+
+
+def test_these_verbs_alone_read_params_and_each_of_them_once() -> None:
+    found: list[str] = []
+    for path in sorted((ROOT / "stages").rglob("*.py")):
+        calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr in ("read", "read_all")]
+        found += [name_of(path) for node in calls if getattr(node.value, "id", "") == "params"]
+        assert path.stem == "params" or not imported(path) & {
+            f"stages.base.params.{name}" for name in ("read", "read_all", "_load")
+        }
+        known = "params.yaml" in {node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant)}
+        assert not known or name_of(path) in ("stages/base/params.py", "stages/console/provenance.py"), "opens params.yaml itself"
+    assert sorted(found) == sorted(f"stages/{verb}.py" for verb in READERS)
+
+
+def read_by(stage: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The keys that hold numbers and that a stage's verbs ask for, as they run."""
+    found: set[str] = set()
+
+    def read(study: str, section: type[Section], *names: str) -> None:
+        found.update(params.key_of(study, section, name) for name in names)
+        raise Asked
+
+    monkeypatch.setattr(params, "read", read)
+    for verb, words in commands(stage):
+        main = importlib.import_module(f"stages.{verb}").main
+        each = [[word] for word in words] if set(words) <= set(studies.NAMES) else [words]
+        for some in each if verb in READERS - {"check"} else ():
+            with pytest.raises(Asked):
+                main(*some)
+    return within(found)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
-    """On each file, and on the layers that the stages of its kind import: a template lists them once for all studies."""
-    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
-    kind = stage.partition("@")[0]
-    layers = {dep for other in STAGES if other.partition("@")[0] == kind for dep in needed(other) if dep.count("/") == 1}
-    assert code == needed(stage) | {layer for layer in layers if not layer.endswith(".py")}
+def test_a_stage_tracks_exactly_the_keys_that_it_asks_for(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` depends on the whole file."""
+    tracked = STAGES[stage]["params"]
+    assert within(tracked) == read_by(stage, monkeypatch)
+    assert ("params.yaml" in STAGES[stage]["deps"]) == (stage == "check")
 
 
 def tracks(stage: str, key: str) -> bool:
     return any(key == known or key.startswith(f"{known}.") for known in STAGES[stage]["params"])
 
 
-def test_every_parameter_is_tracked_by_a_stage() -> None:
-    def leaves(tree: object, key: str = "") -> set[str]:
-        if not isinstance(tree, dict):
-            return {key}
-        return set().union(*(leaves(value, f"{key}.{name}" if key else name) for name, value in tree.items()))
+def tracking(key: str) -> set[str]:
+    return {stage for stage in STAGES if tracks(stage, key)}
 
-    for key in leaves(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))):
-        assert any(tracks(stage, key) for stage in STAGES), key
+
+def stages_of(study: str, *verbs: str) -> set[str]:
+    """The stages of a study by the name of their template, such of them as there are; `evaluate` by either of its names."""
+    named = {f"{verb}{grid}@{study}" for verb in verbs for grid in ("", "-grid")}
+    return named & set(STAGES)
+
+
+SHOWN = own("explorer")
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in SHARED])
+def test_a_key_of_a_study_is_tracked_by_the_stages_of_its_part(key: str) -> None:
+    """And by no other: a change of `sweep` trains no arm, one of `report` trains nothing, a λ of an arm that arm alone."""
+    study, part, *_ = key.split(".")
+    arms = SYSTEMS[study].arms.items()
+    trained = {
+        "data": {f"generate@{study}"},
+        "train": {f"sweep@{study}", *(f"train-{name}@{study}" for name, _ in arms)},
+        "sweep": {f"sweep@{study}"},
+        "report": set[str](),
+    }.get(part, {f"train-{name}@{study}" for name, arm in arms if part in arm.decays.values()})
+    assert part in PARTS or trained, "a λ that no arm has"
+    shown = {"explorer"} if part in PARTS and study in SHOWN else set()
+    assert tracking(key) == trained | stages_of(study, "evaluate") | shown
+
+
+def test_a_shared_key_is_tracked_by_the_stages_that_it_is_for() -> None:
+    everyone = {verb: set().union(*(stages_of(study, verb) for study in studies.NAMES)) for verb in ("generate", "evaluate")}
+    assert tracking("seed") == everyone["generate"] | everyone["evaluate"] | {"explorer"}
+    for name in ("baseline", "wd"):
+        arms = {(study, arm) for study in ARMED for arm, known in SYSTEMS[study].arms.items() if name in known.decays.values()}
+        arms = {(study, arm) for study, arm in arms if name not in TREE[study]}
+        trained = {f"train-{arm}@{study}" for study, arm in arms}
+        assert trained
+        assert tracking(name) == trained.union(*(stages_of(study, "evaluate") for study, _ in arms))
+    assert {key for key in KEYS if "." not in key} == set(SHARED)
 
 
 @pytest.mark.parametrize("study", studies.NAMES)
-def test_a_stage_tracks_the_keys_that_its_runs_read(study: str) -> None:
-    training = studies.part(study, Training)
-    stages = {f"train@{study}-{arm}": [training.runs[row] for row in rows] for arm, rows in SYSTEMS[study].arms.items()}
-    for stage, runs in stages.items():
-        for run in runs:
-            for key in (run.weight_decay, run.lr, run.optimizer):
-                assert tracks(stage, key), f"{stage}: {key}"
-    for key in (f"{study}.sweep", training.swept.lr, training.swept.optimizer):
-        assert tracks(f"sweep@{study}", key), key
-    for key in ("seed", f"{study}.trials", f"{study}.system"):
-        assert tracks(f"generate@{study}", key), key
+def test_a_part_that_was_not_asked_for_cannot_be_read(study: str) -> None:
+    """What a stage reads without having asked for it would be tracked by nobody."""
+    kind, file = SYSTEMS[study].section, ROOT / "params.yaml"
+    parts = params.parts_of(kind)
+    assert {"data", "train", "sweep"} <= set(parts)
+    for part in parts:
+        others = [each for each in parts if each != part]
+        section = params.read(study, kind, "seed", *others, path=file).section
+        for name in TREE[study][part]:
+            with pytest.raises(AttributeError, match=rf"^{study}\.{part}\.{name} is read .* did not ask for {study}\.{part}$"):
+                getattr(getattr(section, part), name)
+        for other in others:
+            assert leaves(TREE[study][other])
+            assert {*TREE[study][other]} == set(getattr(section, other).__struct_fields__)
+    decays = [name for name in kind.__struct_fields__ if name not in PARTS]
+    settings = params.read(study, kind, *decays, *parts, path=file)
+    assert settings.numbers == {name: TREE[study][name] for name in decays}
+    for name in decays:  # it is handed on by itself, and no part of the section
+        with pytest.raises((AttributeError, TypeError)):
+            0.0 + getattr(settings.section, name)
+    for name in {*SHARED} - {*decays}:
+        assert not hasattr(settings.section, name)
 
 
 class Watched:
@@ -115,31 +280,57 @@ class Watched:
 
 
 @pytest.mark.parametrize("study", studies.NAMES)
-def test_generate_tracks_every_key_that_a_study_draws_from(study: str, settings: Settings) -> None:
+def test_generate_tracks_exactly_the_keys_that_a_study_draws_from(study: str, settings: Any) -> None:
     read: set[str] = set()
     system = SYSTEMS[study]
     system.draw(Watched(at(settings, study), study, read), Streams(settings.seed, system.key))
-    assert f"{study}.trials" in read
-    assert not [key for key in read if not tracks(f"generate@{study}", key)]
-    assert not any(key.endswith((".sweep", ".lr", ".wd", ".momentum")) for key in read)
+    assert f"{study}.data.trials" in read
+    assert read == {key for key in KEYS if key.startswith(f"{study}.data.")}
+    system.footprint(Watched(at(settings, study), study, read))
+    assert {key for key in KEYS if tracks(f"generate@{study}", key)} == read | {"seed"}
 
 
-@pytest.mark.parametrize("study", ARMED)
-def test_a_study_is_evaluated_and_drawn_from_all_of_its_arms(study: str) -> None:
-    files = {f"data/{study}/{arm}.npz" for arm in SYSTEMS[study].arms} | {f"data/{study}.npz"}
-    for stage in ("evaluate", "plot"):
-        assert {dep for dep in STAGES[f"{stage}@{study}"]["deps"] if dep.startswith("data/")} == files
+def test_there_are_as_many_stages_as_studies_and_arms_need() -> None:
+    """check, overview and explorer; of a study generate, sweep, evaluate and plot; and a stage for each of its arms."""
+    arms = sum(len(system.arms) for system in SYSTEMS.values())
+    assert len(STAGES) == 3 + 4 * len(studies.NAMES) + arms  # 53 of the nine studies that ship
+
+
+@pytest.mark.parametrize("study", studies.NAMES)
+def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: str) -> None:
+    """Its archives are what its folder holds, and whoever reads the folder waits for them all."""
+    arms = {f"train-{arm}@{study}": arm for arm in SYSTEMS[study].arms}
+    for stage, arm in arms.items():
+        assert commands(stage) == [("train", [study, arm])]
+        assert STAGES[stage]["outs"] == {f"data/{study}/{arm}.npz"}
+    assert {stage for stage in STAGES if stage.startswith("train") and stage.endswith(f"@{study}")} == set(arms)
+    assert STAGES[f"sweep@{study}"]["outs"] == {f"data/{study}/sweep.npz"}
+    assert STAGES[f"generate@{study}"]["outs"] == {f"data/{study}.npz"}
+    trained = {f"generate@{study}", f"sweep@{study}", *arms}
+    (evaluate,), (plot,) = (stages_of(study, verb) for verb in ("evaluate", "plot"))
+    assert (kind(evaluate), kind(plot)) == (("evaluate", "plot") if arms else ("evaluate-grid", "plot-grid"))
+    folder = {f"data/{study}.npz", f"data/{study}"}
+    assert {dep for dep in STAGES[evaluate]["deps"] if dep.startswith("data/")} == folder
+    assert {dep for dep in STAGES[plot]["deps"] if dep.startswith("data/")} == (folder if arms else set())
+    assert STAGES[evaluate]["after"] == trained
+    assert STAGES[plot]["after"] == {evaluate} | (trained if arms else set())
+    told = {f"metrics/details/{study}_sweep.json", f"metrics/{study}_sweep.csv"}
+    told |= {f"metrics/details/{study}.json", f"metrics/{study}_curves.csv"} if arms else set()
+    assert STAGES[evaluate]["outs"] == told | ({f"metrics/{study}.json"} if arms else set())
+    assert {dep for dep in STAGES[plot]["deps"] if dep.startswith("metrics/")} == told
 
 
 @pytest.mark.parametrize("study", studies.NAMES)
 def test_a_stage_reads_the_data_of_its_own_study(study: str) -> None:
     for stage, known in STAGES.items():
-        if stage.partition("@")[2].partition("-")[0] == study:
+        if stage.partition("@")[2] == study:
             files = {dep for dep in known["deps"] if dep.startswith(("data/", "metrics/"))}
             assert all(re.match(rf"(?:data|metrics|metrics/details)/{study}(?:\b|_)", name) for name in files), stage
             assert files or stage.startswith("generate"), stage
+            assert {word for _, words in commands(stage) for word in words} & set(studies.NAMES) == {study}
 
 
 def test_commands_carry_names_and_no_values() -> None:
     for stage in STAGES.values():
-        assert re.fullmatch(r"sh stages/run [a-z_]+( [a-z_]+)*", stage["cmd"])
+        for command in stage["cmd"]:
+            assert re.fullmatch(r"sh stages/run [a-z_]+( [a-z_]+)*", command)

@@ -4,27 +4,35 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import ARMED, ROOT
+from conftest import ROOT
 
 from stages import studies
 
-BELOW = {  # layer → those that it may import, itself aside
+PARTS = ("system", "training", "results", "figures", "explorer")  # of a study; its other modules are helpers of its results
+BELOW = {  # layer → those that it may import, itself aside; a family is what some studies share
     "base": set[str](),
     "console": {"base"},
     "engine": {"base"},
     "theory": {"base"},
+    "measure": {"base", "theory"},
     "drawing": {"base"},
     "studies": {"base"},
-    "studies/system": {"base"},
-    "studies/training": {"base", "engine"},
-    "studies/results": {"base", "theory"},
-    "studies/figures": {"base", "drawing", "theory"},
-    "studies/explorer": {"base", "drawing", "theory"},
-    "verb": {"base", "console", "engine", "theory", "drawing", "studies"},
+    "family/system": {"base"},
+    "family/training": {"base", "engine", "family/system"},
+    "family/results": {"base", "measure"},
+    "study/system": {"base", "family/system"},
+    "study/training": {"base", "engine", "study/system", "family/system", "family/training"},
+    "study/helper": {"base", "theory", "measure"},
+    "study/results": {"base", "theory", "measure", "study/system", "study/helper", "family/system", "family/results"},
+    "study/figures": {"base", "drawing", "measure", "theory", "study/system", "study/helper", "family/system", "family/results"},
+    "study/explorer": {"base", "drawing", "measure", "theory", "study/system", "study/helper", "family/system", "family/results"},
+    "verb": {"base", "console", "engine", "theory", "measure", "drawing", "studies"},
 }
 LIBRARIES = {  # beside Python's own
     "base": {"msgspec", "numpy", "yaml"},
@@ -32,12 +40,17 @@ LIBRARIES = {  # beside Python's own
     "engine": {"numpy", "torch"},
     "engine/cluster": {"ray", "torch"},
     "theory": {"numpy", "scipy"},
+    "measure": {"numpy"},
     "drawing": {"numpy", "matplotlib", "PIL", "vl_convert"},
-    "studies/system": {"msgspec", "numpy"},
-    "studies/training": {"numpy", "torch"},
-    "studies/results": {"numpy", "scipy"},
-    "studies/figures": {"numpy"},
-    "studies/explorer": {"numpy"},
+    "family/system": {"msgspec", "numpy"},
+    "family/training": {"numpy", "torch"},
+    "family/results": {"numpy"},
+    "study/system": {"msgspec", "numpy"},
+    "study/training": {"numpy", "torch"},
+    "study/helper": {"numpy", "scipy"},
+    "study/results": {"numpy", "scipy"},
+    "study/figures": {"numpy"},
+    "study/explorer": {"numpy"},
 }
 MODULES = sorted((ROOT / "stages").rglob("*.py"))
 
@@ -52,37 +65,68 @@ def tree(path: Path) -> ast.Module:
 
 
 def floor(path: Path) -> str:
-    """The layer of a module; a study's part for itself."""
+    """The layer of a module; a part of a study, and of a family, for itself."""
     words = path.relative_to(ROOT / "stages").parts
-    if words[0] == "studies" and len(words) == 3:
-        return f"studies/{path.stem}"
+    if words[0] == "studies" and len(words) > 2:
+        if words[1].startswith("_"):
+            return f"family/{path.stem}"
+        return f"study/{path.stem if path.stem in PARTS else 'helper'}"
     return words[0] if len(words) > 1 else "verb"
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """What a module imports, within its functions too: a dotted name, and where it says `from` what it takes from there."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, "a relative import"  # noqa: PT018
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
 def imported(path: Path) -> set[str]:
     """The dotted names that a module imports."""
-    names = set()
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return {name for package, taken in imports(path) for name in (package, f"{package}.{taken}".rstrip("."))}
+
+
+def file_of(name: str) -> Path | None:
+    """The module or package of a dotted name; None where it is something in a module, or from elsewhere."""
+    place = ROOT.joinpath(*name.split("."))
+    return next((each for each in (place.with_suffix(".py"), place / "__init__.py") if each.is_file()), None)
+
+
+def local(path: Path) -> set[Path]:
+    """The modules of the pipeline that a module asks for: of `from stages.base import params` params alone."""
+    found = set()
+    for package, taken in imports(path):
+        if package.partition(".")[0] == "stages":
+            file = file_of(f"{package}.{taken}".rstrip(".")) or file_of(package)
+            assert file, f"{package} is not there"
+            found.add(file)
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_imports_downwards_only(path: Path) -> None:
+    """Of the studies its own alone, and families."""
     own = floor(path)
-    allowed = set() if path == ROOT / "stages" / "__init__.py" else BELOW[own]
-    for name in imported(path):
-        words = name.split(".")
-        if words[0] != "stages" or len(words) < 2:
-            continue
-        if words[1] == "studies" and own.startswith("studies/"):
-            assert len(words) == 2 or words[2] == path.parent.name, f"imports another study: {name}"
-            assert len(words) < 4 or words[3] == "system" or words[3] == path.stem, f"imports another part: {name}"
+    assert own in BELOW, f"a family has no {path.name}"
+    for other in local(path):
+        below = floor(other)
+        if below.startswith(("study/", "family/")):
+            assert below in BELOW[own], name_of(other)
+            assert other.parent == path.parent or other.parent.name.startswith("_"), f"another study: {name_of(other)}"
+            assert other.parent == path.parent or not own.startswith("family/"), f"another family: {name_of(other)}"
         else:
-            assert words[1] in allowed | {own}, name
+            assert below in (BELOW[own] | {own}) - {"verb"}, name_of(other)
+    assert path != ROOT / "stages" / "__init__.py" or not local(path)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Not even within a function."""
+    graph = {name_of(path): {name_of(other) for other in local(path)} for path in MODULES}
+    assert all(graph[name] for name in ("stages/train.py", "stages/engine/train.py"))
+    TopologicalSorter(graph).prepare()  # or it raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if floor(path) in LIBRARIES], ids=name_of)
@@ -110,7 +154,7 @@ ABSENT = {
 def test_a_stage_loads_no_more_than_it_needs(verb: str) -> None:
     """As it runs: the stage's module, and the parts that it asks for."""
     module = ROOT / "stages" / f"{verb}.py"
-    names = [f"stages.{verb}", *(f"stages.studies.{study}.{part}" for study in ARMED for part in asked(module))]
+    names = [f"stages.{verb}", *(f"stages.studies.{study}.{part}" for study in studies.NAMES for part in asked(module))]
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *names], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not ABSENT[verb] & set(done.stdout.split())
@@ -135,16 +179,18 @@ def strings(path: Path) -> set[str]:
 
 
 def outside() -> list[Path]:
-    """The code that may know no study; a benchmark is of something, and names it."""
+    """The code that may know no study, families too; a benchmark is of something, and names it."""
     tools = [path for path in (ROOT / "tools").glob("*.py") if path.name not in ("bench.py", "contenders.py")]
-    return [path for path in MODULES if not floor(path).startswith("studies/")] + tools
+    return [path for path in MODULES if not floor(path).startswith("study/")] + tools
 
 
 @pytest.mark.parametrize("path", outside(), ids=name_of)
 def test_no_study_is_named_outside_its_folder(path: Path) -> None:
     named = re.compile(rf"(?:.*[./@])?(?:{'|'.join(studies.NAMES)})(?:[./].*)?")
     assert not [text for text in strings(path) if named.fullmatch(text)]
-    assert not [name for name in imported(path) if re.match(r"stages\.studies\.\w+", name) and name != "stages.studies.part"]
+    own = f"stages.studies.{path.parent.name if path.parent.name.startswith('_') else 'part'}"
+    known = [name for name in imported(path) if re.match(r"stages\.studies\.\w+", name)]
+    assert not [name for name in known if not f"{name}.".startswith(f"{own}.")]
     numbers = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "hasattr"]
     assert not numbers, "a study says what it has; nobody looks for it"
 

@@ -5,42 +5,49 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from conftest import draw, metrics, silent, speaks_of, table
-from msgspec import structs
-from msgspec.structs import replace
+from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of, table
 from numpy.typing import NDArray
 
 from stages.base import storage
-from stages.base.params import Settings
+from stages.base.streams import Streams, orders
 from stages.drawing.style import Figure
-from stages.engine import arms
-from stages.studies.wide import figures, results, system, training
+from stages.engine.train import train_arm
 from stages.measure import linear
+from stages.studies.wide import figures, results, training
 
 TOLERANCE = 1e-12  # the same arithmetic in another order
 
 
-def test_wide_has_the_textbooks_moments(settings: Settings, wide_arrays: dict[str, NDArray]) -> None:
-    system, x = settings.wide.system, wide_arrays["train_inputs"].astype(float)
+def test_wide_has_the_textbooks_moments(settings: Any, wide_arrays: dict[str, NDArray]) -> None:
+    data, x = settings.wide.data, wide_arrays["train_inputs"].astype(float)
     assert x.shape == (16, 20, 200)
     assert wide_arrays["val_inputs"].shape == (16, 100, 200)
     five = 5 / np.sqrt(x.size)  # five standard errors of a mean of unit normals
     assert abs(x.mean()) < five
     assert abs(x.var() - 1) < 2 * five
-    noise = wide_arrays["val_targets"] - wide_arrays["val_inputs"].astype(float).sum(-1) * system.weight - system.intercept
-    assert abs(noise.mean()) < 5 * system.noise / np.sqrt(noise.size)
-    assert noise.std() == pytest.approx(system.noise, rel=5 / np.sqrt(2 * noise.size))
+    noise = wide_arrays["val_targets"] - wide_arrays["val_inputs"].astype(float).sum(-1) * data.weight - data.intercept
+    assert abs(noise.mean()) < 5 * data.noise / np.sqrt(noise.size)
+    assert noise.std() == pytest.approx(data.noise, rel=5 / np.sqrt(2 * noise.size))
     start = wide_arrays["start_weight"]
-    assert start.std() == pytest.approx(system.start_std, rel=5 / np.sqrt(2 * start.size))
+    assert start.std() == pytest.approx(data.start_std, rel=5 / np.sqrt(2 * start.size))
     assert np.all(wide_arrays["start_bias"] == 0)
 
 
-def test_more_epochs_go_on_from_the_first_ones(settings: Settings) -> None:
-    few, more = (draw("wide", replace(settings.wide, epochs=epochs, map=system.Map(epochs=(1, 4))), 7) for epochs in (3, 5))
-    np.testing.assert_array_equal(few["order"], more["order"][:, :3])
-    np.testing.assert_array_equal(few["map_order"], more["order"][:, :4])
-    np.testing.assert_array_equal(few["train_inputs"], more["train_inputs"])
+def test_more_epochs_go_on_from_the_first_ones(settings: Any) -> None:
+    """Batch orders come from the data's own seed, and those of a longer training begin with those of a shorter one."""
+    arrays = draw("wide", changed(settings.wide, {"data.trials": 2}), 7)
+    few, more = (orders(arrays, "wide", epochs) for epochs in (3, 5))
+    np.testing.assert_array_equal(few, more[:, :3])
+    for trial, order in enumerate(more):
+        stream = Streams(7, "wide").stream(trial, "order")
+        np.testing.assert_array_equal(order, [stream.permutation(20) for _ in range(5)])
+    section = changed(settings.wide, {"train.epochs": 3, "sweep.epochs": (1, 5)})
+    arm, longest = training.job(section, arrays, CPU, [0.0]), training.job(section, arrays, CPU, [0.0], epochs=5)
+    for job, order in ((arm, few), (longest, more)):
+        batches = np.split(order.reshape(2, -1), order.shape[1] * 4, axis=1)  # of five rows, four an epoch
+        for found, expected in zip(job.schedule.batches, batches, strict=True):
+            assert found is not None
+            np.testing.assert_array_equal(found.numpy(), expected)
 
 
 @speaks_of("wd", 3)
@@ -81,12 +88,12 @@ def test_the_parts_of_the_error_add_up_in_expectation(row: str) -> None:
     assert total == pytest.approx(wide[row]["population_loss"], abs=4 * wide[row]["population_loss_se"])
 
 
-def test_the_start_is_forgotten_at_the_rate_theory_gives(settings: Settings) -> None:
+def test_the_start_is_forgotten_at_the_rate_theory_gives(settings: Any) -> None:
     """Most of the start lies outside the span of 20 rows in 200 inputs; there (1 − ηλ)^steps is all that happens to it.
 
     A ten-thousandth is within that span, and seen by the rows at any λ.
     """
-    forgotten = (1 - settings.wide.lr * settings.wd) ** 40
+    forgotten = (1 - settings.wide.train.lr * settings.wd) ** 40
     start = metrics("wide")["wd"]["excess_start"] / metrics("wide")["baseline"]["excess_start"]
     assert start == pytest.approx(forgotten**2, rel=0.01, abs=1e-4)
 
@@ -110,17 +117,18 @@ def test_ridge_rows_are_the_normal_equation(wide_arrays: dict[str, NDArray]) -> 
     np.testing.assert_allclose(rows["ridge_baseline"]["train_loss"], 0, atol=1e-20)
 
 
-def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Settings) -> None:
+def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Any) -> None:
     """400 small systems trained by hand, in NumPy: the mean validation loss is the mean expectation within four errors."""
-    system = replace(settings.wide.system, inputs=20, train_rows=8, val_rows=50)
-    arrays = storage.in_float64(draw("wide", replace(settings.wide, trials=400, system=system), 5))
+    section = changed(settings.wide, {"data.inputs": 20, "data.train_rows": 8, "data.val_rows": 50, "data.trials": 400})
+    arrays = storage.in_float64(draw("wide", section, 5))
+    order = orders(arrays, "wide", section.train.epochs)
     swept = {"weight_decay": np.array([2.0]), "lr": np.array(0.05), "momentum": np.array(0.0)}
-    expected = results.expected_val_losses(arrays, swept)["random"][:, :, 0]
+    expected = results.expected_val_losses(section, arrays, swept, order)["random"][:, :, 0]
     losses = []
     for trial in range(400):
         w, b = arrays["start_weight"][trial].copy(), 0.0
         x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
-        for epoch in arrays["order"][trial]:
+        for epoch in order[trial]:
             for rows in (epoch[:5], epoch[5:]):
                 error = x[rows] @ w + b - y[rows]
                 w, b = w - 0.05 * (x[rows].T @ error / len(rows) + 2.0 * w), b - 0.05 * error.mean()
@@ -129,14 +137,31 @@ def test_expected_losses_are_the_mean_over_starts_and_noise(settings: Settings) 
     assert abs(gaps.mean()) < 4 * gaps.std(ddof=1) / 20
 
 
-def test_the_sweep_is_a_u_that_theory_expects(settings: Settings) -> None:
+def test_theory_takes_the_rows_in_the_order_in_which_training_does(settings: Any) -> None:
+    """Without signal and noise the trained parameters are what is left of the start: theory is exact, trial by trial."""
+    nothing = {"data.weight": 0.0, "data.intercept": 0.0, "data.noise": 0.0}
+    own = {"data.trials": 3, "train.epochs": 3, "train.momentum": 0.5, "sweep.wd": (0.0, 3.0), "sweep.epochs": (1, 5)}
+    section = changed(settings.wide, nothing | own)
+    arrays = draw("wide", section, 7)
+
+    def left(epochs: int) -> NDArray:
+        fitted = fit("wide", training.job(section, arrays, CPU, section.sweep.wd, epochs=epochs))
+        return (fitted.parameters["weight"].square().sum(-1) + fitted.parameters["bias"].square()).numpy() / 2  # (T, L)
+
+    rows, found = results.evaluate_sweep(section, storage.in_float64(arrays), training.sweep(section, arrays, CPU, fit))
+    assert [row["theory"] for row in rows] == pytest.approx(left(3).T.ravel(), rel=1e-6)
+    for epochs in (1, 5):
+        assert found["map"]["random"][f"epochs_{epochs}"]["theory"] == pytest.approx(left(epochs).mean(axis=0), rel=1e-6)
+
+
+def test_the_sweep_is_a_u_that_theory_expects(settings: Any) -> None:
     found, swept = metrics("wide_sweep"), table("wide_sweep")
     assert found["val_loss_at_best"] < found["val_loss_at_end"] < found["val_loss_at_zero"]
     assert found["best_lambda"] <= found["best_lambda_1se"]
     assert found["max_abs_z"] < 4
     assert found["theory_lambda"] == pytest.approx(200 * 0.01**2 / (20 * 200 * 0.01**2))
     training_losses = [
-        np.mean([row["train_loss"] for row in swept if row["weight_decay"] == decay]) for decay in settings.wide.sweep
+        np.mean([row["train_loss"] for row in swept if row["weight_decay"] == decay]) for decay in settings.wide.sweep.wd
     ]
     assert np.all(np.diff(training_losses) > 0)
 
@@ -145,20 +170,21 @@ def mapped(start: str, epochs: int) -> dict[str, Any]:
     return metrics("wide_sweep")["map"][start][f"epochs_{epochs}"]
 
 
-def test_the_map_at_the_arms_length_is_the_sweep_and_the_arms(settings: Settings) -> None:
+def test_the_map_at_the_arms_length_is_the_sweep_and_the_arms(settings: Any) -> None:
     """Six digits each."""
     of_sweep = [
-        np.mean([run["val_loss"] for run in table("wide_sweep") if run["weight_decay"] == decay]) for decay in settings.wide.sweep
+        np.mean([run["val_loss"] for run in table("wide_sweep") if run["weight_decay"] == decay])
+        for decay in settings.wide.sweep.wd
     ]
-    assert mapped("random", settings.wide.epochs)["val_loss"] == pytest.approx(of_sweep, rel=1e-5)
-    from_zero = dict(zip(settings.wide.sweep, mapped("zero", settings.wide.epochs)["val_loss"], strict=True))
+    assert mapped("random", settings.wide.train.epochs)["val_loss"] == pytest.approx(of_sweep, rel=1e-5)
+    from_zero = dict(zip(settings.wide.sweep.wd, mapped("zero", settings.wide.train.epochs)["val_loss"], strict=True))
     for row in ("baseline_zero", "wd_zero"):
         assert from_zero[metrics("wide")[row]["weight_decay"]] == pytest.approx(metrics("wide")[row]["val_loss"], rel=1e-5)
 
 
-def test_the_longer_one_trains_the_smaller_is_the_best_decay(settings: Settings) -> None:
-    best = [mapped("random", epochs)["best_lambda"] for epochs in settings.wide.map.epochs]
-    assert best == [mapped("random", epochs)["best_lambda_in_theory"] for epochs in settings.wide.map.epochs]
+def test_the_longer_one_trains_the_smaller_is_the_best_decay(settings: Any) -> None:
+    best = [mapped("random", epochs)["best_lambda"] for epochs in settings.wide.sweep.epochs]
+    assert best == [mapped("random", epochs)["best_lambda_in_theory"] for epochs in settings.wide.sweep.epochs]
     assert best == sorted(best, reverse=True)
     assert best[0] > 10 * best[-1]
     assert metrics("wide_sweep")["map"]["max_abs_z"] < 4
@@ -179,7 +205,7 @@ def test_a_hundred_epochs_turn_round_what_ten_say() -> None:
 def test_without_decay_the_start_stays_where_no_row_looks(wide_arrays: dict[str, NDArray]) -> None:
     """After a hundred epochs what is left is the start outside the span of rows: the pseudo-inverse's null space."""
     arrays = storage.in_float64(wide_arrays)
-    parts = linear.excess_parts(arrays, np.zeros(1), lr=0.01, momentum=0.0, order="map_order", epochs=[100])
+    parts = linear.excess_parts(arrays, np.zeros(1), orders(arrays, "wide", 100), batch_size=5, lr=0.01, momentum=0.0)
     design = np.pad(arrays["train_inputs"], ((0, 0), (0, 0), (0, 1)), constant_values=1)
     start = np.pad(arrays["start_weight"], ((0, 0), (0, 1)))
     seen = np.stack([np.linalg.pinv(rows) @ rows @ each for rows, each in zip(design, start, strict=True)])
@@ -259,7 +285,7 @@ NOTHING = "λ = 3 has no visible effect on the validation loss"
     ],
 )
 def test_the_cause_of_a_gain_is_the_part_that_makes_more_than_half_of_it(
-    found: dict[str, Any], panel: str, parts: str, settings: Settings
+    found: dict[str, Any], panel: str, parts: str, settings: Any
 ) -> None:
     said = results.findings(found, settings.wide)
     assert (said["panel"], said["parts"]) == (panel, parts)
@@ -275,7 +301,7 @@ def test_the_cause_of_a_gain_is_the_part_that_makes_more_than_half_of_it(
         (0.02, 2.0, "λ = 3 does not visibly move the mean weight"),
     ],
 )
-def test_where_decay_moves_the_weights(missed: float, norm: float, said: str, settings: Settings) -> None:
+def test_where_decay_moves_the_weights(missed: float, norm: float, said: str, settings: Any) -> None:
     found = rows((1, 1, 1), (1, 1, 1), missed=missed)
     found["wd"]["weight_norm"] = norm
     assert results.findings(found, settings.wide)["weights"] == said
@@ -311,16 +337,17 @@ def test_a_map_of_one_trial_says_that_it_tells_nothing() -> None:
     assert found == "A single trial has no error to tell an effect by"
 
 
-@pytest.mark.parametrize("changes", [{"wd": 3.0}, {"wd": 0.0}, {"wd": 1.0}, {"wd": 30.0}, {"wd": 3.0, "lr": 0.05}], ids=str)
-def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"wd": 3.0}, {"wd": 0.0}, {"wd": 1.0}, {"wd": 30.0}, {"wd": 3.0, "wide.train.lr": 0.05}], ids=str
+)
+def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: Any) -> None:
     """Trained whole at other parameters: what is read off each sentence, against the trials' own losses and weights."""
-    section = replace(settings.wide, lr=changes.get("lr", settings.wide.lr), map=system.Map(epochs=(1, 10, 40)))
-    now = structs.replace(settings, wide=section, wd=changes["wd"])
-    arrays, cpu = draw("wide", section), torch.device("cpu")
-    written = arms.train("wide", training.TRAINING.runs, now, arrays, device=cpu, progress=silent)
+    now = changed(settings, changes | {"wide.sweep.epochs": (1, 10, 40)})
+    section, arrays = now.wide, draw("wide", now.wide)
+    jobs = jobs_of("wide", now, arrays)
+    written = train_arm("wide", jobs, {"wd_penalty": "wd"}, progress=silent)
     runs = {
-        row: {key.removeprefix(f"{row}."): value for key, value in written.items() if key.startswith(f"{row}.")}
-        for row in training.TRAINING.runs
+        row: {key.removeprefix(f"{row}."): value for key, value in written.items() if key.startswith(f"{row}.")} for row in jobs
     }
     exact = storage.in_float64(arrays)
     found, _ = results.evaluate(section, exact, runs)
@@ -337,15 +364,15 @@ def test_sentences_are_true_of_the_trials(changes: dict[str, float], settings: S
     shares = re.search(r"start is (?:more than )?(\d+)% of the gain", said["parts"])
     assert (shares is not None) == ("mostly by forgetting" in said["panel"]) == (changes in ({"wd": 3.0}, {"wd": 1.0}))
     if shares:  # against what theory has for where no row looks
-        forgotten = 1 - (1 - section.lr * now.wd) ** 80
+        forgotten = 1 - (1 - section.train.lr * now.wd) ** 80
         gain = np.mean(runs["baseline"]["val_loss"][:, -1] - runs["wd"]["val_loss"][:, -1])
         assert float(shares[1]) / 100 == pytest.approx(found["baseline"]["excess_start"] * forgotten / gain, abs=0.1)
-    swept = training.sweep(now, arrays, cpu, silent)
+    swept = training.sweep(section, arrays, CPU, fit)
     title = results.evaluate_sweep(section, exact, swept)[1]["findings"]["map"]
     whole = np.where(swept["map_diverged"].any(axis=1), np.inf, swept["map_val_loss"].mean(axis=1))[0]  # (L, K)
-    best = np.array(section.sweep)[whole.argmin(axis=0)]
+    best = np.array(section.sweep.wd)[whole.argmin(axis=0)]
     assert title.startswith(f"{BEST}: {best[0]:g} after 1 epoch, {best[-1]:g} after 40")
-    assert ("diverged" in title) == ("lr" in changes)
+    assert ("diverged" in title) == ("wide.train.lr" in changes)
 
 
 def test_a_panel_has_room_for_its_title() -> None:

@@ -14,23 +14,39 @@ import numpy as np
 DECAYS = {5_000: 50, 100_000: 100, 8: 4}  # λ among so many runs
 SAMPLE = {"loop": 10, "ridge": 500}  # runs that are timed where the cost of one does not depend on the others
 MODULAR_STEPS = 100
+DATA: dict[str, dict[str, Any]] = {"wide": {}, "modular": {"p": 53, "hidden": 256}}  # beside the number of trials
+TRAIN: dict[str, dict[str, Any]] = {  # as every contender does it, whatever params.yaml says; `modular` on 843 of 53² pairs
+    "wide": {"epochs": 10, "batch_size": 5, "lr": 0.01, "momentum": 0.0},
+    "modular": {"steps": MODULAR_STEPS, "evaluate_every": MODULAR_STEPS, "train_fraction": 0.3, "lr": 0.004}
+    | {"beta1": 0.9, "beta2": 0.98, "eps": 6e-6},
+}
 
 
-def arrays_of(study: str, trials: int) -> dict[str, Any]:
-    """A study's data as params.yaml has it, with so many trials; `modular` in a size of its own, 843 of 53² pairs."""
-    import msgspec
+def section_of(study: str, trials: int) -> Any:
+    """A study's section of params.yaml, with a work's own numbers and so many trials."""
+    from msgspec.structs import replace
 
     from stages import studies
     from stages.base import params
-    from stages.base.streams import Streams
     from stages.base.system import System
 
-    system = studies.part(study, System)
-    section = msgspec.structs.replace(params.at(params.load({study: system.section}), study), trials=trials)
+    section: Any = params.read(study, studies.part(study, System).section, "data", "train").section
+    data, train = replace(section.data, trials=trials, **DATA[study]), replace(section.train, **TRAIN[study])
+    return replace(section, data=data, train=train)
+
+
+def arrays_of(study: str, trials: int) -> dict[str, Any]:
+    """A study's data with so many trials; the pairs of `modular` split, the rows of `wide` in the order of its batches."""
+    from stages import studies
+    from stages.base.streams import Streams, orders
+    from stages.base.system import System
+    from stages.studies._addition.system import split_at
+
+    system, section = studies.part(study, System), section_of(study, trials)
+    arrays = system.draw(section, Streams(0, system.key))
     if study == "modular":
-        size = msgspec.structs.replace(section.system, hidden=256, train_fraction=0.3)
-        section = msgspec.structs.replace(section, p=53, system=size)
-    return system.draw(section, Streams(0, system.key))
+        return split_at(arrays, section.train.train_fraction)
+    return arrays | {"order": orders(arrays, system.key, section.train.epochs)}
 
 
 def grid(count: int) -> np.ndarray:
@@ -44,51 +60,40 @@ def silent(label: str, steps: int, **_: int) -> AbstractContextManager:
 
 def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -> Callable[[], object]:
     """This project's engine; `modular` also one run at a time."""
+    from dataclasses import replace
+
     import torch
 
-    from stages.engine import chunks, fit, projection
+    from stages.engine import fit
+    from stages.engine.job import nothing
     from stages.engine.machine import device as best_device
+    from stages.engine.projection import project as projected
+    from stages.engine.train import train
+    from stages.studies._addition import training as addition
     from stages.studies.modular import training as modular_training
+    from stages.studies.modular.system import CURVATURE
     from stages.studies.wide import training as wide_training
 
-    device = best_device()
-    trials, decays = runs // DECAYS[runs], torch.from_numpy(grid(DECAYS[runs])).to(device)
-    dtype = getattr(torch, precision)
+    device, dtype = best_device(), getattr(torch, precision)
+    trials, decays = runs // DECAYS[runs], grid(DECAYS[runs]).tolist()
+    section, arrays = section_of(work, trials), arrays_of(work, trials)
     if work == "wide":
-        arrays = arrays_of("wide", trials)
-        schedule = wide_training.by_epochs(arrays, None, device)
+        plain = wide_training.job(section, arrays, device, decays)
 
         def wide() -> object:
-            fitted = chunks.fit_in_chunks(
-                projection.project(wide_training.problem(arrays, device, dtype)),
-                schedule.batches,
-                runs_at_once=wide_training.BASELINE.runs_at_once,
-                label="wide",
-                progress=silent,
-                optimizer="sgd",
-                settings={"lr": 0.01},
-                weight_decay=decays,
-                evaluate_every=4,
-            )
-            return fitted.history["val_loss"].sum().item()
+            problem = projected(wide_training.problem(arrays, device, dtype))
+            return train("wide", replace(plain, problem=problem), progress=silent).history["val_loss"].sum().item()
 
         return wide
-    problem = modular_training.problem(arrays_of("modular", trials), device, dtype)
-    options: dict[str, Any] = {
-        "optimizer": "adamw",
-        "settings": {"lr": 0.004, "betas": (0.9, 0.98), "eps": 6e-6},
-        "evaluate_every": MODULAR_STEPS,
-    }
-    batches = [None] * MODULAR_STEPS
+    problem = addition.problem(arrays, device, curvature=CURVATURE, dtype=dtype)
+    whole = replace(modular_training.job(section, arrays, device, decays), problem=problem, watch=nothing)
 
     def modular() -> object:
         if one_by_one:
             alone = [problem.trials(slice(trial, trial + 1)) for trial in range(trials)]
-            fits = [fit.fit(part, batches, weight_decay=decay[None], **options) for part in alone for decay in decays]
+            fits = [fit.fit(replace(whole.at([decay]), problem=part)) for part in alone for decay in decays]
         else:
-            at_once = modular_training.BASELINE.runs_at_once
-            options.update(label="modular", progress=silent, runs_at_once=at_once, weight_decay=decays)
-            fits = [chunks.fit_in_chunks(problem, batches, **options)]
+            fits = [train("modular", whole, progress=silent)]
         return sum(fitted.history["val_loss"].sum().item() for fitted in fits)
 
     return modular

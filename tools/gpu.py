@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from stages import evaluate, evaluate_sweep, generate, studies, sweep, train
+from stages import evaluate, generate, studies, sweep, train
 from stages.base.errors import UserError
 from stages.base.system import System
 from stages.console.command import in_one_line
@@ -76,16 +76,13 @@ def reproduce() -> float:
     seconds = 0.0
     for study in studies.NAMES:
         try:
-            arms = studies.part(study, System).arms
             generate.main(study)
             started = time.monotonic()
-            for arm in arms:
+            for arm in studies.part(study, System).arms:
                 train.main(study, arm)
             sweep.main(study)
             seconds += time.monotonic() - started
-            if arms:
-                evaluate.main(study)
-            evaluate_sweep.main(study)
+            evaluate.main(study)
         except Exception:
             traceback.print_exc()
     return seconds

@@ -100,7 +100,7 @@ def swept(folder: Path, study: str, known: Mapping[str, Any]) -> list[dict[str, 
     which is that of the arms.
     """
     try:
-        table = load_table(folder / "metrics" / f"{study}_sweep.csv", ("weight_decay", "trial"), stage="evaluate-sweep")
+        table = load_table(folder / "metrics" / f"{study}_sweep.csv", ("weight_decay", "trial"), stage=f"evaluate@{study}")
     except UserError:
         return []
     columns = list(table[0])

@@ -37,7 +37,7 @@ def content(path: Path) -> str | None:
 
 
 _code = sources()  # before most of it is imported
-_seen: dict[str, tuple[Values, Callable[[], Values]]] = {}
+_seen: dict[tuple[str, ...], tuple[Values, Callable[[], Values]]] = {}  # a place and the keys that were read there
 _watching = False
 
 
@@ -57,7 +57,7 @@ def watched() -> Iterator[None]:
 def remember(place: str, seen: Values, look: Callable[[], Values]) -> None:
     """Note what stands at a place, and how to look there again."""
     if _watching:
-        _seen.setdefault(place, (seen, look))
+        _seen.setdefault((place, *seen), (seen, look))
 
 
 def read(path: Path) -> bytes:
@@ -69,7 +69,7 @@ def read(path: Path) -> bytes:
 
 def forget(path: Path) -> None:
     """Let go of a file that was read, and that the stage itself removes."""
-    _seen.pop(str(path), None)
+    _seen.pop((str(path), ""), None)
 
 
 def check() -> None:
@@ -79,7 +79,7 @@ def check() -> None:
 
 
 def changes() -> Iterator[str]:
-    for place, (seen, look) in _seen.items():
+    for (place, *_), (seen, look) in _seen.items():
         try:
             now = look()
         except (OSError, UserError):

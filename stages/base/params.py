@@ -189,12 +189,12 @@ def _out_of_size(place: str, value: float, rule: str) -> str:
 
 
 def _keys(place: str) -> list[Any]:
-    """`line.system.train_x[1]` → ["line", "system", "train_x", 1]"""
+    """`line.data.train_x[1]` → ["line", "system", "train_x", 1]"""
     return [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place)]
 
 
 def _dotted(keys: Sequence[Any]) -> str:
-    """`line.system.train_x[1]: `, or nothing for the whole file"""
+    """`line.data.train_x[1]: `, or nothing for the whole file"""
     place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
     return f"{place}: " if place else ""
 

@@ -61,6 +61,8 @@ def load_arrays(
             raise ValueError("a single array")
         arrays = {name: archive[name] for name in archive.files}
         made_of = json.loads(arrays.pop(MADE_OF).tobytes()) if MADE_OF in arrays else {}
+        if not isinstance(made_of, dict):
+            raise ValueError(f"no {MADE_OF}")
     except FileNotFoundError as error:
         raise UserError(f"{expected}, got no file") from error
     except Exception as error:  # whatever a damaged archive makes the parsers of zip and npy raise

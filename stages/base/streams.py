@@ -48,7 +48,7 @@ def orders(arrays: Arrays, key: str, epochs: int) -> NDArray:
     More epochs go on where fewer end. `seed` is that of the data. Raises UserError where they are too many for the memory.
     """
     trials, rows = arrays["train_targets"].shape
-    must_fit(8 * 2 * trials * epochs * rows, key, "trials × epochs × rows")
+    must_fit(8 * 6 * trials * epochs * rows, key, "trials × epochs × rows")
     streams = [Streams(int(arrays["seed"]), key).stream(trial, "order") for trial in range(trials)]
     return np.stack([[stream.permutation(rows) for _ in range(epochs)] for stream in streams])
 

@@ -1,22 +1,19 @@
 """What every command line here shares, a stage's and a tool's: its words are checked, and a mistake is one line."""
 
 import contextlib
-import ctypes
 import errno
 import gc
 import inspect
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from stages.base import inputs
 from stages.base.errors import UserError, meant
+from stages.base.orphans import end_with
 from stages.console import provenance
 
-PARENT_DIES = 1  # Linux: PR_SET_PDEATHSIG
 WRITING = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT)
 
 
@@ -28,7 +25,7 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
     """
     started = time.monotonic()
     if "DVC_STAGE" in os.environ:
-        _end_with(os.getppid())
+        end_with(os.getppid())
     name = f"python -m stages.{sys.argv[0].rpartition('/')[2].removesuffix('.py')}"
     with in_one_line():
         words = sys.argv[1:]
@@ -94,19 +91,3 @@ def _reopen_closed_streams() -> None:
     for name, mode, wrong in (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_RDONLY)):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.open(os.devnull, wrong), mode, encoding="utf-8"))  # noqa: SIM115
-
-
-def _end_with(parent: int) -> None:
-    """End if DVC dies, so that no orphan writes untracked outputs.
-
-    On Linux the kernel sees to it, even in a long call during which no other thread of Python runs.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # no such function in other C libraries
-        ctypes.CDLL(None).prctl(PARENT_DIES, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.1)
-    os._exit(1)

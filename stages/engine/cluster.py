@@ -2,7 +2,7 @@
 
 What travels. Code: the package `stages`, with the job. Data: each share of the trials once to the object store, which hands it to
 a node once. A chunk: its λ and options. Back: its fit, as arrays. Which chunks there are does not depend on the cluster, and
-`Work.train` trains each, here as there; so the result is the same.
+`train_packed` trains each, here as there; so the result is the same.
 
 Where. A chunk takes a GPU where the cluster has one, else a CPU. The first chunk on a GPU has it alone and says what share of the
 memory it took; later ones ask for as much. At most twice as many chunks are under way as find room, so that no worker waits and
@@ -32,7 +32,7 @@ from stages.base.streams import Arrays
 from stages.engine import packing
 from stages.engine.chunk import Chunk, Share
 from stages.engine.machine import VARIABLE, device
-from stages.engine.work import CLUSTER, Work
+from stages.engine.work import CLUSTER, Work, train_packed
 
 try:
     import ray
@@ -47,19 +47,13 @@ AGAIN = f"finished chunks are kept: run it again, or without {CLUSTER}"
 CUDA = 2**29  # bytes of a GPU that a process takes before it has a tensor
 
 
-def train(data: bytes, rest: bytes, size: int) -> tuple[Arrays, float, int, float]:
-    """On a worker: train a chunk, at most `size` of its runs at once.
-
-    → its fit, the seconds it took, the largest size that fitted in memory, the share of a GPU's memory that it took
-    """
+def train(data: bytes, rest: bytes, size: int) -> tuple[tuple[Arrays, float, int], float]:
+    """On a worker: `train_packed`, and the share of a GPU's memory that it took."""
     where = device() if ray.get_gpu_ids() else torch.device("cpu")
-    chunk = Chunk.unpacked(data, rest, where)
-    work = Work("", [chunk], steps=len(chunk.share.schedule.batches), size=size)
-    fitted, seconds = work.train(chunk)
-    taken = 1.0
+    found, taken = train_packed(data, rest, size, where), 1.0
     if where.type == "cuda":
         taken = (torch.cuda.max_memory_reserved() + CUDA) / torch.cuda.get_device_properties(where).total_memory
-    return packing.arrays(fitted), seconds, work.largest, taken
+    return found, taken
 
 
 def run(work: Work, chunks: Sequence[Chunk]) -> None:
@@ -182,7 +176,7 @@ class Sweep:
         chunk, size, on_gpu = self.running.pop(task)
         try:
             with there(self.address):
-                arrays, seconds, largest, taken = ray.get(task)
+                found, taken = ray.get(task)
         except RayError as error:
             cause = error.cause if isinstance(error, RayTaskError) else error
             if isinstance(cause, (UserError, MemoryError)):
@@ -198,10 +192,7 @@ class Sweep:
             return
         if on_gpu:
             self.share = min(1.0, max(math.ceil(100 * taken) / 100, self.share if self.share < 1 else 0))
-        if largest < size:
-            self.work.at_most(largest, size)
-        self.work.reached[chunk] = (self.work.steps * chunk.runs, {})
-        self.work.finish(chunk, packing.fit(arrays, chunk.share.problem.train[1].device), seconds)
+        self.work.take(chunk, size, *found)
 
 
 def room_for(share: float, nodes: Sequence[dict[str, float]], *, gpus: bool) -> dict[bool, int]:

@@ -34,22 +34,13 @@ class Fit:
     diverged: Tensor  # (T, L) bool
 
 
-class Stopped(Exception):
-    """Training was cancelled."""
-
-
 @out_of_memory()
 @torch.no_grad()
-def fit(
-    job: Job,
-    *,
-    report: Callable[[int, Measured], None] = lambda step, measured: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> Fit:
+def fit(job: Job, *, report: Callable[[int, Measured], None] = lambda step, measured: None) -> Fit:
     """Train every trial from the problem's start with every λ.
 
     `report` is called with each evaluation: every `evaluate_every` steps, at the first and at the last.
-    Raises MemoryError, and Stopped at the next step once `stop` says so.
+    Raises MemoryError.
     """
     problem, batches, every = job.problem, job.schedule.batches, job.schedule.evaluate_every
     stored = {name: _spread(value, len(job.decay.weight_decays)) for name, value in problem.start.items()}
@@ -68,8 +59,6 @@ def fit(
         some = slice(first, first + every)
         splits = _gathered(problem.train, batches[some])
         for remaining, (inputs, targets), lr in zip(reversed(range(len(splits))), splits, rates[some], strict=True):
-            if stop():
-                raise Stopped
             if not remaining:
                 before = {name: value.clone() for name, value in parameters.items()}
             predictions, pull_back = problem.model.with_gradient(parameters, inputs)

@@ -39,6 +39,7 @@ class Job:
     watch: Callable[[Parameters, Parameters], Measured] = nothing
     enough: Callable[[Measured], bool] = never
     runs_at_once: int = 12_500  # in one batch on the CPU; a larger one is no faster
+    heavy: bool = False  # so much to compute that a process for each chunk pays, though it imports torch
 
     def __post_init__(self) -> None:
         if self.decay.l1_ratio and (not self.optimizer.heavy_ball or self.optimizer.momentum):

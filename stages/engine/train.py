@@ -27,10 +27,11 @@ from stages.engine.work import CLUSTER, Progress, Work, joined
 
 
 def train(label: str, job: Job, *, progress: Progress) -> Fit:
-    """Train a job in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or one a core here.
+    """Train a job in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or here.
 
-    A GPU here takes one chunk at a time, of as many runs as its free memory holds. Runs are split by trials, then by λ. When
-    memory runs out, a chunk is halved, with one warning. Chunks that were kept are not trained again.
+    Here heavy chunks are trained in a process a core, others one by one; a GPU takes as many runs at once as its free memory
+    holds. Runs are split by trials, then by λ. When memory runs out, a chunk is halved, with one warning. Chunks that were kept
+    are not trained again.
     """
     elsewhere, on_cpu = bool(os.environ.get(CLUSTER)), job.problem.train[1].device.type == "cpu"
     size = job.runs_at_once if on_cpu or elsewhere else runs_that_fit(job)
@@ -43,8 +44,10 @@ def train(label: str, job: Job, *, progress: Progress) -> Fit:
             from stages.engine import cluster
 
             cluster.run(work, waiting)
+        elif job.heavy and on_cpu and min(cores(), len(waiting)) > 1:
+            work.in_processes(waiting, cores())
         else:
-            work.side_by_side(waiting, cores() if on_cpu else 1)
+            work.one_by_one(waiting)
     fitted = joined([joined([work.fits[chunk] for chunk in row], dim=1) for row in rows], dim=0)
     tell_diverged(label, fitted.diverged)
     return fitted
@@ -59,8 +62,7 @@ def over_decays(study: str, job: Job, fit: Fitting) -> Arrays:
         job = replace(job, problem=project(job.problem))
     fitted = fit(f"{study} sweep", job)
     if fitted.diverged.all():
-        place = f"params.yaml: {study}.sweep.wd"
-        raise UserError(f"{place}: expected a λ that is stable at lr = {job.lr:g}, got none: every run diverged")
+        raise UserError(f"{study} sweep: expected a λ that is stable at lr = {job.lr:g}, got none: every run diverged")
     numbers = {"lr": job.lr, "momentum": job.optimizer.momentum, "steps": fitted.steps, "weight_decay": job.decay.weight_decays}
     written = records(job.problem, fitted) | {"diverged": fitted.diverged.cpu().numpy()}
     return written | {name: np.asarray(value) for name, value in numbers.items()}

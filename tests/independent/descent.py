@@ -12,28 +12,29 @@ from independent.shared import Results, sgd
 def descent(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """n of the rows, Λ = nλ: the risk ‖w − w*‖² of full-batch descent with momentum from zero, or of what it ends at."""
     own, truth, noise = params["descent"], data["true_weight"], float(data["noise"])
+    known, train = own["data"], own["train"]
     inputs = truth.shape[1]
     signal = float(np.linalg.norm(truth[0]))
     best = float(f"{inputs * noise**2 / signal**2:.6g}")
-    settings = {"lr": own["lr"], "momentum": own["optimizers"]["sgd"]["momentum"]}
+    settings = {name: train[name] for name in ("lr", "momentum")}
     table: Table = []
     summary: dict[str, Any] = {
         "inputs": Number(inputs),
-        "signal": rounded(own["system"]["weight_norm"]),
-        "noise": rounded(own["system"]["noise"]),
+        "signal": rounded(known["weight_norm"]),
+        "noise": rounded(known["noise"]),
         "theory_penalty": rounded(best),
     }
     zs: list[Number] = []
     without, with_best = [], []  # the risks at Λ = 0 and at the best, (R,) for each n
-    for n in own["rows"]:
+    for n in known["rows"]:
         x, y = data["train_inputs"][:, :n], data["train_targets"][:, :n]
         risks = {}
-        for penalty in sorted({*own["sweep"], best}):
+        for penalty in sorted({*own["sweep"]["penalty"], best}):
             decay = penalty / n
             singular = np.linalg.svd(x, compute_uv=False)  # (R, min(n, d))
-            arrives = bool(np.abs(share_left(singular**2 / n + decay, own["steps"], **settings)).max() < 1e-6)
+            arrives = bool(np.abs(share_left(singular**2 / n + decay, train["steps"], **settings)).max() < 1e-6)
             if arrives:
-                weight = descend(x, y, decay, own["steps"], **settings)
+                weight = descend(x, y, decay, train["steps"], **settings)
             elif penalty > 0:
                 square = x.transpose(0, 2, 1) @ x + penalty * np.eye(inputs)
                 weight = np.linalg.solve(square, x.transpose(0, 2, 1) @ y[:, :, None])[:, :, 0]
@@ -60,7 +61,7 @@ def descent(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         }
     arrived = sum(row["trained"].value for row in table)
     summary |= {"trained": Number(arrived), "solved": Number(len(table) - arrived), "max_abs_z": largest(zs)}
-    clauses = [more_rows(np.stack(each), own["rows"], inputs, (1e-6 * signal) ** 2) for each in (without, with_best)]
+    clauses = [more_rows(np.stack(each), known["rows"], inputs, (1e-6 * signal) ** 2) for each in (without, with_best)]
     return Results(table, summary, finding="Without decay {}; with the best Λ {}".format(*clauses))
 
 

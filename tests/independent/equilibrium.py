@@ -7,17 +7,18 @@ import numpy as np
 from exact import Array, Number, Table, Values, all_means, curve, differences, means, rounded
 from numpy.typing import NDArray
 
-from independent.shared import Results, evaluated, sgd
+from independent.shared import Results, batches_of, evaluated, orders, sgd
 
 MEASURED = ("gradient", "late_norm", "angle", "late_norm_theory", "angle_theory")
 
 
 def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """Half the mean squared error; the validation loss is ½‖ŵ − w*‖², as on the rows ±√d·eᵢ without noise."""
-    own = params["equilibrium"]
-    trials = len(data["true_weight"])
-    decays = {"baseline": params["baseline"], "wd": own["wd"]}
-    histories = {name: train(own, data, own["lr"], decay) for name, decay in decays.items()}
+    own, grid = params["equilibrium"]["train"], params["equilibrium"]["sweep"]
+    trials, order = len(data["true_weight"]), orders(params["seed"], "equilibrium", data, own["epochs"])
+    batches = batches_of(order, own["batch_size"])
+    decays = {"baseline": params["baseline"], "wd": params["equilibrium"]["wd"]}
+    histories = {name: train(own, data, batches, own["lr"], decay) for name, decay in decays.items()}
     rows = {name: ended(own, data, histories[name], own["lr"], decay) for name, decay in decays.items()}
     settled = {name: row.pop("settled") for name, row in rows.items()}
     of_zero = {"train": (data["train_targets"] ** 2).mean(axis=1) / 2, "val": (data["true_weight"] ** 2).sum(axis=1) / 2}
@@ -30,10 +31,10 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         curves += curve(name, "step", history["steps"], [each | rate(each, own["lr"]) for each in history["measured"]])
 
     table, found = [], {}
-    for lr in sorted({own["lr"], *own["map"]["lr"]}):
-        for product in own["sweep"]:
+    for lr in sorted({own["lr"], *grid["lr"]}):
+        for product in grid["product"]:
             decay = product / lr
-            history = train(own, data, lr, decay)
+            history = train(own, data, batches, lr, decay)
             row = ended(own, data, history, lr, decay)
             arrived, late = int(row["settled"].each.all()), half(history)
             risk = np.mean([history["measured"][k]["val_loss"].each for k in late], axis=0)
@@ -44,18 +45,18 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 known |= {"trial": Number(trial), "diverged": Number(0), "settled": Number(arrived)}
                 values = {name: Number(float(each[trial]), slack(size, trial)) for name, (each, size) in row.items()}
                 table.append({"late_norm_theory": None, "angle_theory": None} | known | values)
-    return Results(table, summary(own, found, histories["wd"]["steps"][-1]), metrics, curves)
+    return Results(table, summary(grid["product"], found, histories["wd"]["steps"][-1]), metrics, curves)
 
 
 def slack(size: Array | float, trial: int) -> float:
     return 1e-7 * float(np.max(size)) if np.ndim(size) == 0 else 1e-7 * float(np.asarray(size)[trial])
 
 
-def train(own: dict[str, Any], data: dict[str, NDArray], lr: float, decay: float) -> dict[str, Any]:
+def train(
+    own: dict[str, Any], data: dict[str, NDArray], batches: list[NDArray[np.int64]], lr: float, decay: float
+) -> dict[str, Any]:
     """Every path (R, d), the evaluated steps, and losses and norm at each."""
-    x, y, trial = data["train_inputs"], data["train_targets"], np.arange(len(data["order"]))[:, None]
-    size, rows = own["batch_size"], data["order"].shape[2]
-    batches = [epoch[:, first : first + size] for epoch in data["order"].transpose(1, 0, 2) for first in range(0, rows, size)]
+    x, y, trial = data["train_inputs"], data["train_targets"], np.arange(len(data["train_inputs"]))[:, None]
 
     def gradient(weight: Array, step: int) -> Array:
         own_x, own_y = x[trial, batches[step]], y[trial, batches[step]]  # (R, b, d), (R, b)
@@ -65,9 +66,8 @@ def train(own: dict[str, Any], data: dict[str, NDArray], lr: float, decay: float
         slope = (error[:, None] @ own_x)[:, 0] / own_x.shape[1]
         return (slope - (slope * unit).sum(axis=1)[:, None] * unit) / norm + decay * weight
 
-    momentum = own["optimizers"]["sgd"]["momentum"]
-    path = sgd(gradient, data["start_weight"], len(batches), lr=lr, momentum=momentum)
-    steps = evaluated(len(batches), own["system"]["evaluate_every"])
+    path = sgd(gradient, data["start_weight"], len(batches), lr=lr, momentum=own["momentum"])
+    steps = evaluated(len(batches), own["evaluate_every"])
     return {"path": path, "steps": steps, "measured": [losses(data, path[step]) for step in steps]}
 
 
@@ -116,15 +116,15 @@ def ended(own: dict[str, Any], data: dict[str, NDArray], history: dict[str, Any]
     if product > 0:
         left = np.mean([(1 - product) ** (4 * history["steps"][k]) for k in late])
         found["settled"] = Values(np.maximum(1, (norms.max(axis=0) / norm) ** 4) * left <= 0.01, 0.0)
-        if own["optimizers"]["sgd"]["momentum"] == 0:
+        if own["momentum"] == 0:
             expected = (lr * gradient / (2 * decay - lr * decay**2)) ** 0.25
             found["late_norm_theory"] = Values(expected, 10 * expected)
             found["angle_theory"] = Values(np.full(len(norm), math.degrees(math.acos(1 - product))), 1.0)
     return found
 
 
-def summary(own: dict[str, Any], found: dict[tuple[float, float], dict[str, Values]], steps: int) -> dict[str, Any]:
-    rates, grid = sorted({lr for lr, _ in found}), own["sweep"]
+def summary(grid: list[float], found: dict[tuple[float, float], dict[str, Values]], steps: int) -> dict[str, Any]:
+    rates = sorted({lr for lr, _ in found})
     arrived = [place for place in found if found[place]["settled"].each.all()]
     known: dict[str, Any] = {
         "settled": Number(len(arrived)),

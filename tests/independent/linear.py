@@ -6,7 +6,7 @@ import numpy as np
 from exact import ROUNDING, Array, Values
 from numpy.typing import NDArray
 
-from independent.shared import adam, sgd
+from independent.shared import adam, batches_of, sgd
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,13 @@ class Linear:
         return np.abs((theta - self.truth)[:, :-1].mean(axis=1))
 
 
-def linear(data: dict[str, NDArray], *, c: float, bias_decays: bool) -> Linear:
+def linear(data: dict[str, NDArray], order: NDArray[np.int64], size: int, *, c: float, bias_decays: bool) -> Linear:
+    """Trained in batches of this size, in this order of the rows in each epoch (R, epochs, n)."""
+
     def with_one(inputs: Array) -> Array:
         return np.concatenate([inputs, np.ones_like(inputs[:, :, :1])], axis=2)
 
-    order, size = data["order"], int(data["batch_size"])  # (R, epochs, n)
-    in_epoch = range(0, order.shape[2], size)
+    batches = batches_of(order, size)
     decayed = np.ones(data["start_weight"].shape[1] + 1)
     decayed[-1] = bias_decays
     return Linear(
@@ -128,7 +129,7 @@ def linear(data: dict[str, NDArray], *, c: float, bias_decays: bool) -> Linear:
         truth=np.column_stack([data["true_weight"], data["true_bias"]]),
         c=c,
         decayed=decayed,
-        batches=[order[:, epoch, first : first + size] for epoch in range(order.shape[1]) for first in in_epoch],
-        steps_per_epoch=len(in_epoch),
+        batches=batches,
+        steps_per_epoch=len(batches) // order.shape[1],
         noise=float(data["noise"]) if "noise" in data else None,
     )

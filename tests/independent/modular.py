@@ -11,9 +11,9 @@ from independent.shared import Results, adam, evaluated
 
 def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """Outputs W₂ᵀ(W₁[a] + W₁[p + b])², mean squared error on one-hot labels; θ is W₁ and W₂ in one row a trial."""
-    own, p, steps = params["modular"], int(data["p"]), int(data["steps"])
-    trials = len(data["start_hidden"])
-    train, arrivals, at = grokking(own, data)
+    own, p, steps = params["modular"], params["modular"]["data"]["p"], params["modular"]["train"]["steps"]
+    trials, share, grid = len(data["start_hidden"]), own["train"]["train_fraction"], own["sweep"]["wd"]
+    train, arrivals, at = grokking(own, data, share)
 
     def end(history: list[dict[str, Values]]) -> dict[str, Values]:
         norm, pure = history[-1]["weight_norm"].each, history[-1].pop("purity").each
@@ -30,33 +30,34 @@ def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     curves: Table = []
     for name, history in histories.items():
         curves += curve(name, "step", at, history)
-        for verb, share in (("memorise", "memorised"), ("generalise", "generalised")):
+        for verb in ("memorise", "generalise"):
             steps_to = arrivals(history)[f"steps_to_{verb}"]
             everyone = Values(steps_to.astype(float), 0.0)
             metrics[name] |= means({f"steps_to_{verb}": everyone}) if (steps_to >= 0).all() else {f"steps_to_{verb}": Number(-1)}
-            metrics[name][share] = rounded((steps_to >= 0).mean())
+            metrics[name][f"{verb}d"] = rounded((steps_to >= 0).mean())
 
     found = []
-    for decay in own["sweep"]:
+    for decay in grid:
         history = train(decay)
         del history[-1]["purity"]
         found.append(history[-1] | {name: Values(each.astype(float), 0.0) for name, each in arrivals(history).items()})
-    table, summary = sweep(own["sweep"], found, null["val_loss"])
-    share = own["system"]["train_fraction"]
-    summary |= {"threshold": rounded(own["threshold"]), "steps": Number(steps), "train_fraction": rounded(share)}
-    summary |= pace(own, {decay: each["steps_to_generalise"].each for decay, each in zip(own["sweep"], found, strict=True)})
+    table, summary = sweep(grid, found, null["val_loss"])
+    summary |= {"threshold": rounded(own["report"]["threshold"]), "steps": Number(steps), "train_fraction": rounded(share)}
+    summary |= pace(
+        own["train"]["lr"], {decay: each["steps_to_generalise"].each for decay, each in zip(grid, found, strict=True)}
+    )
     table = [row | {"train_fraction": rounded(share)} for row in table]
     return Results(table + other_shares(own, data, list(table[0])), summary, metrics, curves)
 
 
-def pace(own: dict[str, Any], steps: dict[float, Array]) -> dict[str, Number]:
+def pace(lr: float, steps: dict[float, Array]) -> dict[str, Number]:
     """The λ at which all trials generalise soonest, and the steps in units of 1/(lr·λ) where they do, at it and below it."""
     everyone = {decay: float(np.sum(each) / len(each)) for decay, each in steps.items() if (each >= 0).all()}
     if not everyone:
         return {}
     soonest = sorted(everyone, key=lambda decay: (everyone[decay], decay))[0]
-    found = {"quickest_lambda": rounded(soonest), "steps_at_quickest": rounded(everyone[soonest]), "lr": rounded(own["lr"])}
-    times = [(decay, each / (1 / (own["lr"] * decay))) for decay, each in everyone.items() if 0 < decay <= soonest and each > 0]
+    found = {"quickest_lambda": rounded(soonest), "steps_at_quickest": rounded(everyone[soonest]), "lr": rounded(lr)}
+    times = [(decay, each / (1 / (lr * decay))) for decay, each in everyone.items() if 0 < decay <= soonest and each > 0]
     if times:
         found["law"] = rounded(float(np.prod([each for _, each in times])) ** (1 / len(times)))
     return found | {f"pace_at_{decay:g}": rounded(each) for decay, each in times}
@@ -64,21 +65,16 @@ def pace(own: dict[str, Any], steps: dict[float, Array]) -> dict[str, Number]:
 
 def other_shares(own: dict[str, Any], data: dict[str, NDArray], columns: list[str]) -> Table:
     """The first trials trained on more or fewer of their pairs, in the order in which these were drawn."""
-    pairs = int(data["p"]) ** 2
-    first = {name: each[: own["shares"]["trials"]] if each.ndim > 1 else each for name, each in data.items()}
+    shares = own["sweep"]["shares"]
+    first = {name: each[: shares["trials"]] if each.ndim > 1 else each for name, each in data.items()}
     table: Table = []
-    for share in own["shares"]["train_fraction"]:
-        if share == own["system"]["train_fraction"]:
+    for share in shares["train_fraction"]:
+        if share == own["train"]["train_fraction"]:
             continue
-        rows = min(max(round(share * pairs), 1), pairs - 1)
-        cut = dict(first)
-        for name in ("pairs", "labels"):
-            whole = np.concatenate([first[f"train_{name}"], first[f"val_{name}"]], axis=1)
-            cut |= {f"train_{name}": whole[:, :rows], f"val_{name}": whole[:, rows:]}
-        train, arrivals, _ = grokking(own, cut)
-        for decay in own["shares"]["weight_decay"]:
+        train, arrivals, _ = grokking(own, first, share)
+        for decay in shares["wd"]:
             when = arrivals(train(decay))
-            for trial in range(len(cut["start_hidden"])):
+            for trial in range(len(first["start_hidden"])):
                 known = {"weight_decay": rounded(decay), "train_fraction": rounded(share), "trial": Number(trial)}
                 known["diverged"] = Number(0)
                 known |= {name: Number(int(each[trial])) for name, each in when.items()}
@@ -86,17 +82,23 @@ def other_shares(own: dict[str, Any], data: dict[str, NDArray], columns: list[st
     return table
 
 
-def grokking(own: dict[str, Any], data: dict[str, NDArray]) -> tuple[Any, Any, list[int]]:
-    """Of one data set: λ → what is measured on the way; that → when each trial arrives, −1 for never; the evaluated steps."""
-    p, steps, every = int(data["p"]), int(data["steps"]), int(data["evaluate_every"])
+def grokking(own: dict[str, Any], data: dict[str, NDArray], share: float) -> tuple[Any, Any, list[int]]:
+    """Trained on the first of the pairs, a share of them, in the order that was drawn; validated on the others.
+
+    λ → what is measured on the way; that → when each trial arrives, −1 for never; the evaluated steps.
+    """
+    p, steps, every, lr = own["data"]["p"], own["train"]["steps"], own["train"]["evaluate_every"], own["train"]["lr"]
+    moments = {name: own["train"][name] for name in ("beta1", "beta2", "eps")}
     trials, _, hidden = data["start_hidden"].shape
+    rows = min(max(round(share * p**2), 1), p**2 - 1)
+    pairs = {"train": data["pairs"][:, :rows], "val": data["pairs"][:, rows:]}
     start = np.column_stack([data["start_hidden"].reshape(trials, -1), data["start_output"].reshape(trials, -1)])
 
     def encoded(pairs: NDArray[np.int64]) -> Array:
         return np.concatenate([np.eye(p)[pairs[:, :, 0]], np.eye(p)[pairs[:, :, 1]]], axis=2)  # (R, n, 2p)
 
-    inputs = {split: encoded(data[f"{split}_pairs"]) for split in ("train", "val")}
-    targets = {split: np.eye(p)[data[f"{split}_labels"]] for split in ("train", "val")}  # (R, n, p)
+    inputs = {split: encoded(each) for split, each in pairs.items()}
+    targets = {split: np.eye(p)[(each[:, :, 0] + each[:, :, 1]) % p] for split, each in pairs.items()}  # (R, n, p)
 
     def weights(theta: Array) -> tuple[Array, Array]:
         return theta[:, : 2 * p * hidden].reshape(trials, 2 * p, hidden), theta[:, 2 * p * hidden :].reshape(trials, hidden, p)
@@ -130,7 +132,7 @@ def grokking(own: dict[str, Any], data: dict[str, NDArray]) -> tuple[Any, Any, l
     at = evaluated(steps, every)
 
     def train(decay: float) -> list[dict[str, Values]]:
-        path = adam(gradient, start, steps, lr=own["lr"], decoupled=decay, **own["optimizers"]["adamw"])
+        path = adam(gradient, start, steps, lr=lr, decoupled=decay, **moments)
         history = [measured(path[step]) for step in at]
         return [*history[:-1], history[-1] | {"purity": purity(path[-1])}]
 
@@ -138,7 +140,7 @@ def grokking(own: dict[str, Any], data: dict[str, NDArray]) -> tuple[Any, Any, l
         """The first evaluated step of each trial with so much accuracy, −1 for never."""
         found = {}
         for split, verb in (("train", "memorise"), ("val", "generalise")):
-            reached = np.array([each[f"{split}_accuracy"].each >= own["threshold"] for each in history])  # (K, R)
+            reached = np.array([each[f"{split}_accuracy"].each >= own["report"]["threshold"] for each in history])  # (K, R)
             found[f"steps_to_{verb}"] = np.where(reached.any(axis=0), np.array(at)[reached.argmax(axis=0)], -1)
         return found
 

@@ -14,20 +14,16 @@ VERBS = ("memorise", "generalise")
 
 def phase(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """A share is the first pairs in the order that was drawn. A cell is a λ on a share; all its trials must arrive."""
-    own, pairs = params["phase"], int(data["p"]) ** 2
-    whole = {name: np.concatenate([data[f"train_{name}"], data[f"val_{name}"]], axis=1) for name in ("pairs", "labels")}
+    own, grid, report = params["phase"], params["phase"]["sweep"], params["phase"]["report"]
     counts = dict.fromkeys(("soon", "late", "by_heart", "neither", "diverged"), 0)
     table: Table = []
     enough: dict[float, tuple[float, Array]] = {}  # λ → the smallest share from which on it generalises, and when on that
-    for share in own["train_fraction"]:
-        rows = min(max(round(share * pairs), 1), pairs - 1)
-        cut = {f"train_{name}": each[:, :rows] for name, each in whole.items()}
-        cut |= {f"val_{name}": each[:, rows:] for name, each in whole.items()}
-        train, arrivals, _ = grokking(own, data | cut)
-        for decay in own["sweep"]:
+    for share in grid["train_fraction"]:
+        train, arrivals, _ = grokking(own, data, share)
+        for decay in grid["wd"]:
             when = np.array([arrivals(train(decay))[f"steps_to_{verb}"] for verb in VERBS])  # (2, R)
             memorised, generalised = ((steps >= 0).all() for steps in when)
-            soon = generalised and not (memorised and when[1].mean() >= own["late"] * when[0].mean())
+            soon = generalised and not (memorised and when[1].mean() >= report["late"] * when[0].mean())
             name = "soon" if soon else "late" if generalised else "by_heart" if memorised else "neither"
             counts[name] += 1
             if not generalised:
@@ -38,8 +34,11 @@ def phase(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 known = {"weight_decay": rounded(decay), "train_fraction": rounded(share), "trial": Number(trial)}
                 reached = {f"steps_to_{verb}": Number(int(step)) for verb, step in zip(VERBS, steps, strict=True)}
                 table.append(known | {"diverged": Number(0)} | reached | {"phase": name})
-    summary: dict[str, Any] = {"cells": {name: Number(count) for name, count in counts.items()}, "steps": Number(own["steps"])}
-    summary |= {"p": Number(own["p"]), "threshold": rounded(own["threshold"]), "late": rounded(own["late"])}
+    summary: dict[str, Any] = {
+        "cells": {name: Number(count) for name, count in counts.items()},
+        "steps": Number(own["train"]["steps"]),
+    }
+    summary |= {"p": Number(own["data"]["p"])} | {name: rounded(report[name]) for name in ("threshold", "late")}
     if enough:
         decay = min(enough, key=lambda each: (enough[each][0], enough[each][1][1].mean()))
         share, when = enough[decay]

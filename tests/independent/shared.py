@@ -1,11 +1,13 @@
-"""The tree of a result; optimisers, which give from a start (R, D) every θ on the way, the start first."""
+"""The tree of a result; batch orders; optimisers, which give from a start (R, D) every θ on the way, the start first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from exact import Array, Number, Table
+from numpy.typing import NDArray
 
 Gradient = Callable[[Array, int], Array]  # θ (R, D) and the step's number → (R, D)
 
@@ -19,6 +21,23 @@ class Results:
     metrics: dict[str, dict[str, Number]] = field(default_factory=dict)
     curves: Table = field(default_factory=list)
     finding: str = ""  # of `descent`: what heads the figure of its sweep
+
+
+def orders(seed: int, study: str, data: dict[str, NDArray], epochs: int) -> NDArray[np.int64]:
+    """The order of the training rows in each epoch, one permutation after the other from a stream of each trial's own.
+
+    A stream is NumPy's for the seed of params.yaml and the hashes of what it is for: study, trial, "order".  (R, epochs, n)
+    """
+    trials, rows = data["train_targets"].shape
+    places = [(crc32(study.encode()), trial, crc32(b"order")) for trial in range(trials)]
+    streams = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place)) for place in places]
+    return np.array([[stream.permutation(rows) for _ in range(epochs)] for stream in streams])
+
+
+def batches_of(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """The rows (R, b) of each step; the last batch of an epoch may be shorter."""
+    _, epochs, rows = order.shape
+    return [order[:, epoch, first : first + size] for epoch in range(epochs) for first in range(0, rows, size)]
 
 
 def sgd(gradient: Gradient, start: Array, steps: int, *, lr: float, momentum: float) -> list[Array]:

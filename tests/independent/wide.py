@@ -8,13 +8,18 @@ from exact import ROUNDING, Array, Number, Values, all_means, curve, differences
 from numpy.typing import NDArray
 
 from independent.linear import Linear, linear
-from independent.shared import Results, evaluated
+from independent.shared import Results, evaluated, orders
 
 
 def wide(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
-    own, problem = params["wide"], linear(data, c=1, bias_decays=False)
+    train, grid, lengths = params["wide"]["train"], params["wide"]["sweep"]["wd"], params["wide"]["sweep"]["epochs"]
+
+    def over(epochs: int) -> Linear:
+        return linear(data, orders(params["seed"], "wide", data, epochs), train["batch_size"], c=1, bias_decays=False)
+
+    problem = over(train["epochs"])
     from_zero = replace(problem, start=np.zeros_like(problem.start))
-    settings = {"lr": own["lr"], "momentum": own["optimizers"]["sgd"]["momentum"]}
+    settings = {name: train[name] for name in ("lr", "momentum")}
     noise = problem.noise or 0.0
 
     null = np.zeros_like(problem.truth)
@@ -49,25 +54,25 @@ def wide(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     metrics["wd_minus_baseline"] |= means({"mean_weight_missed": Values(missed[0] - missed[1], size)})
 
     found = []
-    for decay in own["sweep"]:
+    for decay in grid:
         # On unseen rows, without the products of start, signal and noise, whose expectation is zero.
         expected = np.sum(list(problem.parts(decay, **settings).values()), axis=0) + noise**2 / 2
         found.append(problem.losses(problem.by_sgd(decay, **settings)[-1]) | {"theory": Values(expected, expected)})
-    table, summary = sweep(own["sweep"], found, rows["null"]["val_loss"])
+    table, summary = sweep(grid, found, rows["null"]["val_loss"])
     signal = float((problem.truth[0, :-1] ** 2).sum())
     summary["theory_lambda"] = rounded((problem.start.shape[1] - 1) * noise**2 / (problem.targets["train"].shape[1] * signal))
-    summary["map"] = over_lengths(problem, data["map_order"], own, null, settings)
+    summary["map"] = over_lengths(over(lengths[-1]), grid, lengths, null, settings)
     return Results(table, summary, metrics, curves)
 
 
-def over_lengths(problem: Linear, order: NDArray[np.int64], own: dict[str, Any], null: Array, settings: dict[str, float]) -> Any:
+def over_lengths(problem: Linear, decays: list[float], lengths: list[int], null: Array, settings: dict[str, float]) -> Any:
     """λ × length of training, from the random start and from zero: losses, and their expectation from the parts of the error.
 
     In dual form: every gradient is made of rows and of decayed weights, so w = s·w₀ + Xᵀa all the way, and one number s and a
     number a row move instead of d weights. Each part of the error is trained alone; the runs are sums of parts.
     """
-    grid, lengths, noise = np.array(own["sweep"], dtype=float), own["map"]["epochs"], problem.noise or 0.0
-    parts = in_dual_form(problem, order, grid, own, **settings)  # part → K times (R, L, D)
+    grid, noise = np.array(decays, dtype=float), problem.noise or 0.0
+    parts = in_dual_form(problem, grid, lengths, **settings)  # part → K times (R, L, D)
     of_null, expected_null = problem.loss("val", null), (((null - problem.truth) ** 2).sum(axis=1) + noise**2) / 2
     found: dict[str, Any] = {
         "weight_decay": [rounded(decay) for decay in grid],
@@ -87,9 +92,7 @@ def over_lengths(problem: Linear, order: NDArray[np.int64], own: dict[str, Any],
     return found | {"max_abs_z": largest(zs)}
 
 
-def in_dual_form(
-    problem: Linear, order: NDArray[np.int64], grid: Array, own: dict[str, Any], *, lr: float, momentum: float
-) -> dict[str, list[Array]]:
+def in_dual_form(problem: Linear, grid: Array, lengths: list[int], *, lr: float, momentum: float) -> dict[str, list[Array]]:
     """The parameters (R, L, D) that each part of the data gives alone, after each length of the map."""
     inputs, first = problem.design["train"][:, :, :-1], problem.start
     gram, trial = inputs @ inputs.transpose(0, 2, 1), np.arange(len(inputs))[:, None]  # (R, n, n)
@@ -103,18 +106,17 @@ def in_dual_form(
         scale, rows, bias = np.full(shape, begun), np.zeros((*shape, inputs.shape[1])), begun * first[:, -1:] * np.ones(shape)
         moving = [np.zeros_like(each) for each in (scale, rows, bias)]
         found[part] = []
-        for epoch in range(order.shape[1]):
-            for begin in range(0, order.shape[2], own["batch_size"]):
-                batch = order[:, epoch, begin : begin + own["batch_size"]]  # (R, b)
-                predicted = rows @ gram[trial, batch].transpose(0, 2, 1) + scale[:, :, None] * on_rows[trial, batch][:, None]
-                error = predicted + bias[:, :, None] - targets[trial, batch][:, None]  # (R, L, b)
-                of_rows = grid[:, None] * rows
-                for column in range(batch.shape[1]):
-                    of_rows[trial[:, 0], :, batch[:, column]] += error[:, :, column] / batch.shape[1]
-                slopes = [grid * scale, of_rows, error.mean(axis=2)]
-                moving = [momentum * old + slope for old, slope in zip(moving, slopes, strict=True)]
-                scale, rows, bias = (each - lr * step for each, step in zip((scale, rows, bias), moving, strict=True))
-            if epoch + 1 in own["map"]["epochs"]:
+        for step, batch in enumerate(problem.batches, start=1):  # (R, b)
+            predicted = rows @ gram[trial, batch].transpose(0, 2, 1) + scale[:, :, None] * on_rows[trial, batch][:, None]
+            error = predicted + bias[:, :, None] - targets[trial, batch][:, None]  # (R, L, b)
+            of_rows = grid[:, None] * rows
+            for column in range(batch.shape[1]):
+                of_rows[trial[:, 0], :, batch[:, column]] += error[:, :, column] / batch.shape[1]
+            slopes = [grid * scale, of_rows, error.mean(axis=2)]
+            moving = [momentum * old + slope for old, slope in zip(moving, slopes, strict=True)]
+            scale, rows, bias = (each - lr * moved for each, moved in zip((scale, rows, bias), moving, strict=True))
+            epoch, within = divmod(step, problem.steps_per_epoch)
+            if not within and epoch in lengths:
                 weight = scale[:, :, None] * first[:, None, :-1] + rows @ inputs
                 found[part].append(np.concatenate([weight, bias[:, :, None]], axis=2))
     return found

@@ -152,14 +152,6 @@ function describe(chart, rows) {
 
 // Sliders
 
-function share(slider, value) {
-  const { values } = slider;
-  const next = values.findIndex((each) => each >= value);
-  if (next === -1 || values.length < 2) return next === -1 ? 1 : 0;
-  const before = values[Math.max(next - 1, 0)];
-  return (next - (values[next] > before ? (values[next] - value) / (values[next] - before) : 0)) / (values.length - 1);
-}
-
 function tick(box, className, place, text) {
   const element = document.createElement("span");
   element.className = className;
@@ -202,10 +194,11 @@ function drawTicks(id, slider, marks) {
 
 function marksOf({ m, guess }) {
   const marks = new Map();
-  const add = (value, word) => marks.set(share(study.decay, value), [...(marks.get(share(study.decay, value)) ?? []), word]);
+  const last = Math.max(study.decay.values.length - 1, 1);
+  const add = (place, word) => marks.set(place / last, [...(marks.get(place / last) ?? []), word]);
   if (hiding()) return marks;
-  if (guess && guess.m === m) add(study.decay.values[guess.l], "your guess");
-  if (study.best[m] !== null) add(study.decay.values[study.best[m]], "best");
+  if (guess && guess.m === m) add(guess.l, "your guess");
+  if (study.best[m] !== null) add(study.best[m], "best");
   return marks;
 }
 

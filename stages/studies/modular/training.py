@@ -24,7 +24,7 @@ def job(section: Modular, arrays: Arrays, device: torch.device, weight_decays: S
     train = section.train
     problem = addition.problem(split_at(arrays, train.train_fraction), device, curvature=CURVATURE)
     schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
-    return Job(problem, schedule, adamw(train), train.lr, decay, watch=spectrum, runs_at_once=1)
+    return Job(problem, schedule, adamw(train), train.lr, decay, watch=spectrum, runs_at_once=1, heavy=True)
 
 
 def jobs(section: Modular, arrays: Arrays, device: torch.device, *, wd: float) -> Mapping[str, Job]:

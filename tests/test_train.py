@@ -1,0 +1,238 @@
+"""Many runs at once: indifferent to how they are split into chunks, to who trains them, and to neighbours that diverge."""
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from conftest import CPU, TRAINING, fit
+from torch import Tensor
+
+from stages.base.streams import Arrays
+from stages.engine import fit as loop
+from stages.engine.fit import Fit
+from stages.engine.job import Job
+from stages.engine.models import Parameters
+from stages.engine.train import train
+from stages.engine.work import workers
+
+TOLERANCE = 1e-12  # the same arithmetic in another order
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_the_processes() -> Iterator[None]:
+    """Those that trained end with this file, and not with the whole suite."""
+    yield
+    workers(2).shutdown()
+    workers.cache_clear()
+
+
+def job(arrays: Arrays, settings: Any, *decays: float, **changes: Any) -> Job:
+    return replace(TRAINING["wide"].job(settings.wide, arrays, CPU, decays), **changes)
+
+
+def swept(arrays: Arrays, settings: Any, *decays: float, **changes: Any) -> Fit:
+    return fit("wide", job(arrays, settings, *decays, **changes))
+
+
+def test_a_swept_run_is_the_arm_at_its_decay(settings: Any, wide_arrays: Arrays) -> None:
+    """The arm's λ goes through torch.optim's own weight_decay; trial by trial, before rounding."""
+    together = swept(wide_arrays, settings, 0.0, 1.0, 3.0, 10.0)
+    for index, decay in ((0, 0.0), (2, 3.0)):
+        arm = loop.fit(TRAINING["wide"].jobs(settings.wide, wide_arrays, CPU, wd=decay)[""])
+        for name, value in arm.parameters.items():
+            torch.testing.assert_close(together.parameters[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+        for name, value in arm.history.items():
+            torch.testing.assert_close(together.history[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
+
+
+def test_chunks_change_nothing(settings: Any, wide_arrays: Arrays) -> None:
+    whole, single = (swept(wide_arrays, settings, 0.0, 3.0, runs_at_once=size) for size in (10_000, 1))
+    for name, value in whole.history.items():
+        torch.testing.assert_close(single.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_halves_the_chunk_and_says_so_once(
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, whole = swept(wide_arrays, settings, 0.0, 3.0), loop.fit
+
+    def small(job: Job, **options: Any) -> Fit:
+        if len(job.problem.train[1]) > 10:
+            raise MemoryError
+        return whole(job, **options)
+
+    monkeypatch.setattr(loop, "fit", small)
+    found = swept(wide_arrays, settings, 0.0, 3.0)
+    assert capsys.readouterr().err == "out of memory with 32 runs at once: going on with 16\n"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def test_out_of_memory_with_one_trial_halves_its_decays(
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected, whole, seen = swept(wide_arrays, settings, 0.0, 1.0, 3.0), loop.fit, []
+
+    def tiny(job: Job, **options: Any) -> Fit:
+        runs = len(job.problem.train[1]) * len(job.decay.weight_decays)
+        if runs > 1:
+            raise MemoryError
+        seen.append(runs)
+        return whole(job, **options)
+
+    monkeypatch.setattr(loop, "fit", tiny)
+    found = swept(wide_arrays, settings, 0.0, 1.0, 3.0)
+    assert len(seen) == 16 * 3
+    assert capsys.readouterr().err.splitlines()[-1] == "out of memory with 3 runs at once: going on with 1"
+    for name, value in expected.history.items():
+        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
+
+
+def first_waits(_: Parameters, __: Parameters, *, seen: Path, others: str) -> dict[str, Tensor]:
+    """A watch: the first process that comes here waits, the others fail, are killed or go on."""
+    try:
+        seen.symlink_to(str(os.getpid()))
+    except FileExistsError:
+        if others == "fail":
+            raise ZeroDivisionError from None
+        if others == "are killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+    time.sleep(600)
+    return {}
+
+
+@contextlib.contextmanager
+def interrupted(*_: object, **__: object) -> Iterator[Callable[..., None]]:
+    """Progress during which somebody presses Ctrl-C, when a chunk is finished."""
+
+    def report(step: int, measured: object, finished: int) -> None:
+        if finished:
+            raise KeyboardInterrupt
+
+    yield report
+
+
+@pytest.mark.parametrize(
+    ("others", "raised"), [("fail", ZeroDivisionError), ("are killed", MemoryError), ("go on", KeyboardInterrupt)]
+)
+def test_an_error_in_one_process_ends_the_others(
+    others: str,
+    raised: type[BaseException],
+    settings: Any,
+    wide_arrays: Arrays,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So does Ctrl-C. The next training, of the tests below, has processes again."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    watch = functools.partial(first_waits, seen=tmp_path / "seen", others=others)
+    heavy = job(wide_arrays, settings, 0.0, 3.0, runs_at_once=4, heavy=True, watch=watch)
+    with pytest.raises(raised):
+        train("wide", heavy, progress=interrupted)
+    deadline = time.monotonic() + 30
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(int(os.readlink(tmp_path / "seen")))
+        while first.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def who(_: Parameters, now: Parameters) -> dict[str, Tensor]:
+    """A watch: the process that trains a run.  (T, L)"""
+    return {"process": torch.full(now["bias"].shape, os.getpid(), dtype=torch.float64)}
+
+
+@pytest.mark.parametrize(("size", "heavy"), [(1, True), (5, True), (64, True), (5, False)])
+def test_processes_change_nothing(
+    size: int, heavy: bool, settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the last bit: who computes a chunk does not matter. Several cores train several heavy chunks, and no others."""
+    alone = swept(wide_arrays, settings, 0.0, 1.0, 3.0, runs_at_once=size)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    together = swept(wide_arrays, settings, 0.0, 1.0, 3.0, runs_at_once=size, heavy=heavy, watch=who)
+    processes = set(together.history.pop("process").flatten().tolist())
+    assert processes == {os.getpid()} if size == 64 or not heavy else os.getpid() not in processes
+    assert len(processes) <= 2
+    assert together.steps == alone.steps
+    assert torch.equal(together.diverged, alone.diverged)
+    for name, value in (alone.parameters | alone.history).items():
+        assert torch.equal((together.parameters | together.history)[name], value), name
+
+
+def at_most_four(_: Parameters, now: Parameters) -> dict[str, Tensor]:
+    """A watch: memory suffices for four runs."""
+    if now["bias"].numel() > 4:
+        raise MemoryError
+    return {}
+
+
+def test_out_of_memory_in_a_process_halves_its_chunk(
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    options: dict[str, Any] = {"runs_at_once": 8, "watch": at_most_four}
+    alone, together = (swept(wide_arrays, settings, 0.0, 3.0, heavy=heavy, **options) for heavy in (False, True))
+    assert capsys.readouterr().err == 2 * "out of memory with 8 runs at once: going on with 4\n"
+    for name, value in (alone.parameters | alone.history).items():
+        assert torch.equal((together.parameters | together.history)[name], value), name
+
+
+def test_progress_tells_of_every_run_and_forgets_what_ran_out_of_memory(
+    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk of 16 fails after it has reported its 20 steps; the halves begin anew."""
+    told: list[tuple[int, dict[str, Tensor]]] = []
+    whole, one = loop.fit, job(wide_arrays, settings, 0.0, runs_at_once=16)
+    schedule = replace(one.schedule, batches=one.schedule.batches[:20], evaluate_every=20)
+
+    def failing(job: Job, **options: Any) -> Fit:
+        found = whole(job, **options)
+        if len(job.problem.train[1]) == 16:
+            raise MemoryError
+        return found
+
+    @contextlib.contextmanager
+    def progress(_: str, __: int, **___: int) -> Iterator[Callable[[int, Any, int], None]]:
+        yield lambda step, measured, finished: told.append((step, measured))
+
+    monkeypatch.setattr(loop, "fit", failing)
+    found = train("wide", replace(one, schedule=schedule), progress=progress)
+    assert [step for step, _ in told] == [0, 20, 0, 10, 10, 20, 20]
+    assert torch.equal(told[-1][1]["val_loss"], found.history["val_loss"][:, 0, -1])
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_progress_is_the_mean_step_of_all_runs_and_the_chunks_that_are_finished(
+    heavy: bool, settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of other processes it is known when a chunk is finished, and no sooner."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    told: list[object] = []
+
+    @contextlib.contextmanager
+    def progress(label: str, steps: int, *, runs: int, chunks: int, kept: int) -> Iterator[Callable[[int, Any, int], None]]:
+        told.append((label, steps, runs, chunks, kept))
+        yield lambda step, _, finished: told.append((step, finished))
+
+    one = job(wide_arrays, settings, 0.0, runs_at_once=8, heavy=heavy)
+    train("wide", replace(one, schedule=replace(one.schedule, evaluate_every=20)), progress=progress)
+    here = [(0, 0), (10, 0), (20, 0), (20, 1), (20, 1), (30, 1), (40, 1), (40, 2)]
+    assert told == [("wide", 40, 16, 2, 0), *([(20, 1), (40, 2)] if heavy else here)]
+
+
+def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Any, wide_arrays: Arrays) -> None:
+    alone, beside = swept(wide_arrays, settings, 0.0, 3.0), swept(wide_arrays, settings, 0.0, 3.0, 1e4, 1e200)
+    assert beside.diverged.all(0).tolist() == [False, False, True, True]
+    assert not beside.diverged[:, :2].any()
+    for name, value in alone.history.items():
+        torch.testing.assert_close(beside.history[name][:, :2], value, atol=TOLERANCE, rtol=0)
