@@ -1,6 +1,6 @@
 """The pipeline: one module a verb, which reads params and files, calls a study's part, and writes files.
 
-Below the verbs: studies, then engine, theory and drawing, then base. Every import goes down.
+Below the verbs: studies, then engine, measure and drawing, then theory, then base. Every import goes down.
 """
 
 import os

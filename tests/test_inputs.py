@@ -190,8 +190,7 @@ import contextlib, io, json, runpy, sys
 from pathlib import Path
 results = []
 for text, words in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-    if text:
-        Path("params.yaml").write_text(text, encoding="utf-8")
+    Path("params.yaml").write_text(text, encoding="utf-8")
     sys.argv, said = words.split(), io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stderr(said):
         try:
@@ -205,13 +204,14 @@ Path("answers.json").write_text(json.dumps(results), encoding="utf-8")
 
 
 def answers(clone: Clone, cases: list[tuple[str, str]]) -> list[tuple[int, str]]:
-    """What stages exit with and say on standard error, each with a params.yaml, or with what stands there, in one process."""
-    asked, answered = clone.path / "cases.json", clone.path / "answers.json"
+    """What stages exit with and say on standard error, each with a params.yaml of its own, in one process."""
+    asked, answered, text = clone.path / "cases.json", clone.path / "answers.json", clone.read("params.yaml")
     try:
         asked.write_text(json.dumps(cases), encoding="utf-8")
         clone.run(sys.executable, "-c", ONE_BY_ONE, asked.name)
         return [(status, said) for status, said in json.loads(answered.read_text(encoding="utf-8"))]
     finally:
+        (clone.path / "params.yaml").write_text(text, encoding="utf-8")
         for path in (asked, answered):
             path.unlink(missing_ok=True)
 
@@ -289,9 +289,9 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def another(key: str, value: Any) -> Any:
-    """A value that the same rule allows: not far away, and never 1 where that may be too much."""
+    """A value that the same rule allows, not far away."""
     if isinstance(value, list):
-        return [*value[:-1], type(value[-1])(0.9 * value[-1])]
+        return [*value[:-1], another(key, value[-1])]
     if value == 0 and key != "seed":
         return 0.5
     return value + 1 if isinstance(value, int) else 0.9 * value
@@ -364,20 +364,19 @@ def test_evaluate_names_one_after_the_other_what_is_to_be_made_anew(
 @pytest.mark.pipeline
 def test_runs_of_other_data_are_refused(restored: Clone) -> None:
     """Data drawn anew by hand, with another seed, beside the old arms and the old sweep."""
-    text, old = edited(restored, "seed", 1), ""
+    text = edited(restored, "seed", 1)
     (made,) = answers(restored, [(text, "stages.generate wide")])
     assert made == (0, "")
     before = standing(restored)
-    verbs = ["evaluate", "plot", "explorer"]
     for named, (status, said) in zip(
         ("sweep sweep@wide", "baseline train-baseline@wide", "sweep sweep@wide"),
-        answers(restored, [(old, f"stages.{verb} wide") for verb in verbs]),
+        answers(restored, [(text, f"stages.{verb} wide") for verb in ("evaluate", "plot", "explorer")]),
         strict=True,
     ):
         name, stage = named.split()
         expected = f"data/wide/{name}.npz: expected runs that were trained on data/wide.npz, got runs of other data"
         assert (status, said) == (1, f"error: {expected}: dvc repro {stage}\n")
-    assert answers(restored, [(old, "stages.sweep wide"), (old, "stages.evaluate wide")]) == [
+    assert answers(restored, [(text, "stages.sweep wide"), (text, "stages.evaluate wide")]) == [
         (0, ""),
         (1, f"error: {expected}: dvc repro train-baseline@wide\n".replace("sweep.npz", "baseline.npz")),
     ]

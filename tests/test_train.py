@@ -107,7 +107,7 @@ def first_waits(_: Parameters, __: Parameters, *, seen: Path, others: str) -> di
         if others == "are killed":
             os.kill(os.getpid(), signal.SIGKILL)
         return {}
-    time.sleep(600)
+    time.sleep(120)
     return {}
 
 

@@ -67,6 +67,11 @@ class Unread:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{self._key}.{name} is read by a stage that did not ask for {self._key}")
 
+    def _refuse(self, *_: object) -> Any:
+        raise AttributeError(f"{self._key} is read by a stage that did not ask for it")
+
+    __eq__ = __bool__ = __float__ = __format__ = __str__ = __array__ = __lt__ = __gt__ = __mul__ = __rmul__ = _refuse
+
 
 @dataclass(frozen=True)
 class Settings(Generic[Study]):
