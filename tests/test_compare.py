@@ -30,7 +30,10 @@ def found(wd: float, loss: float | None, name: str | None = "some-name") -> dict
     """A revision as DVC shows it; of one that waits, no metrics."""
     values = {"wd": {"val_loss": loss, "train_loss": 0.5}, "baseline": {"val_loss": 0.5}}
     metrics: dict[str, Any] = {"metrics/wide.json": {"data": values}, "metrics/line.json": {}}
-    data = {"params": {"params.yaml": {"data": {"wide": {"data": {"trials": 16}}, "wd": wd}}}, "metrics": {} if loss is None else metrics}
+    data = {
+        "params": {"params.yaml": {"data": {"wide": {"data": {"trials": 16}}, "wd": wd}}},
+        "metrics": {} if loss is None else metrics,
+    }
     return {"rev": "0123456789", "name": name, "data": data, "error": None, "experiments": None}
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import yaml
 from conftest import SECTIONS
@@ -163,7 +164,9 @@ def test_what_a_stage_did_not_ask_for_cannot_be_read(study: str, tmp_path: Path)
 
 def test_a_number_that_a_stage_did_not_ask_for_enters_no_arithmetic(tmp_path: Path) -> None:
     section = read(tmp_path, "line", "train").section
-    for use in (float, int, lambda decay: decay * 2, lambda decay: decay + 1, lambda decay: decay < 1):
+    compared = (lambda decay: decay == 0, lambda decay: decay < 1, lambda decay: decay <= 1, bool)
+    computed = (float, int, lambda decay: 2 * decay, lambda decay: decay * 2, lambda decay: decay + 1, lambda decay: 1 / decay)
+    for use in (*compared, *computed, str, lambda decay: f"{decay:g}", np.asarray):
         with pytest.raises((AttributeError, TypeError)):
             use(section.wd)
 

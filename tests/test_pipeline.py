@@ -188,6 +188,8 @@ def test_an_experiment_in_another_folder_needs_nothing_from_this_one(reproduced:
 def test_dvc_draws_the_curves(reproduced: Clone) -> None:
     shown = json.loads(reproduced.run("dvc", "plots", "show", "--json").stdout)
     assert not shown.get("errors")
-    names = set(shown["data"])
-    assert {"wide: weight norm", "modular: training loss", "metrics/line_curves.csv"} <= names
+    assert {"metrics/line_curves.csv", "metrics/wide_sweep.csv"} <= set(shown["data"])
+    for name, column in (("weight norm", "weight_norm"), ("training loss", "train_loss")):  # of all studies with arms
+        rows = shown["data"][name][0]["content"]["data"]["values"]
+        assert {row["filename"] for row in rows if row[column]} == {f"{study}_curves.csv" for study in ARMED}
     assert reproduced.run("dvc", "plots", "diff", "HEAD", "--json").returncode == 0

@@ -73,7 +73,8 @@ def test_the_plain_pytorch_gives_the_tracked_numbers(study: str, tmp_path: Path)
     settings = params.read(study, SYSTEMS[study].section, *DRAWN_FROM, path=ROOT / "params.yaml")
     arrays = SYSTEMS[study].draw(settings.section, Streams(int(settings.numbers["seed"]), SYSTEMS[study].key))
     save_arrays(tmp_path / "data" / f"{study}.npz", arrays, settings.flat)  # as `generate` writes it
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True)
+    known = OUTSIDE | {"PYTHONPATH": str(ROOT)}  # as at the project's root, where `stages` tells the order of the batches
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=known, capture_output=True, text=True, check=True)
     promised = re.findall(r"^ *print\(.*\)  # (\S+?)(?: of trial (\d+))?$", code, re.MULTILINE)
     assert len(promised) == len(done.stdout.splitlines()) >= 1
     for (place, trial), text in zip(promised, done.stdout.splitlines(), strict=True):

@@ -20,6 +20,7 @@ from conftest import Clone, speaks_of
 from test_tables import MARKDOWN, inline
 
 from stages.base.errors import UserError
+from tools import report as report_module
 from tools.report import doubts, figures, gallery, params_of
 from tools.sides import resolve, unreadable
 from tools.tables import MARK
@@ -205,6 +206,33 @@ def test_a_shallow_clone_does_not_know_what_it_lacks(history: Clone, one_branch:
     assert doubts(one_branch, bases["main"], "origin/main", ()) == []
     (line,) = doubts(one_branch, bases["fewer"], "origin/fewer", ())
     assert line.startswith("⚠ origin/fewer has 1 commit(s) that head has not")
+
+
+GONE = {"generate@a": [{"changed outs": {"data/a.npz": "not in cache"}}], "evaluate@a": [{"changed deps": {"data/a": "deleted"}}]}
+LACKING = {"train@a": [{"changed outs": {"data/a/wd.npz": "deleted"}}]}
+FOLDER = {"evaluate@a": [{"changed deps": {"data/a": "modified"}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "stale"),
+    [
+        ({}, ""),
+        (GONE, ""),
+        (LACKING | FOLDER, ""),
+        (FOLDER, "`evaluate@a`"),
+        ({"train@b": [{"changed outs": {"data/ab/wd.npz": "deleted"}}]} | FOLDER, "`evaluate@a`"),
+        (LACKING | FOLDER | {"plot@a": [{"changed deps": {"data/a": "modified", "metrics/a.json": "modified"}}]}, "`plot@a`"),
+        (GONE | {"train@a": [{"changed deps": {"params.yaml": {"wd": "modified"}}}, "changed command"]}, "`train@a`"),
+        ({"b": ["changed command"], "a": [{"changed deps": {"stages/x.py": "modified"}}]}, "`a`, `b`"),
+    ],
+)
+def test_data_that_is_not_here_is_no_change(
+    status: dict[str, Any], stale: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And a folder of which DVC says that it is modified may lack some."""
+    monkeypatch.setattr(report_module, "run", lambda *words: subprocess.CompletedProcess(words, 0, json.dumps(status), ""))
+    told = [f"⚠ head has results that are not those of its own code and params, of {stale}."] if stale else []
+    assert report_module.unreproduced("head", tmp_path) == told
 
 
 def test_git_gives_its_own_reason(history: Clone, tmp_path: Path) -> None:

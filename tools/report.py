@@ -8,8 +8,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from stages.base.errors import UserError
@@ -32,6 +33,7 @@ from tools.verdict import verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("| base | head |", "|---|---|")
+ABSENT = ("deleted", "not in cache")  # states of data that is not here
 ON_A_FORGE = ("GITHUB_REPOSITORY", "CI_PROJECT_URL")  # what the runners of GitHub and GitLab say
 
 
@@ -170,20 +172,29 @@ def doubts(repo: Path, commit: str, base: str, sides: Sides) -> list[str]:
 
 
 def unreproduced(side: str, folder: Path) -> list[str]:
-    """Stages with a changed dependency, parameter or command; data that is merely not in the cache is no change."""
+    """Stages with a changed dependency, parameter or command.
+
+    Data that is merely not in the cache is no change, and neither is a folder that lacks it.
+    """
     done = run(folder, "dvc", "status", "--json")
     if done.returncode:
         return [
             f"⚠ Whether {side} has the results of its own code and params is unknown: `dvc status` says {code(reason(done))}."
         ]
-    stale = []
-    for stage, reasons in json.loads(done.stdout or "{}").items():
-        parts = [part for each in reasons for part in (each.values() if isinstance(each, dict) else [each])]
-        states = [state for part in parts for state in (part.values() if isinstance(part, dict) else [part])]
-        if any(state not in ("deleted", "not in cache") for state in states):
-            stale.append(stage)
+    told = [(stage, *each) for stage, reasons in json.loads(done.stdout or "{}").items() for each in changes(reasons)]
+    absent = {path for _, path, state in told if state in ABSENT}
+    stale = {
+        stage for stage, path, state in told if state not in ABSENT and not any(each.startswith(f"{path}/") for each in absent)
+    }
     stages = ", ".join(code(stage) for stage in sorted(stale))
     return [f"⚠ {side} has results that are not those of its own code and params, of {stages}."] if stale else []
+
+
+def changes(reasons: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """What `dvc status` says of a stage: a path and what is the matter with it; no path where it is the stage's own command."""
+    for each in reasons:
+        for part in each.values() if isinstance(each, dict) else [each]:
+            yield from part.items() if isinstance(part, dict) else [("", part)]
 
 
 if __name__ == "__main__":

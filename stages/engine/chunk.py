@@ -3,7 +3,6 @@
 Shapes: T trials, L decays, b rows of a batch.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -109,10 +108,6 @@ def ranges(count: int, size: int) -> list[slice]:
 def split(job: Job, size: int) -> list[list[Chunk]]:
     """Chunks of at most `size` runs, split by trials, then by λ: a row of chunks for each share of the trials."""
 
-    def rows() -> Iterator[list[Chunk]]:
-        whole, count = Share(job.problem, job.schedule), len(job.decay.weight_decays)
-        for some in ranges(whole.trials, size // count):
-            chunk = Chunk(whole.of(some), job, job.decay)
-            yield [chunk.at(each) for each in ranges(count, size)]
-
-    return list(rows())
+    whole, count = Chunk(Share(job.problem, job.schedule), job, job.decay), len(job.decay.weight_decays)
+    shares = [whole.share.of(some) for some in ranges(whole.share.trials, size // count)]
+    return [[replace(whole, share=share).at(each) for each in ranges(count, size)] for share in shares]

@@ -82,7 +82,8 @@ class Work:
     def at_most(self, size: int, runs: int) -> None:
         if size < self.largest:
             self.largest = size
-            print(f"out of memory with {runs} runs at once: going on with {size}", file=sys.stderr)
+            if self.label:  # a worker's parent says it
+                print(f"out of memory with {runs} runs at once: going on with {size}", file=sys.stderr)
 
     def tell(self, chunk: Chunk, step: int, measured: Mapping[str, Tensor]) -> None:
         """Take note of how far a chunk is."""
@@ -119,7 +120,7 @@ class Work:
     def in_processes(self, chunks: Sequence[Chunk], count: int) -> None:
         """Train chunks of the CPU in worker processes. An error in one of them, or Ctrl-C, ends all."""
         pool = workers(count)
-        cpu, shares = torch.device("cpu"), {chunk.share: chunk.share.packed() for chunk in chunks}
+        cpu, shares = torch.device("cpu"), {share: share.packed() for share in {chunk.share for chunk in chunks}}
         try:
             with without_interrupt():  # a worker leaves Ctrl-C to this process
                 futures = {

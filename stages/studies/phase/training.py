@@ -21,7 +21,7 @@ HALF = 0.5  # of the pairs, where no share is asked for
 def job(section: Phase, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
     train, problem = section.train, addition.problem(split_at(arrays, HALF), device, curvature=CURVATURE)
     schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
-    return Job(problem, schedule, adamw(train), train.lr, decay, runs_at_once=9)  # more are no faster on a core
+    return Job(problem, schedule, adamw(train), train.lr, decay, runs_at_once=9)  # more are no faster
 
 
 def sweep(section: Phase, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:

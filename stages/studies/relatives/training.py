@@ -24,8 +24,6 @@ from stages.engine.problem import Problem, Schedule, full_batch, linear, linear_
 from stages.engine.training import Fitting, Training
 from stages.studies.relatives.system import CURVATURE, LEVELS, TRUTHS, Relatives, kept, of_truth, steps_until
 
-BATCHES = 2  # side by side; with more of them, the steps of each are so short that starting them takes longest
-
 
 def problem(arrays: Arrays, device: torch.device, *, truth: str = "dense") -> Problem:
     return linear(of_truth(arrays, truth), device, curvature=CURVATURE, spared=())
@@ -85,8 +83,7 @@ def sweep(section: Relatives, arrays: Arrays, device: torch.device, fit: Fitting
     stop = steps_until(np.array(grid.wd), lr, steps)
 
     def fitted(method: str, job: Job) -> Fit:
-        runs = len(job.problem.train[1]) * len(job.decay.weight_decays)
-        found = fit(f"relatives {method}", replace(job, runs_at_once=-(-runs // BATCHES)))
+        found = fit(f"relatives {method}", job)
         if method == "l2" and found.diverged.all():
             raise UserError(f"params.yaml: relatives.train.lr: expected a stable one, got lr = {lr:g}: every run diverged")
         return found
