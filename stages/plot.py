@@ -29,10 +29,10 @@ def of_arms(study: str, figures: Figures) -> dict[str, Drawn]:
     system = studies.part(study, System)
     rows = [row for arm in system.arms.values() for row in arm.rows]
     table, metrics = of_evaluate(study, study, rows, f"{study}_curves", ("run", "val_loss"))
-    trained = read_arms(study, system)
+    arrays, trained = read_data(study, system), read_arms(study, system)
     compare(study, trained, metrics)
     assert figures.study
-    return dict(figures.study(read_data(study, system), trained, table, metrics))
+    return dict(figures.study(arrays, trained, table, metrics))
 
 
 def of_evaluate(study: str, details: str, rows: list[str] | tuple, table: str, columns: tuple[str, ...]) -> tuple[list, Metrics]:

@@ -26,12 +26,12 @@ from stages.engine.training import Fitting
 from stages.engine.work import CLUSTER, Progress, Work, joined
 
 
-def train(label: str, job: Job, *, progress: Progress) -> Fit:
+def train(label: str, job: Job, *, progress: Progress, tell: bool = True) -> Fit:
     """Train a job in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or here.
 
     Here heavy chunks are trained in a process a core, others one by one; a GPU takes as many runs at once as its free memory
     holds. Runs are split by trials, then by λ. When memory runs out, a chunk is halved, with one warning. Chunks that were kept
-    are not trained again.
+    are not trained again. Runs that diverged are told of, if `tell`.
     """
     elsewhere, on_cpu = bool(os.environ.get(CLUSTER)), job.problem.train[1].device.type == "cpu"
     size = job.runs_at_once if on_cpu or elsewhere else runs_that_fit(job)
@@ -49,7 +49,8 @@ def train(label: str, job: Job, *, progress: Progress) -> Fit:
         else:
             work.one_by_one(waiting)
     fitted = joined([joined([work.fits[chunk] for chunk in row], dim=1) for row in rows], dim=0)
-    tell_diverged(label, fitted.diverged)
+    if tell:
+        tell_diverged(label, fitted.diverged)
     return fitted
 
 
@@ -83,12 +84,13 @@ def train_arm(study: str, jobs: Mapping[str, Job], twins: Mapping[str, str], *, 
         limit = stable_until(job)
         if limit and job.schedule.full_batch and job.lr >= limit:
             raise UserError(f"{described}: expected a learning rate below the stability limit {limit:.6g}, got {job.lr:g}")
-        fits[row] = train(f"{study} {row}", job, progress=progress)
+        fits[row] = train(f"{study} {row}", job, progress=progress, tell=False)
         if fits[row].diverged.all():
             bound = f"decay alone needs lr·λ < 2, here {job.lr * weight_decay:g}"
             if limit:
                 bound = f"full-batch gradient descent is stable below lr = {limit:.6g}, smaller batches need less"
             raise UserError(f"{described}: expected a stable run, got divergence in every trial; {bound}")
+        tell_diverged(f"{study} {row}", fits[row].diverged)
         numbers = {"weight_decay": weight_decay, "lr": job.lr, "momentum": job.optimizer.momentum}
         numbers["steps_per_epoch"] = job.schedule.steps_per_epoch
         if row in twins and not (fits[row].diverged | fits[twins[row]].diverged).all():
