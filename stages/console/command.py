@@ -25,7 +25,7 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
     """
     started = time.monotonic()
     if "DVC_STAGE" in os.environ:
-        end_with(os.getppid())
+        end_with(int(os.environ.get("STARTED_BY", os.getppid())))
     name = f"python -m stages.{sys.argv[0].rpartition('/')[2].removesuffix('.py')}"
     with in_one_line():
         words = sys.argv[1:]
