@@ -11,7 +11,6 @@ from stages.base.errors import UserError, meant
 from stages.base.system import System, made_of_data, read_data
 from stages.console import command
 from stages.console.progress import Progress
-from stages.engine import kept
 from stages.engine.machine import device
 from stages.engine.train import train_arm
 from stages.engine.training import Training
@@ -28,11 +27,10 @@ def main(study: str, arm: str) -> None:
     jobs = training.jobs(settings.section, read_data(study, system), device(), **decays)
     if missing := [row for row in chosen.rows if row.removeprefix(arm) not in jobs]:
         raise UserError(f"stages/studies/{study}/training.py: expected a job for each row of {arm}, got none for {missing}")
-    with kept.until_written(f"{study}-{arm}"):
-        rows = {row: jobs[row.removeprefix(arm)] for row in chosen.rows}
-        twins = {f"{arm}{one}": f"{arm}{other}" for one, other in training.twins.items()}
-        outcome = train_arm(study, rows, twins, progress=Progress)
-        storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome, made_of_data(study, settings))
+    rows = {row: jobs[row.removeprefix(arm)] for row in chosen.rows}
+    twins = {f"{arm}{one}": f"{arm}{other}" for one, other in training.twins.items()}
+    outcome = train_arm(study, rows, twins, progress=Progress)
+    storage.save_arrays(Path("data", study, f"{arm}.npz"), outcome, made_of_data(study, settings))
 
 
 if __name__ == "__main__":

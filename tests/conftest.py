@@ -5,17 +5,21 @@ import csv
 import fcntl
 import functools
 import importlib.util
+import io
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -27,10 +31,10 @@ from stages.base import params
 from stages.base.params import Section
 from stages.base.streams import Arrays, Streams
 from stages.base.system import System
-from stages.console.provenance import environment
 from stages.engine.job import Job
 from stages.engine.train import train
 from stages.engine.training import Training
+from tools.process import environment
 from tools.verify import neutral
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,25 +143,27 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
-EXTRAS = {"browser", "server", "ray"}  # fixtures that skip where `make browser`, `make ssh` or `make ray` was not called
+EXTRAS = {"browser", "server", "ray"}  # fixtures of what `make extras` installs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if EXTRAS & set(getattr(item, "fixturenames", ())):
-            item.add_marker("extra")
+            item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ()))
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"left out: {count} test{'s' * (count > 1)}, {reason}")
+    if terminalreporter.config.option.markexpr == "not slow":
+        terminalreporter.write_line("left out: what takes minutes: make extras && PYTEST_ADDOPTS='-m slow' make test")
 
 
 @pytest.fixture(scope="session")
 def ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("no Ray here: make ray installs it")
+        pytest.skip("no Ray here: make extras installs it")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -165,14 +171,6 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
     return torch.device(request.param)
-
-
-IN_ONE_PROCESS = """
-import runpy, sys
-for command in sys.argv[1:]:
-    sys.argv = command.split()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 
 class Clone:
@@ -223,13 +221,36 @@ class Clone:
         assert not check or result.returncode == 0, f"{command} exited {result.returncode}:\n{result.stdout}\n{result.stderr}"
         return result
 
-    def stages(self, *commands: str) -> subprocess.CompletedProcess[str]:
-        """Run stages one after the other without DVC, in one process: importing torch is most of what a small one costs."""
-        return self.run(sys.executable, "-c", IN_ONE_PROCESS, *commands)
+    def stages(self, *commands: str) -> None:
+        """Run stages one after the other, without DVC."""
+        for command in commands:
+            done = self.stage(*command.split())
+            assert done.returncode == 0, f"{command}: {done.stderr}"
 
     def stage(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a stage's module as DVC would, whatever comes of it."""
-        return self.run(sys.executable, "-m", *words, check=False)
+        """Run a stage's module here, whatever comes of it: in this process, as importing torch is most of what a small one costs.
+
+        So the code is that of the tests, whatever stands in the clone.
+        """
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        status: Any = 0
+        with contextlib.ExitStack() as stack:
+            for each in (
+                contextlib.chdir(self.path),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                mock.patch.object(sys, "argv", [f"{words[0].replace('.', '/')}.py", *words[1:]]),
+                mock.patch("os.dup2"),  # of the streams of this process
+                warnings.catch_warnings(),
+            ):
+                stack.enter_context(each)
+            warnings.simplefilter("default")
+            try:
+                runpy.run_module(words[0], run_name="__main__")
+            except SystemExit as ended:
+                status = ended.code
+        said = [each.buffer.getvalue().decode() for each in (out, err)]  # type: ignore[attr-defined]
+        return subprocess.CompletedProcess(words, status, *said)
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")

@@ -8,16 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from conftest import Clone
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.slow
 needs_ray = pytest.mark.usefixtures("ray")
-# 8 chunks of one network each that take about a second, and two more
+# 10 networks that take about a second each
 SMALL = {
     "modular.data.trials": 2,
     "modular.train.steps": 500,
@@ -44,7 +43,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def expected(clone: Clone) -> bytes:
     """What the sweep writes in process."""
     clone.run(sys.executable, "-m", "stages.sweep", "modular")
-    assert not (clone.path / "build/chunks/modular-sweep").exists()
     return (clone.path / OUTPUT).read_bytes()
 
 
@@ -103,10 +101,6 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def kept(clone: Clone) -> list[Path]:
-    return list((clone.path / "build/chunks/modular-sweep").glob("*.npz"))
-
-
 def until(reached: Callable[[], Any], seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := reached()):
@@ -135,42 +129,35 @@ def test_what_a_lost_worker_and_a_lost_node_trained_is_trained_again(fresh: Clon
     process = start(fresh, cluster.address)
     until(lambda: training(cluster))
     training(cluster)[0].send_signal(signal.SIGKILL)
-    until(lambda: kept(fresh))
+    until(lambda: training(cluster))
     cluster.remove_node(third, allow_graceful=False)
     status, out, err = ended(process)
     assert (status, err) == (0, "")
     assert re.match(r"Ray cluster at \S+: nodes: 4, CPUs: 3, GPUs: 0\n", out)
-    assert "8/8 chunks" in out
-    assert "raylet" not in out
+    assert "10/10 runs" in out
     assert (fresh.path / OUTPUT).read_bytes() == expected
-    assert not kept(fresh)
 
 
 @needs_ray
-def test_a_chunk_that_always_fails_ends_the_sweep_in_one_line(fresh: Clone, cluster: Any) -> None:
+def test_an_error_in_a_worker_is_one_line(fresh: Clone, cluster: Any) -> None:
     path = fresh.path / NETWORK
     before, found, after = path.read_text(encoding="utf-8").partition("    hidden, output = ")
     assert found
     path.write_text(f"{before}    1 / 0\n{found}{after}", encoding="utf-8")
     status, _, err = ended(start(fresh, cluster.address))
     assert status == 1
-    message = r"error: modular sweep, λ = \d, trial [12]: expected it to train, got 4 failures; ZeroDivisionError: .*\n"
-    assert re.fullmatch(message, err)
+    assert re.fullmatch(r"error: modular sweep: expected the cluster to train it, got ZeroDivisionError: .*\n", err)
     assert not (fresh.path / OUTPUT).exists()
 
 
 @needs_ray
-def test_ctrl_c_cancels_what_runs_and_the_next_sweep_goes_on(fresh: Clone, expected: bytes, cluster: Any) -> None:
+def test_ctrl_c_cancels_what_runs(fresh: Clone, cluster: Any) -> None:
     process = start(fresh, cluster.address)
-    until(lambda: kept(fresh) and training(cluster))
+    until(lambda: training(cluster))
     os.killpg(process.pid, signal.SIGINT)
     assert ended(process)[::2] == (130, "")
     until(lambda: not training(cluster), seconds=10)
     assert not (fresh.path / OUTPUT).exists()
-    status, out, _ = ended(start(fresh, cluster.address))
-    assert status == 0
-    assert "chunks were kept when it was stopped" in out
-    assert (fresh.path / OUTPUT).read_bytes() == expected
 
 
 @needs_ray
@@ -180,75 +167,41 @@ def test_no_cluster_at_the_address_is_one_line_at_once(fresh: Clone) -> None:
         assert (status, err) == (1, f"error: RAY_ADDRESS: {WANTED}, got {address!r}{reason}\n")
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_a_killed_sweep_goes_on_in_process_where_it_stopped(damaged: bool, fresh: Clone, expected: bytes) -> None:
-    process = start(fresh)
-    until(lambda: len(kept(fresh)) >= 2)
-    process.kill()
-    ended(process)
-    left = kept(fresh)
-    if damaged:
-        left.pop().write_bytes(left[0].read_bytes()[:1000])
-    status, out, err = ended(start(fresh))
-    assert (status, err) == (0, "")
-    assert out.startswith(f"modular sweep: {len(left)} of 8 chunks were kept when it was stopped\n")
-    assert (fresh.path / OUTPUT).read_bytes() == expected
-    assert not kept(fresh)
-
-
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "a kill"])
-def test_a_sweep_that_ends_early_takes_its_processes_with_it(sent: signal.Signals, fresh: Clone, expected: bytes) -> None:
+def test_a_sweep_that_ends_early_takes_its_processes_with_it(sent: signal.Signals, fresh: Clone) -> None:
     process = start(fresh, cores=2)
-    until(lambda: kept(fresh))
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert len(workers) >= 2
+    workers = until(lambda: (found := psutil.Process(process.pid).children(recursive=True)) and len(found) > 2 and found)
+    time.sleep(2)  # they import torch, and train
     os.killpg(process.pid, sent) if sent == signal.SIGINT else process.kill()
     status, _, err = ended(process)
     assert (status, err) == (130, "") if sent == signal.SIGINT else status == -sent
     until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in workers), seconds=10)
     assert not (fresh.path / OUTPUT).exists()
-    status, out, _ = ended(start(fresh, cores=2))
-    assert status == 0
-    assert "chunks were kept when it was stopped" in out
-    assert (fresh.path / OUTPUT).read_bytes() == expected
 
 
 def test_without_ray_the_address_of_a_cluster_is_one_line(fresh: Clone) -> None:
     (fresh.path / "ray.py").write_text("raise ModuleNotFoundError", encoding="utf-8")
     status, _, err = ended(start(fresh, "127.0.0.1:1"))
     (fresh.path / "ray.py").unlink()
-    assert (status, err) == (1, "error: RAY_ADDRESS is set: expected the package ray, got none; `make ray` installs it\n")
+    assert (status, err) == (1, "error: RAY_ADDRESS is set: expected the package ray, got none; `make extras` installs it\n")
 
 
 @needs_ray
-def test_a_head_that_is_gone_is_one_line_and_the_sweep_goes_on_in_process(
-    fresh: Clone, expected: bytes, make: Callable[..., Any]
-) -> None:
+def test_a_head_that_is_gone_is_one_line(fresh: Clone, make: Callable[..., Any]) -> None:
     cluster = make()
     process = start(fresh, cluster.address)
-    until(lambda: kept(fresh))
+    until(lambda: training(cluster))
     cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
     status, _, err = ended(process)
     assert status == 1
-    assert re.fullmatch(r"error: RAY_ADDRESS: expected the cluster to stay, got .*; finished chunks are kept: .*\n", err)
-    status, out, _ = ended(start(fresh))
-    assert status == 0
-    assert "chunks were kept when it was stopped" in out
-    assert (fresh.path / OUTPUT).read_bytes() == expected
+    assert re.fullmatch(r"error: RAY_ADDRESS: expected the cluster to stay, got no answer any more; .*\n", err)
 
 
 @needs_ray
-def test_workers_that_are_killed_for_their_memory_get_less_and_less_then_it_is_one_line(
-    fresh: Clone, make: Callable[..., Any]
-) -> None:
+def test_workers_that_are_killed_for_their_memory_are_one_line(fresh: Clone, make: Callable[..., Any]) -> None:
     """Ray kills all of them, as it may use next to no memory."""
     fresh.run(sys.executable, "-m", "stages.generate", "wide")
     cluster = make(memory_usage_threshold=0.001, memory_monitor_refresh_ms=100)
     status, _, err = ended(start(fresh, cluster.address, "wide"))
-    *told, last = err.splitlines()
     assert status == 1
-    sizes = [2**power for power in range(8, 0, -1)]
-    assert told == [f"out of memory with {size} runs at once: going on with {size // 2}" for size in sizes]
-    assert last.startswith(
-        "error: wide sweep, λ = 0 to 100, trial 1 to 16: expected it to train, got 4 failures; OutOfMemoryError"
-    )
+    assert re.fullmatch(r"error: wide sweep: expected the cluster to train it, got OutOfMemoryError: .*\n", err)

@@ -1,5 +1,6 @@
 """What holds for every study, without its asking: a study's folder is enough to be tested here."""
 
+import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -26,11 +27,11 @@ from stages.base.streams import Arrays, orders
 from stages.base.system import DRAWN_FROM, SWEPT_WITH, TRAINED, made_of_data, read_arms, read_data, read_sweep
 from stages.drawing.figures import Figures
 from stages.engine import fit as loop
-from stages.engine.chunk import split
 from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.optimizers import sgd
 from stages.engine.train import over_decays, train_arm
+from stages.engine.work import as_arrays
 from stages.measure.results import Results
 
 TOLERANCE = 1e-12  # the same arithmetic in another order, in units of the weights
@@ -100,9 +101,9 @@ def equal(one: Mapping[str, NDArray], other: Mapping[str, NDArray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def prints(jobs: Mapping[str, Job]) -> dict[str, list[str]]:
+def prints(jobs: Mapping[str, Job]) -> dict[str, bytes]:
     """What tells a job from one that differs in any number, by the rows."""
-    return {row: [chunk.name for chunks in split(job, 10**6) for chunk in chunks] for row, job in jobs.items()}
+    return {row: pickle.dumps(as_arrays(job)) for row, job in jobs.items()}
 
 
 @every_study

@@ -6,10 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from conftest import ROOT, Clone
 
-pytestmark = pytest.mark.pipeline
 ACTIVATE = "`make repro` installs it, `. .venv/bin/activate` enters it"
 
 

@@ -177,13 +177,13 @@ def fact(shown: Shown, name: str) -> Line:
     return dict(shown.facts)[name]
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.parametrize("study", EXPLORED)
 def test_its_arrays_fit_together(study: str, inside: Clone) -> None:
     consistent(shown_here(study))
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "grids",
     [
@@ -215,7 +215,7 @@ def details(name: str) -> Any:
     return json.loads(Path("metrics", "details", f"{name}.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_numbers_of_line_are_the_tracked_ones(inside: Clone) -> None:
     shown, summary = shown_here("line"), details("line_sweep")
     loss = fact(shown, "validation loss")
@@ -229,7 +229,7 @@ def test_the_numbers_of_line_are_the_tracked_ones(inside: Clone) -> None:
     )
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_numbers_of_wide_are_the_tracked_ones(inside: Clone) -> None:
     """Also those of the arms, which have 10 epochs, and the first trial's weights, which are computed and not trained."""
     inside.set("wide.sweep.epochs", [1, 10])
@@ -254,7 +254,7 @@ def test_the_numbers_of_wide_are_the_tracked_ones(inside: Clone) -> None:
         np.testing.assert_allclose(weights, trained, atol=2.0**-LOOK * 2 * np.abs(trained).max())  # both are on that grid
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_numbers_of_modular_are_the_tracked_ones(inside: Clone) -> None:
     shown, rows = shown_here("modular"), details("modular")
     for arm, decay in (("baseline", 0), ("wd", 3)):
@@ -273,7 +273,7 @@ def test_a_step_is_known_where_every_trial_gets_there() -> None:
     np.testing.assert_array_equal(error, [[10, NAN, NAN]])  # ±10 about the mean of two
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_numbers_of_equilibrium_are_the_tracked_ones(inside: Clone) -> None:
     shown = shown_here("equilibrium")
     assert shown.second
@@ -283,7 +283,7 @@ def test_the_numbers_of_equilibrium_are_the_tracked_ones(inside: Clone) -> None:
         assert shown.best[place] == int(np.argmin(risks))
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_numbers_of_optimizers_are_the_tracked_ones(inside: Clone) -> None:
     shown = shown_here("optimizers")
     for name, kind in (("Adam", "adam"), ("AdamW", "adamw")):

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,19 +20,15 @@ from pathlib import Path
 import pytest
 from conftest import Clone
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.slow
 VICTIMS = ("stage", "dvc", "both", "Ctrl-C")
-MOMENTS = 10  # for each stage; the victims take turns
+MOMENTS = 4  # for each stage; the victims take turns
 DETAILS = ["metrics/details/wide.json", "metrics/details/wide_sweep.json"]
-# a stage of each kind, with how many seconds it takes and what it makes
+# stages with how many seconds it takes and what it makes
 STAGES = {
-    "generate@wide": (0.5, ["data/wide.npz"]),
     "train-wd@wide": (1.6, ["data/wide/wd.npz"]),
-    "sweep@wide": (1.6, ["data/wide/sweep.npz"]),
     "evaluate@wide": (2, [f"metrics/wide{rest}" for rest in (".json", "_curves.csv", "_sweep.csv")] + DETAILS),
-    "plot@wide": (2, [f"plots/{name}.png" for name in ("wide/curves", "wide/parts", "wide/weights", "wide_sweep/map")]),
     "overview": (1.2, ["plots/overview.png"]),
-    "explorer": (1.2, ["plots/explorer.html"]),
 }
 
 
@@ -265,21 +260,3 @@ def test_a_study_that_does_not_fit_in_memory_is_refused_at_once(
     assert result.stderr.startswith(f"error: params.yaml: {study}: expected trials × {product} of at most ")
     assert result.stderr.count("\n") == 1
     assert time.monotonic() - started < 10  # a second, with room for a busy machine
-
-
-def test_what_ran_where_is_written_down_and_changes_nothing(restored: Clone) -> None:
-    record = restored.path / "build" / "provenance.jsonl"
-    lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
-    assert {"python -m stages.train wide wd", "python -m stages.evaluate wide"} <= {line["stage"] for line in lines}
-    for line in lines:
-        assert len(line["commit"].rstrip("+")) == 40
-        assert len(line["params"]) == 64
-        assert line["seconds"] >= 0
-        assert line["device"] in (None, "cpu") or "train" in line["stage"] or "sweep" in line["stage"]
-    shutil.rmtree(record.parent)
-    record.parent.write_text("in the way", encoding="utf-8")
-    try:
-        assert restored.stage("stages.generate", "line").returncode == 0
-        assert restored.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
-    finally:
-        record.parent.unlink()

@@ -303,4 +303,4 @@ def test_a_test_split_is_measured_beside_the_others(rng: np.random.Generator) ->
     assert torch.equal(one["val_loss"], other["test_loss"])
     assert torch.equal(one["train_loss"], other["val_loss"])
     assert "test_loss" not in one
-    assert torch.equal(swapped.trials(slice(1, 2)).splits["test"][1], problem.val[1][1:2])
+    assert torch.equal(swapped.each(lambda value: value[1:2]).splits["test"][1], problem.val[1][1:2])

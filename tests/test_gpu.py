@@ -13,7 +13,7 @@ from conftest import ARMED, CPU, SYSTEMS, TRAINING, Clone, at, changed, draw, fi
 from stages import studies
 from stages.base import storage
 from stages.engine import fit as loop
-from stages.engine import machine, memory
+from stages.engine import machine
 from stages.engine import train as training
 from stages.engine.decay import Decay
 from stages.engine.fit import Fit
@@ -22,7 +22,6 @@ from stages.studies.modular import training as modular
 from stages.studies.modular.results import RESULTS as MODULAR
 from tools import gpu
 
-META = torch.device("meta")
 SWEPT = "swept"  # for a row, of a study that has no arms
 JOBS = [  # with λ = 0; with another they differ in nothing else
     pytest.param(study, row, id=f"{study}: {row}")
@@ -90,48 +89,21 @@ def test_no_step_waits_for_the_gpu(penalty: bool, study: str, row: str, settings
         torch.cuda.set_sync_debug_mode("default")
 
 
-@needs_a_gpu
-@every_job
-def test_a_gpus_memory_suffices_for_what_was_foreseen(study: str, row: str, settings: Any) -> None:
-    """With so many runs that the blocks in which torch takes memory do not matter."""
-    trials, decays = 16, np.linspace(0, 1, 16).tolist()
-    job = prepared(study, row, settings, cuda(), *decays, trials=trials)
-    foreseen = memory.bytes_of_a_run(job) * trials * len(decays)
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    loop.fit(job)
-    assert torch.cuda.max_memory_allocated() - before <= foreseen
-
-
-@every_job
-def test_more_memory_is_foreseen_than_a_run_takes_on_the_cpu(study: str, row: str, settings: Any) -> None:
-    """What torch's profiler sees taken at once, and not twenty times as much: a chunk should fill a GPU."""
-    job = prepared(study, row, settings, CPU, 0.0, trials=1)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
-        loop.fit(job)
-    found = [(event.start_ns(), event.nbytes()) for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    peak = np.cumsum([size for _, size in sorted(found)]).max()
-    assert peak <= memory.bytes_of_a_run(job) <= 20 * peak
-
-
-@pytest.mark.parametrize("runs", [1, 3, 100])
-def test_a_chunk_is_as_large_as_the_free_memory_holds(runs: int, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 2 × 4 runs, on the `meta` device, which is no CPU either."""
-    job = replace(prepared("wide", "baseline", settings, META, *np.linspace(0, 1, 4).tolist()), runs_at_once=1)
-    free = int(runs * memory.bytes_of_a_run(job) / memory.SHARE) + 1
-    monkeypatch.setattr(memory, "free_memory", lambda device: free)
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [2, 2, 2, 2]), ("meta", [8])])
+def test_all_runs_share_a_batch_but_on_the_cpu(
+    device: str, sizes: list[int], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepared("wide", "baseline", settings, torch.device(device), *np.linspace(0, 1, 4).tolist())
     monkeypatch.setattr(training, "tell_diverged", lambda *_: None)  # it looks at numbers, and `meta` has none
-    sizes, whole = [], loop.fit
+    found, whole = [], loop.fit
 
     def counted(job: Job, **options: Any) -> Fit:
-        if options:
-            sizes.append(len(job.problem.train[1]) * len(job.decay.weight_decays))
+        found.append(job.runs)
         return whole(job, **options)
 
     monkeypatch.setattr(loop, "fit", counted)
-    assert fit("wide", job).diverged.shape == (2, 4)
-    assert sum(sizes) == 8
-    assert max(sizes) == {1: 1, 3: 2, 100: 8}[runs]
+    assert fit("wide", replace(job, runs_at_once=2)).diverged.shape == (2, 4)
+    assert found == sizes
 
 
 def test_what_is_written_of_modular_does_not_depend_on_who_shares_a_chunk(settings: Any, tmp_path: Path) -> None:
@@ -163,13 +135,10 @@ def test_the_tables_keep_the_rows_of_other_devices() -> None:
     assert gpu.with_rows(page, "numbers", "mine", [["3"]]) == page
 
 
-@pytest.mark.pipeline
-def test_make_gpu_finds_the_committed_numbers_and_names_each_that_differs(reproduced: Clone) -> None:
+@pytest.mark.slow
+def test_make_gpu_names_each_number_that_differs_and_no_other(reproduced: Clone) -> None:
     """Without DVC: its numbers were made by DVC, a process a stage; here all in one."""
     try:
-        same = reproduced.run("python", "-m", "tools.gpu", "cpu", "numbers")
-        assert " 0 difference(s)" in same.stdout.splitlines()[-1]
-        assert reproduced.run("git", "status", "--porcelain").stdout.split() == ["M", "docs/gpu.md"]
         table = reproduced.path / "metrics" / "wide_sweep.csv"
         rows = table.read_text(encoding="utf-8").splitlines()
         cells = dict(zip(rows[0].split(","), rows[2].split(","), strict=True))

@@ -66,7 +66,7 @@ EDITS = {
 }
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.parametrize("what", EDITS)
 def test_what_is_edited_while_a_stage_trains_ends_it_in_one_line(what: str, long: Clone) -> None:
     name, old, new, told = EDITS[what]
@@ -94,7 +94,7 @@ READ_BY_OTHERS = {
 }
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_what_the_stage_does_not_read_may_be_edited(long: Clone) -> None:
     """The progress bar; in params.yaml all but its own part and its own λ, in the same section too."""
     process = edited_while_it_trains(long, "stages/console/progress.py", '"""', '"""A comment. ')
@@ -185,35 +185,15 @@ def test_a_section_that_becomes_wrong_is_seen(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump(with_value(SHIPPED, "line.sweep.wd", [1])), encoding="utf-8")
 
 
-ONE_BY_ONE = """
-import contextlib, io, json, runpy, sys
-from pathlib import Path
-results = []
-for text, words in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-    Path("params.yaml").write_text(text, encoding="utf-8")
-    sys.argv, said = words.split(), io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    with contextlib.redirect_stderr(said):
-        try:
-            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-            status = 0
-        except SystemExit as error:
-            status = error.code
-    results.append([status, said.buffer.getvalue().decode()])
-Path("answers.json").write_text(json.dumps(results), encoding="utf-8")
-"""
-
-
 def answers(clone: Clone, cases: list[tuple[str, str]]) -> list[tuple[int, str]]:
-    """What stages exit with and say on standard error, each with a params.yaml of its own, in one process."""
-    asked, answered, text = clone.path / "cases.json", clone.path / "answers.json", clone.read("params.yaml")
-    try:
-        asked.write_text(json.dumps(cases), encoding="utf-8")
-        clone.run(sys.executable, "-c", ONE_BY_ONE, asked.name)
-        return [(status, said) for status, said in json.loads(answered.read_text(encoding="utf-8"))]
-    finally:
-        (clone.path / "params.yaml").write_text(text, encoding="utf-8")
-        for path in (asked, answered):
-            path.unlink(missing_ok=True)
+    """What stages exit with and say on standard error, each with a params.yaml of its own."""
+    text, found = clone.read("params.yaml"), []
+    for content, command in cases:
+        (clone.path / "params.yaml").write_text(content, encoding="utf-8")
+        done = clone.stage(*command.split())
+        found.append((done.returncode, done.stderr))
+    (clone.path / "params.yaml").write_text(text, encoding="utf-8")
+    return found
 
 
 def standing(clone: Clone) -> dict[Path, tuple[int, int]]:
@@ -269,7 +249,7 @@ OTHERWISE = [  # key, value → the archive that is refused, the value and the o
 ]
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_evaluate_refuses_in_one_line_what_was_made_otherwise(restored: Clone) -> None:
     before = standing(restored)
     cases = [(edited(restored, key, value), f"stages.evaluate {name.partition('/')[0]}") for key, value, name, *_ in OTHERWISE]
@@ -313,7 +293,7 @@ def refused(study: str, key: str) -> tuple[str, str] | None:
     }.get(part, (f"data/{study}/wd.npz", f"train-wd@{study}"))
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.parametrize("study", studies.NAMES)
 def test_evaluate_refuses_every_number_that_is_another(study: str, restored: Clone) -> None:
     """Of its study; where it only says how runs are reported, it reports them."""
@@ -335,7 +315,7 @@ BY_HAND = {"generate": "generate {study}", "sweep": "sweep {study}"} | {
 }
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "key", "value", "stages"),
     [
@@ -361,7 +341,7 @@ def test_evaluate_names_one_after_the_other_what_is_to_be_made_anew(
     assert all(answer == (0, "") for answer in [*found[1::2], last])
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_runs_of_other_data_are_refused(restored: Clone) -> None:
     """Data drawn anew by hand, with another seed, beside the old arms and the old sweep."""
     text = edited(restored, "seed", 1)
@@ -385,7 +365,7 @@ def test_runs_of_other_data_are_refused(restored: Clone) -> None:
     assert {path for path in after if after[path] != before.get(path)} == {sweep}
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_explorer_refuses_what_was_made_otherwise(restored: Clone) -> None:
     """Data and sweep of each study that it shows; an arm's λ it does not know."""
     known = ["wide", "modular", "line", "optimizers", "equilibrium"]

@@ -5,8 +5,6 @@ import re
 import pytest
 from conftest import Clone
 
-pytestmark = pytest.mark.pipeline
-
 BAD = [
     ("wd", "abc", "params.yaml: wd: expected a number ≥ 0, got 'abc'"),
     ("wd", "-1", "params.yaml: wd: expected a number ≥ 0, got -1"),

@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 from conftest import ARMED, Clone
 
-pytestmark = pytest.mark.pipeline
-
 
 def ran(result: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", result.stdout))

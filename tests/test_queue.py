@@ -1,41 +1,26 @@
-"""Four experiments at a time, by DVC's queue, are the same bytes as one after the other without it."""
+"""Experiments two at a time, by DVC's queue, are the same bytes as one after the other without it."""
 
 import json
-import sys
 import time
 
 import pytest
 from conftest import Clone
 
-pytestmark = pytest.mark.pipeline
-DECAYS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
+pytestmark = pytest.mark.slow
+DECAYS = (0.0, 0.05, 1.0)
 FILES = ("metrics/line.json", "metrics/line_curves.csv")
-ALONE = """
-import json, sys
-from pathlib import Path
-from stages import evaluate, train
-params = Path("params.yaml").read_text(encoding="utf-8")
-found = {}
-for decay in sys.argv[2:]:
-    assert params.count("  wd: 0.01 ") == 1
-    Path("params.yaml").write_text(params.replace("  wd: 0.01 ", f"  wd: {decay} "), encoding="utf-8")
-    train.main("line", "wd")
-    evaluate.main("line")
-    found[decay] = [Path(name).read_text(encoding="utf-8") for name in sys.argv[1].split()]
-Path("found.json").write_text(json.dumps(found), encoding="utf-8")
-"""
 
 
-def contents(clone: Clone, revision: str) -> list[str]:
-    return [clone.run("git", "show", f"{revision}:{name}").stdout for name in FILES]
-
-
-def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
+def test_a_queue_of_three_two_at_a_time(reproduced: Clone) -> None:
     reproduced.run("dvc", "exp", "remove", "--all-commits", check=False)
     try:
         reproduced.run("dvc", "exp", "run", "--queue", "-S", f"line.wd={','.join(map(str, DECAYS))}", "evaluate@line")
-        reproduced.run("dvc", "queue", "start", "-j", "4")
-        reproduced.run(sys.executable, "-c", ALONE, " ".join(FILES), *map(str, DECAYS))  # beside the queue, which works elsewhere
+        reproduced.run("dvc", "queue", "start", "-j", "2")
+        alone = {}
+        for decay in DECAYS:  # beside the queue, which works elsewhere
+            reproduced.set("line.wd", decay)
+            reproduced.stages("stages.train line wd", "stages.evaluate line")
+            alone[decay] = [reproduced.read(name) for name in FILES]
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             states = reproduced.run("dvc", "queue", "status").stdout
@@ -43,25 +28,14 @@ def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
                 break
             time.sleep(5)  # asking takes the better part of a core for a second
         assert states.count("Success") == len(DECAYS), states
-
         shown = json.loads(reproduced.run("dvc", "exp", "show", "--json").stdout)
-        revisions = {}
+        queued = {}
         for row in shown[1]["experiments"]:
             (found,) = row["revs"]
-            revisions[found["data"]["params"]["params.yaml"]["data"]["line"]["wd"]] = found["rev"]
-        assert set(DECAYS) <= set(revisions)
-
-        of, header, *rows = reproduced.run("make", "show").stdout.splitlines()
-        assert (of.split(), header.split()) == (["line", "line"], ["experiment", "line.wd", "val_loss", "‖w‖₂"])
-        assert sorted(float(row.split()[1]) for row in rows[: len(DECAYS)]) == sorted(DECAYS)  # one is the commit's own
-        assert "left out: 1 alike" in rows
-        assert reproduced.run("make", "compare").stdout == "build/compare.png: 8 experiments\nleft out: 1 alike\n"
-        assert (reproduced.path / "build" / "compare.png").read_bytes().startswith(b"\x89PNG")
-
-        for decay, expected in json.loads(reproduced.read("found.json")).items():
-            assert contents(reproduced, revisions[float(decay)]) == expected
+            decay = found["data"]["params"]["params.yaml"]["data"]["line"]["wd"]
+            queued[decay] = [reproduced.run("git", "show", f"{found['rev']}:{name}").stdout for name in FILES]
+        assert queued == alone
     finally:
-        (reproduced.path / "found.json").unlink(missing_ok=True)
         reproduced.run("dvc", "queue", "stop", "--kill", check=False)
         reproduced.run("dvc", "exp", "remove", "--all-commits", check=False)
         reproduced.restore()

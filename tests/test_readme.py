@@ -171,7 +171,7 @@ def test_the_tree_names_every_verb_and_folder_and_fits_a_screen() -> None:
         assert name in tree
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_commands_run_as_written(reproduced: Clone) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) >= 2

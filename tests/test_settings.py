@@ -1,7 +1,6 @@
 """What a user or a machine has set elsewhere changes no result: settings of matplotlib, of Git, of Python; a calling Git."""
 
 import ast
-import json
 import os
 import re
 import subprocess
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Clone
-
-from stages.console import provenance
 
 DRAW = """
 import hashlib
@@ -132,16 +129,6 @@ def test_tests_do_not_work_on_the_repository_that_calls_them(victim: Path, tmp_p
     assert {path: path.read_bytes() for path in victim.rglob("*") if path.is_file()} == before
     assert (copy / ".git" / "HEAD").read_text(encoding="utf-8") == "ref: refs/heads/main\n"
     assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "DVC_EXP_NAME"} & set(ast.literal_eval(done.stdout))
-
-
-def test_the_commit_of_a_run_is_that_of_its_own_repository(
-    victim: Path, committed: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(committed.path)
-    monkeypatch.setattr(provenance, "FILE", tmp_path / "provenance.jsonl")
-    provenance.record(["stage"], 0)
-    commit = json.loads((tmp_path / "provenance.jsonl").read_text(encoding="utf-8"))["commit"]
-    assert commit.removesuffix("+") == (committed.path / ".git" / "refs" / "heads" / "main").read_text(encoding="utf-8").strip()
 
 
 def test_make_runs_nothing_on_the_repository_that_calls_it(tmp_path: Path) -> None:

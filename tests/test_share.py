@@ -13,7 +13,7 @@ import pytest
 from conftest import Clone
 from test_pipeline import ran
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.slow
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
 
@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     if SSHD is None:
         pytest.skip("no sshd here: Debian's openssh-server has it")
     if importlib.util.find_spec("dvc_ssh") is None:
-        pytest.skip("no dvc-ssh here: make ssh installs it")
+        pytest.skip("no dvc-ssh here: make extras installs it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

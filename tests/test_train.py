@@ -66,7 +66,7 @@ def test_out_of_memory_halves_the_chunk_and_says_so_once(
     expected, whole = swept(wide_arrays, settings, 0.0, 3.0), loop.fit
 
     def small(job: Job, **options: Any) -> Fit:
-        if len(job.problem.train[1]) > 10:
+        if job.trials > 10:
             raise MemoryError
         return whole(job, **options)
 
@@ -83,10 +83,9 @@ def test_out_of_memory_with_one_trial_halves_its_decays(
     expected, whole, seen = swept(wide_arrays, settings, 0.0, 1.0, 3.0), loop.fit, []
 
     def tiny(job: Job, **options: Any) -> Fit:
-        runs = len(job.problem.train[1]) * len(job.decay.weight_decays)
-        if runs > 1:
+        if job.runs > 1:
             raise MemoryError
-        seen.append(runs)
+        seen.append(job.runs)
         return whole(job, **options)
 
     monkeypatch.setattr(loop, "fit", tiny)
@@ -113,10 +112,10 @@ def first_waits(_: Parameters, __: Parameters, *, seen: Path, others: str) -> di
 
 @contextlib.contextmanager
 def interrupted(*_: object, **__: object) -> Iterator[Callable[..., None]]:
-    """Progress during which somebody presses Ctrl-C, when a chunk is finished."""
+    """Progress during which somebody presses Ctrl-C, when some runs have ended."""
 
-    def report(step: int, measured: object, finished: int) -> None:
-        if finished:
+    def report(step: int, measured: object, ended: int) -> None:
+        if ended:
             raise KeyboardInterrupt
 
     yield report
@@ -182,52 +181,50 @@ def test_out_of_memory_in_a_process_halves_its_chunk(
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     options: dict[str, Any] = {"runs_at_once": 8, "watch": at_most_four}
     alone, together = (swept(wide_arrays, settings, 0.0, 3.0, heavy=heavy, **options) for heavy in (False, True))
-    assert capsys.readouterr().err == 2 * "out of memory with 8 runs at once: going on with 4\n"
+    told = "out of memory with 8 runs at once: going on with 4\n"
+    assert capsys.readouterr().err == told  # a process says it on its own standard error
     for name, value in (alone.parameters | alone.history).items():
         assert torch.equal((together.parameters | together.history)[name], value), name
 
 
-def test_progress_tells_of_every_run_and_forgets_what_ran_out_of_memory(
-    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A chunk of 16 fails after it has reported its 20 steps; the halves begin anew."""
-    told: list[tuple[int, dict[str, Tensor]]] = []
+def progress_into(told: list[Any]) -> Callable[..., contextlib.AbstractContextManager]:
+    @contextlib.contextmanager
+    def progress(label: str, steps: int, *, runs: int) -> Iterator[Callable[[int, Any, int], None]]:
+        told.append((label, steps, runs))
+        yield lambda step, _, ended: told.append((step, ended))
+
+    return progress
+
+
+def test_progress_forgets_what_ran_out_of_memory(settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of 16 runs fails after it has reported its 20 steps; the halves begin anew."""
+    told: list[Any] = []
     whole, one = loop.fit, job(wide_arrays, settings, 0.0, runs_at_once=16)
     schedule = replace(one.schedule, batches=one.schedule.batches[:20], evaluate_every=20)
 
     def failing(job: Job, **options: Any) -> Fit:
         found = whole(job, **options)
-        if len(job.problem.train[1]) == 16:
+        if job.runs == 16:
             raise MemoryError
         return found
 
-    @contextlib.contextmanager
-    def progress(_: str, __: int, **___: int) -> Iterator[Callable[[int, Any, int], None]]:
-        yield lambda step, measured, finished: told.append((step, measured))
-
     monkeypatch.setattr(loop, "fit", failing)
-    found = train("wide", replace(one, schedule=schedule), progress=progress)
-    assert [step for step, _ in told] == [0, 20, 0, 10, 10, 20, 20]
-    assert torch.equal(told[-1][1]["val_loss"], found.history["val_loss"][:, 0, -1])
+    train("wide", replace(one, schedule=schedule), progress=progress_into(told))
+    failed, halves = [(0, 0), (20, 0)], [(0, 0), (10, 0), (10, 8), (10, 8), (20, 8), (20, 16)]
+    assert told == [("wide", 20, 16), *failed, *halves]
 
 
 @pytest.mark.parametrize("heavy", [False, True])
-def test_progress_is_the_mean_step_of_all_runs_and_the_chunks_that_are_finished(
+def test_progress_is_the_mean_step_of_all_runs_and_how_many_have_ended(
     heavy: bool, settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of other processes it is known when a chunk is finished, and no sooner."""
+    """Of other processes it is known when a part has ended, and no sooner."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    told: list[object] = []
-
-    @contextlib.contextmanager
-    def progress(label: str, steps: int, *, runs: int, chunks: int, kept: int) -> Iterator[Callable[[int, Any, int], None]]:
-        told.append((label, steps, runs, chunks, kept))
-        yield lambda step, _, finished: told.append((step, finished))
-
+    told: list[Any] = []
     one = job(wide_arrays, settings, 0.0, runs_at_once=8, heavy=heavy)
-    train("wide", replace(one, schedule=replace(one.schedule, evaluate_every=20)), progress=progress)
-    here = [(0, 0), (10, 0), (20, 0), (20, 1), (20, 1), (30, 1), (40, 1), (40, 2)]
-    assert told == [("wide", 40, 16, 2, 0), *([(20, 1), (40, 2)] if heavy else here)]
+    train("wide", replace(one, schedule=replace(one.schedule, evaluate_every=20)), progress=progress_into(told))
+    here = [(0, 0), (10, 0), (20, 0), (20, 8), (20, 8), (30, 8), (40, 8), (40, 16)]
+    assert told == [("wide", 40, 16), *([(20, 8), (40, 16)] if heavy else here)]
 
 
 def test_a_decay_beyond_stability_is_marked_and_harms_no_other(settings: Any, wide_arrays: Arrays) -> None:

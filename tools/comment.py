@@ -20,8 +20,8 @@ from typing import Any
 
 from stages.base.errors import UserError
 from stages.console.command import in_one_line
-from stages.console.provenance import environment
 from tools import process
+from tools.process import environment
 from tools.tables import MARK
 
 LONGEST = 60_000  # characters; GitHub refuses a comment of more than 65,536

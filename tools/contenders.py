@@ -90,7 +90,7 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
 
     def modular() -> object:
         if one_by_one:
-            alone = [problem.trials(slice(trial, trial + 1)) for trial in range(trials)]
+            alone = [problem.each(lambda value, trial=trial: value[trial : trial + 1]) for trial in range(trials)]
             fits = [fit.fit(replace(whole.at([decay]), problem=part)) for part in alone for decay in decays]
         else:
             fits = [train("modular", whole, progress=silent)]

@@ -21,7 +21,7 @@ def chromium() -> str | None:
 
 def main() -> None:
     if importlib.util.find_spec("playwright") is None or chromium() is None:
-        raise UserError("expected playwright and chromium, got one or none: make browser, and Debian's chromium")
+        raise UserError("expected playwright and chromium, got one or none: make extras, and Debian's chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

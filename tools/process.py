@@ -1,11 +1,12 @@
 """Git and DVC as tools start them: away from the variables of a calling Git, their own words in the error when they fail."""
 
+import functools
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from stages.base.errors import UserError
-from stages.console.provenance import environment
 
 Words = str | Path
 
@@ -42,3 +43,25 @@ def _run(folder: Path, words: tuple[Words, ...], env: Mapping[str, str] | None) 
     known = environment() if env is None else env
     english = {**known, "LANGUAGE": "en"}  # what `reason` looks for is translated elsewhere
     return subprocess.run(words, cwd=folder, env=english, capture_output=True, check=False)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without the variables that tie Git to one repository: GIT_DIR, GIT_INDEX_FILE, ….
+
+    Git sets them for its hooks, aliases and `rebase --exec`. With them, `git` and DVC in another folder would work on the
+    repository of that Git.
+    """
+    return {name: value for name, value in os.environ.items() if name not in _local()}
+
+
+@functools.cache
+def _local() -> list[str]:
+    """The names of those variables, as Git lists them. It is asked without any configuration, which might be broken."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    bare = others | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(
+        ["git", "rev-parse", "--local-env-vars"], cwd=os.sep, env=bare, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"expected `git` to work, got {' '.join(done.stderr.split())[:300] or f'status {done.returncode}'}")
+    return done.stdout.split()

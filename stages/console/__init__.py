@@ -1,1 +1,1 @@
-"""How a stage and a tool speak to a person: the command line, progress, provenance. No result depends on it."""
+"""How a stage and a tool speak to a person: the command line and progress. No result depends on it."""

@@ -6,13 +6,11 @@ import gc
 import inspect
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from stages.base import inputs
 from stages.base.errors import UserError, meant
 from stages.base.orphans import end_with
-from stages.console import provenance
 
 WRITING = (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT)
 
@@ -23,7 +21,6 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
     There must be a word for each of the choices, and it must be among them; where the choices are None, any word will do.
     If `several`, there must be at least one word, all from the first choices.
     """
-    started = time.monotonic()
     if "DVC_STAGE" in os.environ:
         end_with(int(os.environ.get("STARTED_BY", os.getppid())))
     name = f"python -m stages.{sys.argv[0].rpartition('/')[2].removesuffix('.py')}"
@@ -39,7 +36,6 @@ def run(main: Callable[..., None], *choices: Sequence[str] | None, several: bool
                 raise UserError(f"{name}: expected one of {', '.join(allowed)}, got {meant(word, allowed)}")
         with inputs.watched():
             main(*words)
-        provenance.record([name, *words], time.monotonic() - started)
     gc.freeze()  # or Python searches all of torch for garbage before it ends: a third of a second
 
 
@@ -50,12 +46,12 @@ def in_one_line(name: str = "") -> Iterator[None]:
     Such errors are a UserError, an OSError (a file, standard output or a program cannot be used) and a MemoryError.
     Ctrl-C exits with status 130 and says nothing. Any other exception is a defect, and keeps its traceback.
     """
-    _reopen_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a closed one is None
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # λ on a terminal that has none
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return
     except KeyboardInterrupt:
         status, told = 130, ""
@@ -81,13 +77,3 @@ def _place(error: OSError) -> str:
     if isinstance(error.filename, (str, bytes, os.PathLike)):
         return f"{os.fsdecode(error.filename)}: "
     return "standard output: " if error.errno in WRITING else ""
-
-
-def _reopen_closed_streams() -> None:
-    """Replace each closed standard stream by one that fails when it is used.
-
-    Python leaves the number of a closed stream free. The next file to be opened would get it, and be printed into.
-    """
-    for name, mode, wrong in (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_RDONLY)):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.open(os.devnull, wrong), mode, encoding="utf-8"))  # noqa: SIM115

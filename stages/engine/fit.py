@@ -33,6 +33,11 @@ class Fit:
     steps: list[int]  # the K evaluated steps, 0 first
     diverged: Tensor  # (T, L) bool
 
+    def each(self, of: Callable[[Any], Any]) -> "Fit":
+        """The same with another value for each of its tensors."""
+        parts = ({name: of(value) for name, value in part.items()} for part in (self.parameters, self.history))
+        return Fit(*parts, self.steps, of(self.diverged))
+
 
 @out_of_memory()
 @torch.no_grad()

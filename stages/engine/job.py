@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from stages.base.errors import UserError
@@ -39,7 +41,7 @@ class Job:
     watch: Callable[[Parameters, Parameters], Measured] = nothing
     enough: Callable[[Measured], bool] = never
     runs_at_once: int = 12_500  # in one batch on the CPU; a larger one is no faster
-    heavy: bool = False  # so much to compute that a process for each chunk pays, though it imports torch
+    heavy: bool = False  # so much to compute that a process for each batch pays, though it imports torch
 
     def __post_init__(self) -> None:
         if self.decay.l1_ratio and (not self.optimizer.heavy_ball or self.optimizer.momentum):
@@ -49,3 +51,24 @@ class Job:
     def at(self, weight_decays: Sequence[float], *, l1_ratio: float = 0.0) -> "Job":
         """The same with other λ."""
         return replace(self, decay=Decay(tuple(weight_decays), l1_ratio=l1_ratio))
+
+    @property
+    def device(self) -> torch.device:
+        return self.problem.train[1].device
+
+    @property
+    def trials(self) -> int:
+        return len(self.problem.train[1])
+
+    @property
+    def runs(self) -> int:
+        return self.trials * len(self.decay.weight_decays)
+
+    def each(self, of: Callable[[Any], Any]) -> "Job":
+        """The same with another value for each of its tensors."""
+        return replace(self, problem=self.problem.each(of), schedule=self.schedule.each(of))
+
+    def part(self, trials: slice, decays: slice) -> "Job":
+        """Some of the trials with some of the λ."""
+        decay = replace(self.decay, weight_decays=self.decay.weight_decays[decays])
+        return replace(self.each(lambda value: value[trials]), decay=decay)

@@ -3,8 +3,9 @@
 Shapes: T trials, n rows, b rows of a batch, d inputs, C classes, E epochs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -49,10 +50,10 @@ class Problem:
     def from_zero(self) -> "Problem":
         return replace(self, start={name: torch.zeros_like(value) for name, value in self.start.items()})
 
-    def trials(self, some: slice) -> "Problem":
-        """The problem of some trials alone."""
-        splits = {name: (inputs[some], targets[some]) for name, (inputs, targets) in self.splits.items()}
-        return replace(self.on(splits), start={name: value[some] for name, value in self.start.items()})
+    def each(self, of: Callable[[Any], Any]) -> "Problem":
+        """The same with another value for each of its tensors, whose first axis is the trials."""
+        splits = {name: (of(inputs), of(targets)) for name, (inputs, targets) in self.splits.items()}
+        return replace(self.on(splits), start={name: of(value) for name, value in self.start.items()})
 
     def on(self, splits: Mapping[str, Split]) -> "Problem":
         """The problem on other rows."""
@@ -74,6 +75,11 @@ class Schedule:
     @property
     def full_batch(self) -> bool:
         return self.steps_per_epoch == 1
+
+    def each(self, of: Callable[[Any], Any]) -> "Schedule":
+        """The same with another value for the rows of each batch; batches that are one object stay one."""
+        other = {id(rows): of(rows) for rows in self.batches if rows is not None}
+        return replace(self, batches=[rows if rows is None else other[id(rows)] for rows in self.batches])
 
 
 def full_batch(steps: int, evaluate_every: int, pace: Sequence[float] = ()) -> Schedule:

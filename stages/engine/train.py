@@ -1,6 +1,5 @@
 """Training as a stage does it: any number of runs in bounded memory and on all cores, written as arrays, rounded.
 
-Runs know nothing of each other, so it does not matter which of them share a chunk, nor where it is trained.
 Shapes: T trials, L decays, K evaluations.
 """
 
@@ -14,41 +13,35 @@ from numpy.typing import NDArray
 from stages.base import rounding
 from stages.base.errors import UserError
 from stages.base.streams import Arrays
-from stages.engine.chunk import split
 from stages.engine.fit import Fit, records, tell_diverged
 from stages.engine.job import Job
 from stages.engine.machine import cores
-from stages.engine.memory import runs_that_fit
 from stages.engine.problem import Problem
 from stages.engine.projection import project
 from stages.engine.stability import smallest_limit
 from stages.engine.training import Fitting
-from stages.engine.work import CLUSTER, Progress, Work, joined
+from stages.engine.work import Progress, Standing, in_parts, in_processes
+
+CLUSTER = "RAY_ADDRESS"  # the environment variable that Ray itself reads
 
 
 def train(label: str, job: Job, *, progress: Progress, tell: bool = True) -> Fit:
-    """Train a job in chunks of at most `runs_at_once` runs: on the Ray cluster that RAY_ADDRESS names, or here.
+    """Train a job: on the Ray cluster that RAY_ADDRESS names, or here.
 
-    Here heavy chunks are trained in a process a core, others one by one; a GPU takes as many runs at once as its free memory
-    holds. Runs are split by trials, then by λ. When memory runs out, a chunk is halved, with one warning. Chunks that were kept
-    are not trained again. Runs that diverged are told of, if `tell`.
+    On the CPU at most `runs_at_once` runs share a batch, and parts of a heavy job are trained in a process a core. On a GPU all
+    runs begin in one batch. Where memory runs out, batches are halved. Runs that diverged are told of, if `tell`.
     """
-    elsewhere, on_cpu = bool(os.environ.get(CLUSTER)), job.problem.train[1].device.type == "cpu"
-    size = job.runs_at_once if on_cpu or elsewhere else runs_that_fit(job)
-    rows = split(job, size)
-    chunks = [chunk for row in rows for chunk in row]
-    work = Work(label, chunks, steps=len(job.schedule.batches), size=size)
-    waiting = work.begin()
-    with progress(label, work.steps, runs=work.runs, chunks=len(chunks), kept=work.step()) as work.report:
-        if elsewhere and waiting:
+    steps, size, on_cpu = len(job.schedule.batches), job.runs_at_once, job.device.type == "cpu"
+    with progress(label, steps, runs=job.runs) as report:
+        standing = Standing(steps, job.runs, report)
+        if os.environ.get(CLUSTER):
             from stages.engine import cluster
 
-            cluster.run(work, waiting)
-        elif job.heavy and on_cpu and min(cores(), len(waiting)) > 1:
-            work.in_processes(waiting, cores())
+            fitted = cluster.fit(label, job, standing)
+        elif job.heavy and on_cpu and cores() > 1 and job.runs > size:
+            fitted = in_processes(job, size, standing)
         else:
-            work.one_by_one(waiting)
-    fitted = joined([joined([work.fits[chunk] for chunk in row], dim=1) for row in rows], dim=0)
+            fitted = in_parts(job, size if on_cpu else job.runs, standing)
     if tell:
         tell_diverged(label, fitted.diverged)
     return fitted
