@@ -169,7 +169,7 @@ def test_make_gpu_finds_the_committed_numbers_and_names_each_that_differs(reprod
     try:
         same = reproduced.run("python", "-m", "tools.gpu", "cpu", "numbers")
         assert " 0 difference(s)" in same.stdout.splitlines()[-1]
-        assert reproduced.run("git", "status", "--porcelain").stdout.split() == ["M", "docs/gpu.md"]
+        assert reproduced.run("git", "status", "--porcelain").stdout.split() == ["M", "docs/scale.md"]
         table = reproduced.path / "metrics" / "wide_sweep.csv"
         rows = table.read_text(encoding="utf-8").splitlines()
         cells = dict(zip(rows[0].split(","), rows[2].split(","), strict=True))
