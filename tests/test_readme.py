@@ -113,18 +113,6 @@ def swept(study: str, decay: float, value: str) -> float:
     return sum(float(run[value]) for run in runs) / len(runs)
 
 
-def test_the_experiments_shown_are_those_of_the_sweeps() -> None:
-    """The table of experiments has a sweep's runs in it: four digits are shown, of means over trials of six."""
-    found = re.search(r"^ +((?:\w+ +)+\w+)\nexperiment +wd +(.+)\n((?:.+\n)+?)```", WHOLE, re.MULTILINE)
-    assert found
-    systems, values = found[1].split(), found[2].replace("‖w‖₂", "weight_norm").split()
-    rows = [row.split()[1:] for row in found[3].splitlines()]
-    assert [row[0] for row in rows] == ["3", "10", "5", "1"]
-    for decay, *cells in rows:
-        for system, value, cell in zip(systems, values, cells, strict=True):
-            assert float(cell) == pytest.approx(swept(system, float(decay), value), rel=1e-3, abs=1e-9)
-
-
 def test_the_report_shown_is_of_the_sweeps() -> None:
     """The base is the sweep at λ = 3, the head that at λ = 1."""
     ((head, base),) = re.findall(r"^> - `modular`: generalises with decay at step (\d+) instead of (\d+)\.$", WHOLE, re.MULTILINE)
