@@ -70,7 +70,7 @@ bench: $(READY) ## models trained per second, against JAX, a loop and scikit-lea
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
 	python -m tools.bench
 
-gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; its tests; its speed, in docs/gpu.md
+gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; its tests; its speed, in docs/scale.md
 	@$(PYTHON) -m tools.gpu "$${DEVICE:-cuda}"
 
 clean: ## remove the environment and DVC's cache; keeps every result

@@ -158,7 +158,7 @@ def main() -> None:
 
 
 def table(measured: list[dict[str, Any]]) -> str:
-    """Models a second as docs/speed.md carries them, and in brackets how many times that the project is."""
+    """Lay out models a second as a table, and in brackets how many times that the project is."""
     columns = WORK["wide"]
     lines = ["| work | runs | " + " | ".join(columns) + " | products alone |", "|---" * (len(columns) + 3) + "|"]
     for work, precision, runs in dict.fromkeys((row["work"], row["precision"], row["runs"]) for row in measured):

@@ -2,7 +2,7 @@
 
 Numbers: every study's stages but its figures, in a temporary folder; each value of metrics/ that differs is named. Tests: those
 marked `gpu`. Speed: the benchmark's works on the device, on the CPU, and in JAX if it is there for the device. What was found
-goes into the tables of docs/gpu.md, in the rows of this device. It needs neither DVC nor this project's environment.
+goes into the tables of docs/scale.md, in the rows of this device. It needs neither DVC nor this project's environment.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from tools.tables import plural
 from tools.verify import compare, printable, values
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "gpu.md"
+PAGE = ROOT / "docs" / "scale.md"
 TESTS = ("tests/test_gpu.py", "tests/test_fit.py")
 
 
