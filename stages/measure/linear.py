@@ -1,6 +1,6 @@
 """Rows of the metrics for linear models: trained ones, and those that need no training.
 
-Shapes: R trials, n rows, d inputs, L decays, E epochs, K evaluations.
+Shapes: R trials, n rows, d inputs, L values of λ, E epochs, K evaluations.
 `arrays` is a linear study's file, in float64 (`storage.in_float64`).
 """
 
@@ -99,7 +99,7 @@ def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias
 
 def excess_parts(
     arrays: Arrays,
-    decays: NDArray,
+    weight_decays: NDArray,
     order: NDArray,
     *,
     batch_size: int,
@@ -111,7 +111,7 @@ def excess_parts(
 
     The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
     expected excess loss is the sum of the three halves. `epochs` are the lengths of training that are asked for, the whole by
-    default.  decays (L,), batch orders (R, E, n)
+    default.  weight_decays (L,), batch orders (R, E, n)
     """
     truth, start = (np.column_stack([arrays[f"{one}_weight"], arrays[f"{one}_bias"]]) for one in ("true", "start"))
     signal = np.einsum("rnd,rd->rn", arrays["train_inputs"], truth[:, :-1]) + truth[:, -1:]
@@ -121,7 +121,7 @@ def excess_parts(
         np.stack([silence, signal, arrays["train_targets"] - signal], axis=2),
         np.stack([start, none, none], axis=2),
         order,
-        decays,
+        weight_decays,
         batch_size=batch_size,
         epochs=epochs or [order.shape[1]],
         lr=lr,

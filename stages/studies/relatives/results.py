@@ -13,7 +13,7 @@ from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
-from stages.measure.findings import continued, effect, per_cent, visible
+from stages.measure.findings import SINGLE, continued, effect, lost_runs, per_cent, sentence, sign, sign_over_trials, unpaired
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise, z_score
@@ -57,7 +57,7 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
     overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.train.steps:,} steps")
     said = {
         "panel": on_both(found, sparse_truth(section.data.nonzeros, section.data.inputs)),
-        "curves": "; ".join([*overfits, continued(ended) if overfits else ended]),
+        "curves": f"{overfits}; {continued(ended)}" if overfits else ended,
     }
     return found | {"findings": said}, curves(shown, "step", theory)
 
@@ -93,29 +93,29 @@ def loss(data: Arrays, weights: NDArray, split: str) -> NDArray:
     return losses_on_grid(CURVATURE / 2 * np.mean(errors**2, axis=-1), linear.losses_of_zero(data, CURVATURE)[split][:, None])
 
 
-def overfitting(run: Mapping[str, NDArray]) -> list[str]:
-    """A part of a sentence, if a run's validation loss visibly rises after the step of its lowest mean."""
+def overfitting(run: Mapping[str, NDArray]) -> str:
+    """Say where a run's validation loss visibly rises after the step of its lowest mean; nothing where it does not."""
     losses = run["val_loss"] * alive(run)[:, None]
     if np.isnan(losses).any():
-        return []
+        return ""
     lowest = int(losses.mean(axis=0).argmin())
-    rise = mean_and_error("rise", losses[:, -1] - losses[:, lowest])
-    if not visible(rise["rise"], rise.get("rise_se")):
-        return []
-    return [f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"]
+    overfits = f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"
+    return sentence([(sign_over_trials(losses[:, -1] - losses[:, lowest]), overfits), (True, "")])
 
 
 def on_both(found: Metrics, sparse_truth: str) -> str:
-    """What decay does to the validation loss, where the truth is dense and where it is sparse."""
+    """Say what decay does to the validation loss, where the truth is dense and where it is sparse."""
     dense, sparse = (effect(found, wd, baseline) for baseline, wd in ARMS.values())
-    if found["wd"]["weight_decay"] == found["baseline"]["weight_decay"] or "val_loss_se" not in found["wd_minus_baseline"]:
-        return dense  # which says why there is nothing to say
-    if dense == sparse:
-        return f"{dense}, be the truth dense or {sparse_truth}"
     what, by_dense, _ = dense.partition(" by ")
-    if by_dense and sparse.startswith(what + by_dense):
-        return f"{dense} where the truth is dense, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"
-    return f"{dense} where the truth is dense; {sparse} where it is {sparse_truth}"
+    only_size = by_dense and sparse.startswith(what + by_dense)
+    on_dense = f"{dense} where the truth is dense"
+    cases = [
+        (unpaired(found), dense),  # which says why
+        (dense == sparse, f"{dense}, be the truth dense or {sparse_truth}"),
+        (only_size, f"{on_dense}, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"),
+        (True, f"{on_dense}; {sparse} where it is {sparse_truth}"),
+    ]
+    return sentence(cases)
 
 
 def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -288,36 +288,36 @@ def sizes(section: Relatives) -> dict[str, Any]:
 
 
 def of_risk(found: Metrics, sparse_truth: str, diverged: int) -> str:
-    """Which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
+    """Say which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
+    single = any("risk_minus_l2_se" not in found[truth]["l1"] for truth in ARMS)
     sparse, dense = (amount(found[truth]["l1"], found[truth]["l2"]) for truth in ("sparse", "dense"))
-    lost = [f"{diverged} runs diverged"] if diverged else []
-    if sparse is None or dense is None:
-        return "; ".join(["A single trial has no error to tell an effect by", *lost])
-    where = f"where the truth is {sparse_truth} and where it is dense"
-    if sparse or dense:
-        where = f"where the truth is {sparse_truth}, {dense or 'no visibly other'} where it is dense"
-    return "; ".join([f"ℓ1 has {sparse or 'no visibly other'} risk than L2 {where}", *lost])
+    same, where = "no visibly other", f"where the truth is {sparse_truth}"
+    cases = [
+        (single, SINGLE),
+        (sparse == dense == "", f"ℓ1 has {same} risk than L2 {where} and where it is dense"),
+        (True, f"ℓ1 has {sparse or same} risk than L2 {where}, {dense or same} where it is dense"),
+    ]
+    return sentence(cases, lost_runs(diverged))
 
 
-def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str | None:
-    """`68% less`; nothing where no difference is visible, None where there is no error to tell by."""
-    if "risk_minus_l2_se" not in one:
-        return None
-    gap = one["risk_minus_l2"]
-    if not visible(gap, one["risk_minus_l2_se"]):
-        return ""
-    size = per_cent(abs(gap) / other["risk"]) if other["risk"] > 0 else f"{abs(gap):.2g}"
-    return f"{size} {'less' if gap < 0 else 'more'}"
+def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str:
+    """Say how much less or more risk a method has than L2, `68% less`; nothing where no difference is visible."""
+    seen, gap = sign(one, "risk_minus_l2"), abs(one.get("risk_minus_l2", 0.0))
+    size = per_cent(gap / other["risk"]) if other["risk"] > 0 else f"{gap:.2g}"
+    return f"{size} {'less' if seen < 0 else 'more'}" if seen else ""
 
 
 def of_paths(ratios: Mapping[str, float]) -> str:
-    if not ratios:
-        return "No λ above 0 to compare early stopping with"
-    low, high = ratios["smallest_ratio"], ratios["largest_ratio"]
+    """Say whether early stopping is close to L2."""
+    low, high = (ratios.get(f"{which}_ratio", 0.0) for which in ("smallest", "largest"))
     said = " to ".join(dict.fromkeys(f"{ratio:.2g}" for ratio in (low, high)))
-    if low >= 1 / NEAR and high <= NEAR:
-        return f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"
-    return f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"
+    near = low >= 1 / NEAR and high <= NEAR
+    cases = [
+        (not ratios, "No λ above 0 to compare early stopping with"),
+        (near, f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"),
+        (True, f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"),
+    ]
+    return sentence(cases)
 
 
 NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
