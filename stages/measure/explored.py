@@ -84,4 +84,4 @@ def notes(weight_decays: NDArray, lost: NDArray, *, when: str = "") -> list[str]
 def runs(weight_decays: NDArray, lost: NDArray) -> list[dict[str, Any]]:
     """What `findings` asks of a row: its λ, how many trials it has, and how many of them diverged.  (L,), (T, L)"""
     counts = zip(weight_decays.tolist(), lost.sum(axis=0).tolist(), strict=True)
-    return [{"weight_decay": decay, "diverged": count, "trials": len(lost)} for decay, count in counts]
+    return [{"weight_decay": each, "diverged": count, "trials": len(lost)} for each, count in counts]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.base.rounding import END, losses_on_grid, on_grid
 from stages.measure.rows import Row, Runs, ended
 from stages.measure.statistics import alive, r_squared
-from stages.theory.ridge import ridge
+from stages.theory.ridge import ridge, without_bias
 from stages.theory.trajectory import gradient_descent, sgd_parts
 
 Arrays = Mapping[str, NDArray]
@@ -74,6 +74,12 @@ def solution_row(arrays: Arrays, solution: Solution, curvature: float, more: Mor
     return row | parameters_row(weight, bias) | more(weight, bias)
 
 
+def weights_row(arrays: Arrays, weight: NDArray, curvature: float, more: More = nothing) -> Row:
+    """What a row says of the weights of a model without a bias that were not trained.  (R, d)"""
+    row = solution_row(arrays, {"weight": weight, "bias": np.zeros(len(weight))}, curvature, more)
+    return {name: value for name, value in row.items() if name not in ("bias", "weight")}
+
+
 def parameters_row(weight: NDArray, bias: NDArray) -> Row:
     """The parameters that fit in a row: the bias, and a weight that is alone."""
     return {"bias": bias} | ({"weight": weight[:, 0]} if weight.shape[1] == 1 else {})
@@ -95,6 +101,11 @@ def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias
     pairs = zip(arrays["train_inputs"], arrays["train_targets"], strict=True)
     fits = [ridge(x, y, weight_decay, curvature=curvature, decays_bias=decays_bias) for x, y in pairs]
     return {"weight": np.array([weight for weight, _ in fits]), "bias": np.array([bias for _, bias in fits])}
+
+
+def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
+    """Solve ridge without a bias, in every trial.  (R, d)"""
+    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def excess_parts(

@@ -14,17 +14,13 @@ from stages.base.rounding import losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure.findings import SINGLE, VERBS, sentence, sign_over_trials
+from stages.measure.linear import optimum
 from stages.measure.results import Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
-from stages.theory.ridge import solve, without_bias
+from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
-
-
-def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
-    """Ridge on all rows of the data, in every trial."""
-    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:

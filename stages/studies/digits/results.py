@@ -14,21 +14,8 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import PATH
 from stages.base.streams import Arrays
+from stages.measure import findings as words
 from stages.measure import sweeps
-from stages.measure.findings import (
-    SINGLE,
-    VERBS,
-    WITHOUT_ZERO,
-    by,
-    continued,
-    effect,
-    listed,
-    per_cent,
-    sentence,
-    sign,
-    sign_over_trials,
-    spoken,
-)
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
 from stages.measure.rows import ended as ends_of_run
@@ -73,24 +60,24 @@ def share_wrong(arrays: Arrays) -> float:
 
 def findings(rows: Metrics, wrong: float) -> dict[str, str]:
     """Write a sentence for each figure."""
-    share = f"{per_cent(wrong)} wrong labels"
+    share = f"{words.per_cent(wrong)} wrong labels"
     losses = {}
     for suffix in ("", "_network"):
         said = twice(rows, suffix, "val_loss", share)
-        early = sign(rows[f"wd{suffix}_noisy_minus_stopped{suffix}_noisy"], "test_loss") > 0 and share in said
+        early = words.sign(rows[f"wd{suffix}_noisy_minus_stopped{suffix}_noisy"], "test_loss") > 0 and share in said
         losses[suffix] = said + (", where stopping early is better" if early else "")
     return {
-        "panel": effect(rows),
+        "panel": words.effect(rows),
         "curves": losses[""],
-        "network": f"Network: {continued(losses['_network'])}",
+        "network": f"Network: {words.continued(losses['_network'])}",
         "reliability": twice(rows, "", "test_calibration_error", share),
     }
 
 
 def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
     """Say what λ does to a value, with right labels and with wrong ones: the second half says only what is different."""
-    one, two = (effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
-    same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {spoken(value)}"
+    one, two = (words.effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
+    same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {words.spoken(value)}"
     verbs = [each.removeprefix(same).partition(f"{named} ")[0] for each in (one, two)]
     cases = [
         (not (one.startswith(same) and two.startswith(same)), one),
@@ -98,7 +85,7 @@ def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
         (verbs[0] == verbs[1], f"{one}; with {share} {two.partition(f'{named} ')[2]}"),
         (True, f"{one}; with {share} it {two.removeprefix(same).replace(named, 'it')}"),
     ]
-    return sentence(cases)
+    return words.sentence(cases)
 
 
 def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -147,48 +134,48 @@ def judged(weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray,
 
 def better(case: Metrics, measure: str) -> int:
     """Return 1 where the chosen λ is visibly better than λ = 0, −1 where it is visibly worse, else 0."""
-    return sign(case, f"test_{measure}_change") * (1 if measure == "accuracy" else -1)
+    return words.sign(case, f"test_{measure}_change") * (1 if measure == "accuracy" else -1)
 
 
 def of_chosen(found: Metrics, said: str) -> str:
     """Say what the chosen λ change, or why nothing can be said of it."""
     lost = sum(found[case]["diverged"] for case in CASES)
     cases = [
-        (any("test_loss_change" not in found[case] for case in CASES), f"{WITHOUT_ZERO}; {lost} runs diverged"),
-        (any("test_loss_change_se" not in found[case] for case in CASES), SINGLE),
+        (any("test_loss_change" not in found[case] for case in CASES), f"{words.WITHOUT_ZERO}; {lost} runs diverged"),
+        (any("test_loss_change_se" not in found[case] for case in CASES), words.SINGLE),
         (True, said),
     ]
-    return sentence(cases)
+    return words.sentence(cases)
 
 
 def gain_said(found: Metrics) -> str:
     """Say what the chosen λ visibly change on test rows, in both models alike."""
     right, wrong = (improved([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
-    share, more = f"{per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else wrong
+    share, more = f"{words.per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else wrong
     return of_chosen(found, f"Tuned, λ improves {right} in both models; with {share} {more}")
 
 
 def improved(cases: Sequence[Metrics]) -> str:
     """List the measures that are visibly better in all of these cases, and those that are worse."""
     seen = {named: {better(case, measure) for case in cases} for measure, named in MEASURES.items()}
-    gained, lost = (listed([named for named, each in seen.items() if each == {way}]) for way in (1, -1))
+    gained, lost = (words.listed([named for named, each in seen.items() if each == {way}]) for way in (1, -1))
     return (gained or "no measure") + (f" and worsens {lost}" if lost else "")
 
 
 def panel_said(found: Metrics) -> str:
     """Say of logistic regression the first of accuracy, calibration error and loss that the chosen λ visibly change."""
     parts = [first_change(found[case]) for case in ("logistic", "logistic_noisy")]
-    said = f"In logistic regression tuned λ {parts[0]}; with {per_cent(found['wrong'])} wrong labels it {parts[1]}"
+    said = f"In logistic regression tuned λ {parts[0]}; with {words.per_cent(found['wrong'])} wrong labels it {parts[1]}"
     return of_chosen(found, said)
 
 
 def first_change(case: Metrics) -> str:
     """Say the first visible change: `raises the test accuracy from 66% to 80%`, `lowers the test loss by 20%`."""
     for measure in ("accuracy", "calibration_error", "loss"):
-        if seen := sign(case, f"test_{measure}_change"):
+        if seen := words.sign(case, f"test_{measure}_change"):
             gap, before, after = (case[f"test_{measure}_{what}"] for what in ("change", "at_zero", "at_chosen"))
-            size = f"from {100 * before:.3g}% to {100 * after:.3g}%" if measure == "accuracy" else by(gap, before)
-            return f"{VERBS[seen]} the test {spoken(measure)} {size}"
+            size = f"from {100 * before:.3g}% to {100 * after:.3g}%" if measure == "accuracy" else words.by(gap, before)
+            return f"{words.VERBS[seen]} the test {words.spoken(measure)} {size}"
     return "changes nothing visibly"
 
 
@@ -196,9 +183,9 @@ def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
     """Say the best λ of each model, with right labels and with wrong ones; and whether wrong labels ask for more."""
     if any("best_lambda" not in found[case] for case in CASES):
         return "A case has no λ at which no trial diverged"
-    share = f"{per_cent(found['wrong'])} wrong labels"
+    share = f"{words.per_cent(found['wrong'])} wrong labels"
     best = [[found[f"{model}{suffix}"]["best_lambda"] for suffix in ("", "_noisy")] for model in MODELS]
-    more = all(sign_over_trials(places[f"{model}_noisy"] - places[model]) > 0 for model in MODELS)
+    more = all(words.sign_over_trials(places[f"{model}_noisy"] - places[model]) > 0 for model in MODELS)
     larger = more and all(right < wrong for right, wrong in best)
     each = [f"{wrong:g} instead of {right:g}" if larger else f"{right:g} and {wrong:g}" for right, wrong in best]
     said = f"With {share} the best λ is larger" if larger else f"The best λ with right labels and with {share}"

@@ -1,6 +1,6 @@
 """optimizers, measured: how far each optimiser ends from ridge, and from least squares in the box |w| ≤ 1/λ.
 
-Shapes: T trials, L decays, R learning rates, d inputs.
+Shapes: T trials, L values of λ, R learning rates, d inputs.
 """
 
 import itertools
@@ -14,25 +14,14 @@ from numpy.typing import NDArray
 from stages.base.rounding import on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure import findings as words
 from stages.measure import linear
-from stages.measure.findings import (
-    SINGLE,
-    at_most,
-    best_changes,
-    counted,
-    diverged,
-    effect,
-    listed,
-    lost_runs,
-    per_cent,
-    sentence,
-)
+from stages.measure.linear import optimum
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise
 from stages.studies.optimizers.box import box, rest
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
-from stages.theory.ridge import without_bias
 from stages.theory.risk import risk
 
 Oracles = dict[str, NDArray]  # name → weights (T, d)
@@ -44,11 +33,6 @@ ARRIVED = 0.05  # of the oracle's length: an optimiser that ends nearer is said 
 SAME = "At λ = 0 ridge and the box are both least squares"
 ADAPTIVE_ROWS = [f"wd{ROWS[kind]}" for kind in ADAPTIVE]
 PAIRS = tuple((f"wd{suffix}", f"baseline{suffix}") for suffix in ROWS.values())  # compared trial by trial
-
-
-def optimum(arrays: Arrays, weight_decay: float) -> Oracles:
-    """Ridge, without a bias.  (T, d)"""
-    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def oracles(arrays: Arrays, weight_decay: float, eps: float) -> Oracles:
@@ -70,16 +54,14 @@ def distance(weight: NDArray, oracle: NDArray) -> NDArray[np.float64]:
 
 def evaluate(section: Comparison, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     eps = section.train.adamw.eps
-    known = {decay: oracles(arrays, decay, eps) for decay in {float(run["weight_decay"]) for run in runs.values()}}
+    known = {each: oracles(arrays, each, eps) for each in {float(run["weight_decay"]) for run in runs.values()}}
     rows = {}
     for name, run in runs.items():
         weight = run["weight"] * alive(run)[:, None]
         rows[name] = linear.losses_row(arrays, run, CURVATURE) | of_weights(arrays, weight, known[float(run["weight_decay"])])
     own = known[float(runs["wd"]["weight_decay"])]
     for name, weight in (own | {"null": np.zeros_like(own["box"]), "oracle": arrays["true_weight"]}).items():
-        solution = {"weight": weight, "bias": np.zeros(len(weight))}
-        row = linear.solution_row(arrays, solution, CURVATURE, lambda weight, _: of_weights(arrays, weight, own))
-        rows[name] = {value: each for value, each in row.items() if value not in ("bias", "weight")}
+        rows[name] = linear.weights_row(arrays, weight, CURVATURE, lambda rounded, _: of_weights(arrays, rounded, own))
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
     cut = share_outside(arrays, found["wd"]["weight_decay"])
     return found | {"findings": findings(found, section.train.steps, cut)}, curves(runs, "step")
@@ -107,7 +89,9 @@ def findings(rows: Metrics, steps: int, cut: float) -> dict[str, str]:
 
 def of_losses(rows: Metrics) -> str:
     """Say what λ does to the validation loss, with Adam and with AdamW."""
-    one, other = (effect(rows, f"wd{ROWS[kind]}", f"baseline{ROWS[kind]}", when=f" with {NAMES[kind]}") for kind in ADAPTIVE)
+    one, other = (
+        words.effect(rows, f"wd{ROWS[kind]}", f"baseline{ROWS[kind]}", when=f" with {NAMES[kind]}") for kind in ADAPTIVE
+    )
     neither = all("no visible effect" in said and ";" not in said for said in (one, other))
     second = other.removeprefix(f"λ = {rows['wd_adamw']['weight_decay']:g} ").replace("the validation loss", "it")
     cases = [
@@ -116,14 +100,14 @@ def of_losses(rows: Metrics) -> str:
         (";" in one + other or ":" in one + other, f"{one}; {other}"),
         (True, f"{one}, and {second}"),
     ]
-    return sentence(cases)
+    return words.sentence(cases)
 
 
 def of_ends(rows: Metrics, cut: float) -> str:
     """Say where Adam and AdamW end; nothing where one of them does not arrive, and where both would be at the same place."""
     weight_decay, arrived = rows["wd"]["weight_decay"], all(is_near(rows, kind) for kind in ADAPTIVE)
     apart = rows["ridge"].get("from_box", 0.0) > ARRIVED
-    if not (weight_decay and arrived and apart) or diverged(rows, *ADAPTIVE_ROWS):
+    if not (weight_decay and arrived and apart) or words.diverged(rows, *ADAPTIVE_ROWS):
         return ""
     box = f"caps them at ±{1 / weight_decay:g}" if cut else "leaves them"
     return f"With λ = {weight_decay:g} Adam divides all weights by {1 + weight_decay:g}, AdamW {box}"
@@ -136,10 +120,10 @@ def is_near(rows: Metrics, kind: str) -> bool:
 
 def of_scatter(rows: Metrics, steps: int, cut: float) -> str:
     """Say what becomes of the least squares weights."""
-    weight_decay, after = rows["wd"]["weight_decay"], f"after {counted(steps, 'step')}"
+    weight_decay, after = rows["wd"]["weight_decay"], f"after {words.counted(steps, 'step')}"
     if not weight_decay:
         return SAME
-    adam, adamw = (per_cent(rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}", math.inf)) for kind in ADAPTIVE)
+    adam, adamw = (words.per_cent(rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}", math.inf)) for kind in ADAPTIVE)
     divides, wall = is_near(rows, "adam"), f"{1 / weight_decay:g}"
     first = f"Adam divides weights by {1 + weight_decay:g}" if divides else f"Adam is {adam} away from ridge {after}"
     cases = [
@@ -148,7 +132,8 @@ def of_scatter(rows: Metrics, steps: int, cut: float) -> str:
         (cut, f"AdamW caps {'them' if divides else 'weights'} at {wall}"),
         (True, f"AdamW leaves {'them' if divides else 'weights'}, as none is beyond {wall}"),
     ]
-    return sentence([(True, f"λ = {weight_decay:g}: {first}, {sentence(cases)}")], *diverged(rows, *ADAPTIVE_ROWS))
+    said = f"λ = {weight_decay:g}: {first}, {words.sentence(cases)}"
+    return words.sentence([(True, said)], *words.diverged(rows, *ADAPTIVE_ROWS))
 
 
 def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -211,7 +196,8 @@ def summary(
         found[kind] |= {"lrs": swept[f"{kind}_lr"].tolist(), "best_lambdas": best_at(each, weight_decays)}
     rates = of_rates(risks, {kind: swept[f"{kind}_lr"] for kind in ADAPTIVE}, weight_decays)
     said = {"distance": of_distances(farthest, weight_decays, whole=not lost.any()), "learning_rate": rates}
-    return found | {"findings": {name: sentence([(True, each)], lost_runs(lost.sum(), lost.size)) for name, each in said.items()}}
+    diverged = words.lost_runs(lost.sum(), lost.size)
+    return found | {"findings": {name: words.sentence([(True, each)], diverged) for name, each in said.items()}}
 
 
 def own_rate(swept: Mapping[str, NDArray], kind: str) -> int:
@@ -234,7 +220,7 @@ def of_distances(farthest: Mapping[str, float | None], weight_decays: NDArray, *
     """Say how far each optimiser is from its oracle at most, over λ > 0. `whole` says that no run diverged."""
     known = {kind: max(share, 2.0**-KNOWN) for kind, share in farthest.items() if share is not None}
     coupled = {NAMES[kind]: known[kind] for kind in COUPLED if kind in known}
-    parts = [f"{listed(list(coupled))} {away(max(coupled.values()), len(coupled))} ridge"] if coupled else []
+    parts = [f"{words.listed(list(coupled))} {away(max(coupled.values()), len(coupled))} ridge"] if coupled else []
     parts += [f"AdamW {away(known['adamw'])} least squares in the box"] if "adamw" in known else []
     decayed, where = weight_decays[weight_decays > 0].tolist(), "on" if whole else "on, where no trial diverged,"
     cases = [
@@ -242,13 +228,13 @@ def of_distances(farthest: Mapping[str, float | None], weight_decays: NDArray, *
         (not known, "At every λ > 0 a trial diverged"),
         (True, f"From λ = {min(decayed, default=0):g} {where} {', '.join(parts)}"),
     ]
-    return sentence(cases)
+    return words.sentence(cases)
 
 
 def away(share: float, optimisers: int = 1) -> str:
     """Say how far optimisers are from an oracle at most: `ends within 3% of`, or `is up to 40% away from`."""
     end, be = ("ends", "is") if optimisers == 1 else ("end", "are")
-    return f"{end} within {at_most(share, 1)} of" if share < ARRIVED else f"{be} up to {at_most(share, 1)} away from"
+    return f"{end} within {words.at_most(share, 1)} of" if share < ARRIVED else f"{be} up to {words.at_most(share, 1)} away from"
 
 
 def of_rates(risks: Mapping[str, NDArray], rates: Mapping[str, NDArray], weight_decays: NDArray) -> str:
@@ -264,14 +250,14 @@ def of_rates(risks: Mapping[str, NDArray], rates: Mapping[str, NDArray], weight_
     unclear = f"The learning rate does not visibly change the best λ: {', '.join(ranges.values())}"
     everywhere = f"The best λ is {' and '.join(ranges.values())}, at every learning rate"
     cases = [
-        (next(iter(risks.values())).shape[1] == 1, SINGLE),
+        (next(iter(risks.values())).shape[1] == 1, words.SINGLE),
         (not all(known.values()), "At every λ and learning rate a trial diverged"),
         (moves, f"The best λ moves {', and '.join(moves)}{''.join(stays)}"),
         (any(len(set(each)) > 1 for each in known.values()), unclear),
         (known == best, everywhere),
         (True, f"{everywhere} without divergence"),
     ]
-    return sentence(cases)
+    return words.sentence(cases)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -283,7 +269,7 @@ def spread(values: Sequence[float]) -> str:
 def moved(risks: NDArray) -> tuple[int, ...]:
     """Find the two learning rates farthest apart between which the best λ visibly changes; none if there are none.  (R, T, L)"""
     known = np.flatnonzero(~np.isnan(risks.mean(axis=1)).all(axis=1)).tolist()
-    pairs = [(one, other) for one, other in itertools.combinations(known, 2) if best_changes(risks[one], risks[other])]
+    pairs = [(one, other) for one, other in itertools.combinations(known, 2) if words.best_changes(risks[one], risks[other])]
     return max(pairs, key=lambda pair: pair[1] - pair[0], default=())
 
 

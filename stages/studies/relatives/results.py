@@ -1,6 +1,6 @@
 """relatives, measured: each method tuned on the validation rows, then judged by its risk, beside its exact optimum.
 
-Shapes: T trials, S strengths of a method, d inputs, L decays, K steps.
+Shapes: T trials, S strengths of a method, d inputs, L values of λ, K steps.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,14 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
 from stages.measure.findings import SINGLE, continued, effect, lost_runs, per_cent, sentence, sign, sign_over_trials, unpaired
+from stages.measure.linear import optimum
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise, z_score
 from stages.studies.relatives import penalties
 from stages.studies.relatives.stopping import stopped_risk
 from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
-from stages.theory.ridge import solve, without_bias
+from stages.theory.ridge import solve
 from stages.theory.risk import ridge_risk, risk
 from stages.theory.trajectory import gradient_descent
 
@@ -30,11 +31,6 @@ SHOWN = 30  # evaluations in a table of curves, at most
 READ = ("l2", "elastic_net", "l1", "early_stopping", "dropout")  # methods in data/relatives/sweep.npz
 TUNED = ("none", "l2", "early_stopping", "dropout", "elastic_net", "l1")
 NEAR = 1.5  # a ratio of two risks up to which they are close
-
-
-def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
-    """Ridge for the dense truth, in every trial."""
-    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
@@ -51,7 +47,7 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
         if truth == "dense":
             solutions["null"] = np.zeros_like(data["true_weight"])
         for name, weight in solutions.items():
-            rows[name] = solved_row(data, weight)
+            rows[name] = linear.weights_row(data, weight, CURVATURE) | {"risk": risk(weight, data["true_weight"])}
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
     overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.train.steps:,} steps")
@@ -60,12 +56,6 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
         "curves": f"{overfits}; {continued(ended)}" if overfits else ended,
     }
     return found | {"findings": said}, curves(shown, "step", theory)
-
-
-def solved_row(data: Arrays, weight: NDArray) -> Row:
-    """A row of weights that were not trained."""
-    row = linear.solution_row(data, {"weight": weight, "bias": np.zeros(len(weight))}, CURVATURE)
-    return {name: value for name, value in row.items() if name != "bias"} | {"risk": risk(weight, data["true_weight"])}
 
 
 def thinned(run: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -174,17 +164,17 @@ def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDAr
     """What each method would end with if it were solved: the optimum, of dropout the one expected over its masks; where λ = 0
     and where training is stopped, gradient descent in closed form. NaN where it is not known.  (T, S, d) each
     """
-    inputs, targets, decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
+    inputs, targets, weight_decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
     numbers: dict[str, Any] = {"lr": float(swept["lr"]), "weight_decay": 0.0, "curvature": CURVATURE}
     trials = zip(inputs, targets, data["start_weight"], strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = np.stack([gradient_descent(*each, swept["stop"], **numbers) for each in trials])
     found, none = {"early_stopping": stopped, "none": stopped[:, :1]}, stopped[:, :1]
     parts = np.linalg.svd(inputs, full_matrices=False)
-    ridges = [solve(*parts, targets, inputs.shape[1] * decay) for decay in decays[1:]]
+    ridges = [solve(*parts, targets, inputs.shape[1] * each) for each in weight_decays[1:]]
     found["l2"] = np.stack([none[:, 0], *ridges], axis=1)
     for method, ratio in (("elastic_net", float(swept["l1_ratio"])), ("l1", 1.0)):
-        solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], decays[1:], ratio)
+        solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], weight_decays[1:], ratio)
         found[method] = np.concatenate([none, solved], axis=1)
     found["dropout"] = np.stack(
         [penalties.dropout(inputs, targets, kept(rate)) for rate in swept["dropout_rate"].tolist()], axis=1
@@ -263,10 +253,10 @@ def expected_risks(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
     dense one, so that both have the same expectation.  (T, L) each
     """
     options = {"lr": float(swept["lr"])} | sizes(section)
-    values, steps, decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
+    values, steps, weight_decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = [stopped_risk(values, step, **options) for step in steps]
-        decayed = [stopped_risk(values, section.train.steps, weight_decay=decay, **options) for decay in decays]
+        decayed = [stopped_risk(values, section.train.steps, weight_decay=each, **options) for each in weight_decays]
     return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack(decayed, axis=1), "none": stopped[0][:, None]}
 
 

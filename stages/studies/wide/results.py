@@ -22,12 +22,8 @@ from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
 LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
 IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage and noise
-PAIRS = (  # compared trial by trial
-    ("wd", "baseline"),
-    ("wd_zero", "baseline_zero"),
-    ("wd", "null"),
-    ("ridge", "ridge_baseline"),
-)
+# What is compared trial by trial.
+PAIRS = (("wd", "baseline"), ("wd_zero", "baseline_zero"), ("wd", "null"), ("ridge", "ridge_baseline"))
 STARTS = {"random": PARTS, "zero": PARTS[1:]}  # of the map → the parts of the error from there
 CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named
     "excess_start": ("by forgetting the random start", "The forgotten random start"),
@@ -145,10 +141,11 @@ def over_lengths(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], nu
     Losses are also compared with those of the best constant, `null` and `theory_of_null`: in such pairs most of what the
     validation rows happen to be cancels.  (T,) each
     """
-    decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
+    weight_decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
     theory = expected_val_losses(section, arrays, swept, orders(arrays, SYSTEM.key, lengths[-1]), lengths)
     expected_null = linear.population_loss(arrays, np.zeros_like(arrays["true_weight"]), arrays["null"])
-    found: dict[str, Any] = {"weight_decay": decays.tolist(), "epochs": lengths} | mean_and_error("theory_of_null", expected_null)
+    found: dict[str, Any] = {"weight_decay": weight_decays.tolist(), "epochs": lengths}
+    found |= mean_and_error("theory_of_null", expected_null)
     for start, losses, lost in zip(STARTS, swept["map_val_loss"], swept["map_diverged"], strict=True):
         found[start] = {}
         for k, length in enumerate(lengths):
@@ -157,9 +154,9 @@ def over_lengths(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], nu
             columns = zip(measured.T, theory[start][..., k].T, strict=True)
             rows = [compared(*column, null, expected_null, known_to) for column in columns]
             found[start][f"epochs_{length}"] = (
-                sweeps.summary(decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
+                sweeps.summary(weight_decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
                 | {name: [row.get(name) for row in rows] for name in ("val_loss", "val_loss_se", "theory", "z")}
-                | at_best(decays, measured, rows, null, known_to)
+                | at_best(weight_decays, measured, rows, null, known_to)
             )
     scores = [z for start in STARTS for each in found[start].values() for z in each["z"] if z is not None]
     return found | ({"max_abs_z": max(map(abs, scores))} if scores else {})
@@ -180,7 +177,7 @@ def compared(measured: NDArray, theory: NDArray, null: NDArray, expected_null: N
 
 
 def at_best(
-    decays: NDArray, measured: NDArray, rows: Sequence[Mapping[str, Any]], null: NDArray, known_to: float
+    weight_decays: NDArray, measured: NDArray, rows: Sequence[Mapping[str, Any]], null: NDArray, known_to: float
 ) -> dict[str, float]:
     """What the λ of the lowest mean gains against λ = 0 and against the best constant, in pairs; and theory's best λ.
 
@@ -191,11 +188,12 @@ def at_best(
         return {}
     best = int(np.argmin(means))
     found: dict[str, float] = {}
-    others = {"null": null} | ({"zero": measured[:, 0]} if best else {})
-    for name, other in others.items():
+    for name, other in ({"null": null} | ({"zero": measured[:, 0]} if best else {})).items():
         gap = mean_and_error(f"best_minus_{name}", measured[:, best] - other)
         found |= {key: to_resolution(value, known_to) for key, value in gap.items()}
-    return found | ({"best_lambda_in_theory": float(decays[int(np.argmin(expected))])} if np.isfinite(expected).any() else {})
+    if np.isfinite(expected).any():
+        found["best_lambda_in_theory"] = float(weight_decays[int(np.argmin(expected))])
+    return found
 
 
 def map_finding(weight_decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDArray) -> str:
