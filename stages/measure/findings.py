@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.measure.statistics import mean_and_error
 
 Metrics = Mapping[str, Any]
-Cases = Sequence[tuple[Any, str]]  # (when, what is said then)
+Case = tuple[Any, str]  # (when, what is said then)
 LEAST = 1e-6  # what a share is rounded up to
 VISIBLE = 2.0  # standard errors; an effect within them is not visible
 SINGLE = "A single trial has no error to tell an effect by"
@@ -47,7 +47,7 @@ def best_changes(one: NDArray, other: NDArray) -> bool:
     return all(np.isnan(gap).any() or sign_over_trials(gap) for gap in gaps)
 
 
-def sentence(cases: Cases, *lost: str) -> str:
+def sentence(*cases: Case, lost: Sequence[str] = ()) -> str:
     """Say the first case that holds, and after it what diverged, if anything did."""
     return "; ".join(filter(None, [next(said for when, said in cases if when), *lost]))
 
@@ -56,19 +56,18 @@ def unpaired(metrics: Metrics, one: str = "wd", other: str = "baseline", *, valu
     """Say why two rows cannot be compared; nothing where they can."""
     (weight_decay, against), gap = (metrics[row]["weight_decay"] for row in (one, other)), metrics[f"{one}_minus_{other}"]
     at = f"λ = {weight_decay:g}"
-    cases = [
+    return sentence(
         (weight_decay == against, f"Both arms have {at}: nothing to compare"),
         (value not in gap, f"{at}: no trial to compare"),
         (f"{value}_se" not in gap, f"{at}: a single trial, which has no error to tell an effect by"),
         (True, ""),
-    ]
-    return sentence(cases)
+    )
 
 
-def of_pair(metrics: Metrics, cases: Cases, one: str = "wd", other: str = "baseline", *, value: str = "val_loss") -> str:
+def of_pair(metrics: Metrics, *cases: Case, one: str = "wd", other: str = "baseline", value: str = "val_loss") -> str:
     """Say the first case that holds of two rows, or why they cannot be compared; and after it what diverged."""
     why = unpaired(metrics, one, other, value=value)
-    return sentence([(why, why), *cases], *diverged(metrics, other, one))
+    return sentence((why, why), *cases, lost=diverged(metrics, other, one))
 
 
 def effect(metrics: Metrics, one: str = "wd", other: str = "baseline", *, value: str = "val_loss", when: str = "") -> str:
@@ -80,11 +79,9 @@ def effect(metrics: Metrics, one: str = "wd", other: str = "baseline", *, value:
     seen, named = sign(gap, value), spoken(value)
     size = f" {by(gap[value], metrics[other][value])}" if seen and not diverged(metrics, other, one) else ""
     end = f"{size}{when}" + (f" against λ = {against:g}" if against else "")
-    cases = [
-        (not seen, f"λ = {weight_decay:g} has no visible effect on the {named}{when}"),
-        (seen, f"λ = {weight_decay:g} {VERBS.get(seen)} the {named}{end}"),
-    ]
-    return of_pair(metrics, cases, one, other, value=value)
+    nothing = f"λ = {weight_decay:g} has no visible effect on the {named}{when}"
+    changes = f"λ = {weight_decay:g} {VERBS.get(seen)} the {named}{end}"
+    return of_pair(metrics, (seen, changes), (True, nothing), one=one, other=other, value=value)
 
 
 def diverged(metrics: Metrics, *rows: str) -> list[str]:
@@ -93,7 +90,7 @@ def diverged(metrics: Metrics, *rows: str) -> list[str]:
     return [f"{said} at λ = {metrics[row]['weight_decay']:g}" for row, said in lost.items() if said]
 
 
-def lost_runs(lost: int, of: int | None = None, what: str = "runs") -> str:
+def lost_runs(lost: float, of: float | None = None, what: str = "runs") -> str:
     """Say how many diverged, `3 of 12 runs diverged`; nothing where none did."""
     return f"{lost}{f' of {of}' if of else ''} {what} diverged" if lost else ""
 

@@ -85,13 +85,13 @@ def finding(weight_decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str
     higher = [index for index, seen in against(best).items() if seen > 0 and index > best]
     rise = [weight_decays[index] for index in higher] if higher == whole[-len(higher) :] else []
     most = f"λ = {weight_decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
-    cases = [
+    return sentence(
         (0 not in whole, WITHOUT_ZERO),
         (len(diverged) == 1, SINGLE),
         (lower, most + onwards(rise, "it is higher again")),
         (True, "No λ visibly lowers the validation loss" + onwards(rise, "it is higher")),
-    ]
-    return sentence(cases, lost_runs(diverged.sum(), diverged.size))
+        lost=[lost_runs(diverged.sum(), diverged.size)],
+    )
 
 
 def deviation(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:

@@ -73,11 +73,11 @@ def by_weight_decay(table: Table) -> dict[float, Table]:
 def fate(row: Mapping[str, float], steps: int) -> str:
     """Say what becomes of an arm within its steps: `generalises at step 333`."""
     within, lost = f"within {steps:,} steps", lost_runs(row["diverged"], row["trials"], "trials")
-    cases = [
+    said = sentence(
         (row["steps_to_generalise"] >= 0, f"generalises at step {row['steps_to_generalise']:,.0f}"),
         (row["generalised"], f"generalises in {per_cent(row['generalised'])} of trials"),
         (0 < row["memorised"] < 1, f"memorises in {per_cent(row['memorised'])} of trials and does not generalise {within}"),
         (row["memorised"], f"does not generalise {within}"),
         (True, f"does not even memorise {within}"),
-    ]
-    return sentence(cases) + (f", {lost}" if lost else "")
+    )
+    return f"{said}, {lost}" if lost else said

@@ -96,14 +96,13 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
 def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
     """Say what more rows do to the risk, without decay and with theory's best Λ.  (N,), (T, N) each"""
     without, with_best = (effect_of_rows(counts, each, inputs=inputs, floor=floor) for each in (at_zero, at_best))
-    cases = [
+    return sentence(
         (len(at_zero) == 1, SINGLE),
         (len(counts) == 1, "A single number of rows has nothing to compare with"),
         (best == 0, f"Without noise the best Λ is 0, and {with_best}"),
         (without == with_best, f"Without decay as with the best Λ, {without}"),
         (True, f"Without decay {without}; with the best Λ {with_best}"),
-    ]
-    return sentence(cases)
+    )
 
 
 def at_the_peak(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
@@ -113,13 +112,12 @@ def at_the_peak(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, in
     without, with_best = (np.maximum(each[:, place], floor) for each in (at_zero, at_best))
     seen = sign_over_trials(np.log(with_best) - np.log(without))
     change = f"from {np.median(without):.2g} to {np.median(with_best):.2g}"
-    cases = [
+    return sentence(
         (best == 0, "Without noise the best Λ is 0"),
         (len(at_zero) == 1, SINGLE),
         (seen, f"{where} {VERBS.get(seen)} the median risk {change}"),
         (True, f"{where} has no visible effect on the risk"),
-    ]
-    return sentence(cases)
+    )
 
 
 def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: float) -> str:
@@ -139,15 +137,14 @@ def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: 
     rises = [(low, high) for low, high in pairs if higher(high, low)]
     low, high = max(rises, key=lambda pair: means[pair[1]] / means[pair[0]], default=(0, 0))
     falls = any(higher(high, after) for after in all_rows[high + 1 :])
-    cases = [
+    return sentence(
         (rises and falls and counts[high] == inputs, "the risk peaks where rows = inputs"),
         (rises and falls, f"the risk peaks at {counts[high]} rows"),
         (rises, f"the risk rises from {counts[low]} to {counts[high]} rows"),
         (all(higher(one, after) for one, after in itertools.pairwise(all_rows)), "more rows always help"),
         (any(higher(one, after) for one, after in pairs), "more rows never visibly hurt"),
         (True, "the number of rows makes no visible difference"),
-    ]
-    return sentence(cases)
+    )
 
 
 READ = {"risk": 3, "trained": Integers(2), "penalty": 1, "theory_penalty": 0}

@@ -79,13 +79,12 @@ def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
     one, two = (words.effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
     same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {words.spoken(value)}"
     verbs = [each.removeprefix(same).partition(f"{named} ")[0] for each in (one, two)]
-    cases = [
+    return words.sentence(
         (not (one.startswith(same) and two.startswith(same)), one),
         (one == two, f"{one}; with {share} the same"),
         (verbs[0] == verbs[1], f"{one}; with {share} {two.partition(f'{named} ')[2]}"),
         (True, f"{one}; with {share} it {two.removeprefix(same).replace(named, 'it')}"),
-    ]
-    return words.sentence(cases)
+    )
 
 
 def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -140,12 +139,11 @@ def better(case: Metrics, measure: str) -> int:
 def of_chosen(found: Metrics, said: str) -> str:
     """Say what the chosen λ change, or why nothing can be said of it."""
     lost = sum(found[case]["diverged"] for case in CASES)
-    cases = [
+    return words.sentence(
         (any("test_loss_change" not in found[case] for case in CASES), f"{words.WITHOUT_ZERO}; {lost} runs diverged"),
         (any("test_loss_change_se" not in found[case] for case in CASES), words.SINGLE),
         (True, said),
-    ]
-    return words.sentence(cases)
+    )
 
 
 def gain_said(found: Metrics) -> str:

@@ -112,13 +112,12 @@ def fate(row: Mapping[str, float], steps: int) -> str:
         return "makes it grow beyond all bounds"
     norm, held = row["weight_norm"], row["late_norm"]
     off = at_most(abs(held / row["late_norm_theory"] - 1), 2) if row["settled"] and "late_norm_theory" in row else ""
-    cases = [
+    return sentence(
         (row["weight_decay"] == 0, f"lets it grow to {norm:.3g}"),
         (not row["settled"], f"takes it to {norm:.3g} in {steps:,} steps, without time to settle"),
         (off, f"holds it at {held:.3g}, within {off} of theory"),
         (True, f"holds it at {held:.3g}"),
-    ]
-    return sentence(cases)
+    )
 
 
 def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -196,17 +195,16 @@ def sentences(found: Metrics) -> dict[str, str]:
     ]
     risk = f"Once settled, runs with the same lr·λ have the same risk within {at_most(apart, 2)}, whatever lr"
     turns = f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(off, 2)}"
-    angle = [
-        (not found["settled"], f"No run settles {within}"),
-        ("angle_off" not in found, "With momentum, theory has no angle to compare with"),
-        (off > theory.ALIKE, f"Once settled, the angle of a step is up to {at_most(off, 2)} from arccos(1 − lr·λ)"),
-        (found["rates"] > 1, f"{turns}, whatever lr"),
-        (True, turns),
-    ]
     return {
-        "panel": sentence([*differ, (True, f"Only lr·λ counts: {rates} {same}, within {at_most(apart, 2)}, once settled")]),
-        "risk": sentence([*differ, (True, risk)]),
-        "angle": sentence(angle),
+        "panel": sentence(*differ, (True, f"Only lr·λ counts: {rates} {same}, within {at_most(apart, 2)}, once settled")),
+        "risk": sentence(*differ, (True, risk)),
+        "angle": sentence(
+            (not found["settled"], f"No run settles {within}"),
+            ("angle_off" not in found, "With momentum, theory has no angle to compare with"),
+            (off > theory.ALIKE, f"Once settled, the angle of a step is up to {at_most(off, 2)} from arccos(1 − lr·λ)"),
+            (found["rates"] > 1, f"{turns}, whatever lr"),
+            (True, turns),
+        ),
     }
 
 

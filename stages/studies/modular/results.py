@@ -109,13 +109,12 @@ def pace_said(table: Table, summary: Mapping[str, float]) -> str:
     said = f"λ = {summary['quickest_lambda']:g} generalises soonest, at step {summary['steps_at_quickest']:,.0f}"
     smallest, without = next(iter(by_weight_decay(table).items()))
     step, alone = arrives(without), [arrives([row]) is not None for row in without]
-    cases = [
+    return sentence(
         (summary["quickest_lambda"] == smallest, said),
         (step is not None, f"{said}; λ = {smallest:g} at step {step or 0:,.0f}"),
         (any(alone), f"{said}; λ = {smallest:g} not in every trial"),
         (True, f"{said}; λ = {smallest:g} not {within}"),
-    ]
-    return sentence(cases)
+    )
 
 
 def shares_said(table: Table, weight_decays: tuple[float, ...]) -> str:

@@ -94,13 +94,12 @@ def of_losses(rows: Metrics) -> str:
     )
     neither = all("no visible effect" in said and ";" not in said for said in (one, other))
     second = other.removeprefix(f"λ = {rows['wd_adamw']['weight_decay']:g} ").replace("the validation loss", "it")
-    cases = [
+    return words.sentence(
         (one == other, one),
         (neither, f"{one} or {NAMES['adamw']}"),
         (";" in one + other or ":" in one + other, f"{one}; {other}"),
         (True, f"{one}, and {second}"),
-    ]
-    return words.sentence(cases)
+    )
 
 
 def of_ends(rows: Metrics, cut: float) -> str:
@@ -126,14 +125,14 @@ def of_scatter(rows: Metrics, steps: int, cut: float) -> str:
     adam, adamw = (words.per_cent(rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}", math.inf)) for kind in ADAPTIVE)
     divides, wall = is_near(rows, "adam"), f"{1 / weight_decay:g}"
     first = f"Adam divides weights by {1 + weight_decay:g}" if divides else f"Adam is {adam} away from ridge {after}"
-    cases = [
+    second = words.sentence(
         (not is_near(rows, "adamw") and divides, f"AdamW is {adamw} away from the box |w| ≤ {wall} {after}"),
         (not is_near(rows, "adamw"), f"AdamW {adamw} away from the box |w| ≤ {wall}"),
         (cut, f"AdamW caps {'them' if divides else 'weights'} at {wall}"),
         (True, f"AdamW leaves {'them' if divides else 'weights'}, as none is beyond {wall}"),
-    ]
-    said = f"λ = {weight_decay:g}: {first}, {words.sentence(cases)}"
-    return words.sentence([(True, said)], *words.diverged(rows, *ADAPTIVE_ROWS))
+    )
+    said = f"λ = {weight_decay:g}: {first}, {second}"
+    return words.sentence((True, said), lost=words.diverged(rows, *ADAPTIVE_ROWS))
 
 
 def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -197,7 +196,7 @@ def summary(
     rates = of_rates(risks, {kind: swept[f"{kind}_lr"] for kind in ADAPTIVE}, weight_decays)
     said = {"distance": of_distances(farthest, weight_decays, whole=not lost.any()), "learning_rate": rates}
     diverged = words.lost_runs(lost.sum(), lost.size)
-    return found | {"findings": {name: words.sentence([(True, each)], diverged) for name, each in said.items()}}
+    return found | {"findings": {name: words.sentence((True, each), lost=[diverged]) for name, each in said.items()}}
 
 
 def own_rate(swept: Mapping[str, NDArray], kind: str) -> int:
@@ -223,12 +222,11 @@ def of_distances(farthest: Mapping[str, float | None], weight_decays: NDArray, *
     parts = [f"{words.listed(list(coupled))} {away(max(coupled.values()), len(coupled))} ridge"] if coupled else []
     parts += [f"AdamW {away(known['adamw'])} least squares in the box"] if "adamw" in known else []
     decayed, where = weight_decays[weight_decays > 0].tolist(), "on" if whole else "on, where no trial diverged,"
-    cases = [
+    return words.sentence(
         (not decayed, SAME),
         (not known, "At every λ > 0 a trial diverged"),
         (True, f"From λ = {min(decayed, default=0):g} {where} {', '.join(parts)}"),
-    ]
-    return words.sentence(cases)
+    )
 
 
 def away(share: float, optimisers: int = 1) -> str:
@@ -249,15 +247,14 @@ def of_rates(risks: Mapping[str, NDArray], rates: Mapping[str, NDArray], weight_
         stays += [] if ends else [f"; it is {ranges[kind]}"]
     unclear = f"The learning rate does not visibly change the best λ: {', '.join(ranges.values())}"
     everywhere = f"The best λ is {' and '.join(ranges.values())}, at every learning rate"
-    cases = [
+    return words.sentence(
         (next(iter(risks.values())).shape[1] == 1, words.SINGLE),
         (not all(known.values()), "At every λ and learning rate a trial diverged"),
         (moves, f"The best λ moves {', and '.join(moves)}{''.join(stays)}"),
         (any(len(set(each)) > 1 for each in known.values()), unclear),
         (known == best, everywhere),
         (True, f"{everywhere} without divergence"),
-    ]
-    return words.sentence(cases)
+    )
 
 
 def spread(values: Sequence[float]) -> str:

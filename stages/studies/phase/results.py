@@ -76,13 +76,13 @@ def finding(table: Table, steps: int) -> str:
     largest = f"{per_cent(shares[-1])} of the pairs"
     somewhere = {weight_decay for (weight_decay, _), rows in by_cell(table).items() if arrives(rows) is not None}
     beyond = [weight_decay for weight_decay in weight_decays if weight_decay > max(somewhere, default=math.inf)]
-    cases = [
+    return sentence(
         (not somewhere, f"{within} no λ generalises on any share of the pairs"),
         (len(shares) == 1, f"{within} {len(somewhere)} of {len(weight_decays)} λ generalise on {largest}"),
         (not needed, f"{within} no λ generalises on {largest}"),
         (True, f"{within} {pairs_needed(needed, weight_decays, largest)}{onwards(beyond, 'no share is enough')}"),
-    ]
-    return sentence(cases, lost_runs(sum(row["diverged"] for row in table), len(table)))
+        lost=[lost_runs(sum(row["diverged"] for row in table), len(table))],
+    )
 
 
 def pairs_needed(needed: Mapping[float, dict[str, Any]], weight_decays: Sequence[float], largest: str) -> str:
@@ -92,12 +92,12 @@ def pairs_needed(needed: Mapping[float, dict[str, Any]], weight_decays: Sequence
     best, own = fewest(needed), needed.get(weight_decays[0])
     share = own["train_fraction"] if own else math.inf
     said = f"λ = {weight_decays[0]:g} " + (f"needs {per_cent(share)} of the pairs" if own else f"fails on {largest}")
-    cases = [
+    more = sentence(
         (best["train_fraction"] < share, f", λ = {best['weight_decay']:g} needs {per_cent(best['train_fraction'])}"),
         (len(weight_decays) > 1, ", and no other λ needs fewer"),
         (True, ""),
-    ]
-    return said + sentence(cases)
+    )
+    return said + more
 
 
 READ = {"diverged": Integers(3), "steps": Integers(1), "train_accuracy": 4, "val_accuracy": 4}

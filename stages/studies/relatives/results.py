@@ -90,7 +90,7 @@ def overfitting(run: Mapping[str, NDArray]) -> str:
         return ""
     lowest = int(losses.mean(axis=0).argmin())
     overfits = f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"
-    return sentence([(sign_over_trials(losses[:, -1] - losses[:, lowest]), overfits), (True, "")])
+    return sentence((sign_over_trials(losses[:, -1] - losses[:, lowest]), overfits), (True, ""))
 
 
 def on_both(found: Metrics, sparse_truth: str) -> str:
@@ -99,13 +99,12 @@ def on_both(found: Metrics, sparse_truth: str) -> str:
     what, by_dense, _ = dense.partition(" by ")
     only_size = by_dense and sparse.startswith(what + by_dense)
     on_dense = f"{dense} where the truth is dense"
-    cases = [
+    return sentence(
         (unpaired(found), dense),  # which says why
         (dense == sparse, f"{dense}, be the truth dense or {sparse_truth}"),
         (only_size, f"{on_dense}, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"),
         (True, f"{on_dense}; {sparse} where it is {sparse_truth}"),
-    ]
-    return sentence(cases)
+    )
 
 
 def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -282,12 +281,12 @@ def of_risk(found: Metrics, sparse_truth: str, diverged: int) -> str:
     single = any("risk_minus_l2_se" not in found[truth]["l1"] for truth in ARMS)
     sparse, dense = (amount(found[truth]["l1"], found[truth]["l2"]) for truth in ("sparse", "dense"))
     same, where = "no visibly other", f"where the truth is {sparse_truth}"
-    cases = [
+    return sentence(
         (single, SINGLE),
         (sparse == dense == "", f"ℓ1 has {same} risk than L2 {where} and where it is dense"),
         (True, f"ℓ1 has {sparse or same} risk than L2 {where}, {dense or same} where it is dense"),
-    ]
-    return sentence(cases, lost_runs(diverged))
+        lost=[lost_runs(diverged)],
+    )
 
 
 def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str:
@@ -302,12 +301,11 @@ def of_paths(ratios: Mapping[str, float]) -> str:
     low, high = (ratios.get(f"{which}_ratio", 0.0) for which in ("smallest", "largest"))
     said = " to ".join(dict.fromkeys(f"{ratio:.2g}" for ratio in (low, high)))
     near = low >= 1 / NEAR and high <= NEAR
-    cases = [
+    return sentence(
         (not ratios, "No λ above 0 to compare early stopping with"),
         (near, f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"),
         (True, f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"),
-    ]
-    return sentence(cases)
+    )
 
 
 NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}

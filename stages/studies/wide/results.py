@@ -71,15 +71,14 @@ def findings(rows: Metrics, section: Wide) -> dict[str, str]:
     how, what = CAUSES.get(part, ("", ""))
     start, shrinkage = (rows["wd"][each] - rows["baseline"][each] for each in PARTS[:2])
     trades = sign(rows["wd_minus_baseline"]) and not diverged(rows, "baseline", "wd") and start < 0 < shrinkage
-    parts = [
-        (part, f"{what} is {per_cent(share)} of the gain"),
-        (trades, f"λ = {rows['wd']['weight_decay']:g} forgets more of the random start, but learns less of the signal"),
-        (True, effect(rows, when=when)),
-    ]
     return {
         "panel": effect(rows) + (f", mostly {how}" if part else ""),
         "curves": effect(rows, when=when),
-        "parts": sentence(parts),
+        "parts": sentence(
+            (part, f"{what} is {per_cent(share)} of the gain"),
+            (trades, f"λ = {rows['wd']['weight_decay']:g} forgets more of the random start, but learns less of the signal"),
+            (True, effect(rows, when=when)),
+        ),
         "weights": of_weights(rows, section.data.weight),
     }
 
@@ -100,14 +99,15 @@ def of_weights(rows: Metrics, truth: float) -> str:
     """Say where decay moves the weights: whether their mean comes closer to the truth, and whether they shrink."""
     moved, at = sign(rows["wd_minus_baseline"], "mean_weight_missed"), f"λ = {rows['wd']['weight_decay']:g}"
     shrinks = rows["wd"]["weight_norm"] < rows["baseline"]["weight_norm"]
-    cases = [
+    return of_pair(
+        rows,
         (moved < 0, f"{at} moves the mean weight closer to the truth {truth:g}"),
         (moved and shrinks, f"{at} pulls the weights to zero, away from the truth {truth:g}"),
         (moved, f"{at} moves the mean weight away from the truth {truth:g}"),
         (shrinks, f"{at} pulls the weights to zero; their mean comes no closer to the truth {truth:g}"),
         (True, f"{at} does not visibly move the mean weight"),
-    ]
-    return of_pair(rows, cases, value="mean_weight_missed")
+        value="mean_weight_missed",
+    )
 
 
 def evaluate_sweep(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -203,21 +203,21 @@ def map_finding(weight_decays: NDArray, lengths: NDArray, val_loss: NDArray, los
     """
     losses = np.where(lost[0].any(axis=0), np.nan, val_loss[0])  # (T, L, K)
     known = [k for k in range(len(lengths)) if not np.isnan(losses[..., k]).all()]
-    diverged = lost_runs(lost[..., -1].sum(), lost[..., -1].size)
+    everywhere = lost_runs(lost[..., -1].sum(), lost[..., -1].size)
     if not known:
-        return sentence([(True, "At every λ a trial diverged")], diverged)
+        return sentence((True, "At every λ a trial diverged"), lost=[everywhere])
     ends = [losses[..., k] for k in (known[0], known[-1])]
     first, last = (weight_decays[np.nanargmin(end.mean(axis=0))] for end in ends)
     start, end = (counted(int(lengths[k]), "epoch") for k in (known[0], known[-1]))
     lowest, moves = f"λ = {first:g} has the lowest validation loss after {start}", f"{first:g} after {start}, {last:g} after"
-    cases = [
+    return sentence(
         (len(losses) == 1, SINGLE),
         (len(known) == 1, lowest),
         (first == last, f"{lowest} and after {end}"),
         (best_changes(*ends), f"From the random start the best λ depends on the time: {moves} {lengths[known[-1]]:,}"),
         (True, f"The best λ does not visibly change between {start} and {end}"),
-    ]
-    return sentence(cases, diverged)
+        lost=[everywhere],
+    )
 
 
 def best_in_theory(arrays: Arrays) -> dict[str, float]:
