@@ -13,7 +13,7 @@ from stages.base.streams import Arrays
 from stages.engine.train import train_arm
 from stages.measure import sweeps
 from stages.measure.findings import at_most, by, continued, effect
-from stages.measure.results import Results
+from stages.measure.results import Metrics, Results
 
 NAN = float("nan")
 
@@ -117,7 +117,7 @@ SETTINGS: dict[str, dict[str, float]] = {
     "wd = 30": {"wd": 30.0, "line.wd": 30.0, "line.train.lr": 0.03},
     "wide.train.lr = 0.05": {"wd": 3.0, "wide.train.lr": 0.05},
 }
-Measured = dict[str, tuple[Any, Arrays, dict[str, Any], dict[str, Any]]]  # study → section, data, runs by row, metrics
+Measured = dict[str, tuple[Any, Arrays, dict[str, Any], Metrics]]  # study → section, data, runs by row, metrics
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=str)
