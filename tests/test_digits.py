@@ -279,38 +279,22 @@ def arms_said(right: tuple[float, float], wrong: tuple[float, float], stop: floa
     return rows
 
 
+LOWERS, RAISES = "λ = 0.1 lowers the validation loss by 20%", "λ = 0.1 raises the validation loss by 20%"
+NO_EFFECT, WRONG = "λ = 0.1 has no visible effect on the validation loss", "with 20% wrong labels"
+ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1"
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (
-            arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1),
-            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels by 40%, where stopping early is better",
-        ),
-        (
-            arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015),
-            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels by 40%",
-        ),
-        (
-            arms_said((0.2, 0.01), (-0.4, 0.01)),
-            "λ = 0.1 raises the validation loss by 20%; with 20% wrong labels it lowers it by 40%",
-        ),
-        (
-            arms_said((0.2, 0.2), (-0.4, 0.01)),
-            "λ = 0.1 has no visible effect on the validation loss; with 20% wrong labels it lowers it by 40%",
-        ),
-        (
-            arms_said((-0.2, 0.01), (-0.4, 0.3)),
-            "λ = 0.1 lowers the validation loss by 20%; with 20% wrong labels it has no visible effect on it",
-        ),
-        (
-            arms_said((0.2, 0.2), (-0.4, 0.4)),
-            "λ = 0.1 has no visible effect on the validation loss; with 20% wrong labels the same",
-        ),
+        (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1), f"{LOWERS}; {WRONG} by 40%, where stopping early is better"),
+        (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015), f"{LOWERS}; {WRONG} by 40%"),
+        (arms_said((0.2, 0.01), (-0.4, 0.01)), f"{RAISES}; {WRONG} it lowers it by 40%"),
+        (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT}; {WRONG} it lowers it by 40%"),
+        (arms_said((-0.2, 0.01), (-0.4, 0.3)), f"{LOWERS}; {WRONG} it has no visible effect on it"),
+        (arms_said((0.2, 0.2), (-0.4, 0.4)), f"{NO_EFFECT}; {WRONG} the same"),
         (arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
-        (
-            arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1),
-            "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1; with 20% wrong labels the same",
-        ),
+        (arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1), f"{ONE_LOST}; {WRONG} the same"),
     ],
 )
 def test_the_second_half_says_what_is_different(rows: dict[str, Any], said: str) -> None:
@@ -330,67 +314,69 @@ def cases(**changes: tuple[float, float, float]) -> dict[str, Any]:
     return found
 
 
-def test_what_both_models_gain_is_said() -> None:
-    better, worse = (-0.1, 0.1, -0.1), (0.1, -0.1, 0.1)
-    assert results.gain_said(cases()) == "Tuned, λ improves no measure in both models; with 20% wrong labels the same"
-    assert (
-        results.gain_said(cases(logistic=better, network=better, logistic_noisy=better, network_noisy=(-0.1, 0.0, 0.1)))
-        == "Tuned, λ improves loss, accuracy and calibration in both models; with 20% wrong labels loss"
-    )
-    assert (
-        results.gain_said(cases(logistic_noisy=worse, network_noisy=(-0.1, -0.1, 0.015)))
-        == "Tuned, λ improves no measure in both models; with 20% wrong labels no measure and worsens accuracy"
-    )
-    alone = cases()
-    for case in CASES:
-        alone[case] = {name: value for name, value in alone[case].items() if not name.endswith("_se")}
-    assert results.gain_said(alone) == results.panel_said(alone) == "A single trial has no error to tell an effect by"
-    lost = {name: value for name, value in cases()["logistic"].items() if not name.endswith(("_change", "_zero"))}
-    said = results.gain_said(cases() | {"logistic": lost | {"diverged": 3}})
-    assert said == "λ = 0 has nothing to compare with; 3 runs diverged"
+def without(found: dict[str, Any], case: str, *ends: str, **changes: int) -> dict[str, Any]:
+    """The same with fewer values of a case."""
+    return found | {case: {name: value for name, value in found[case].items() if not name.endswith(ends)} | changes}
 
 
-def test_the_panel_says_the_first_measure_that_changes() -> None:
-    raised = "it raises the test accuracy from 50% to 60%"
-    assert (
-        results.panel_said(cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, -0.1)))
-        == f"In logistic regression tuned λ lowers the test calibration error by 50%; with 20% wrong labels {raised}"
-    )
-    assert (
-        results.panel_said(cases(logistic=(-0.1, 0.0, 0.0)))
-        == "In logistic regression tuned λ lowers the test loss by 20%; with 20% wrong labels it changes nothing visibly"
-    )
+BETTER, WORSE = (-0.1, 0.1, -0.1), (0.1, -0.1, 0.1)
+SINGLE = "A single trial has no error to tell an effect by"
+NO_MEASURE = "Tuned, λ improves no measure in both models; with 20% wrong labels"
+ALL_MEASURES = "Tuned, λ improves loss, accuracy and calibration in both models; with 20% wrong labels"
+LOST = "λ = 0 has nothing to compare with; 3 runs diverged"
+ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic", "_change", "_zero", diverged=3)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (cases(), f"{NO_MEASURE} the same"),
+        (cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)), f"{ALL_MEASURES} loss"),
+        (cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)), f"{NO_MEASURE} no measure and worsens accuracy"),
+        (ALONE, SINGLE),
+        (DIVERGED, LOST),
+    ],
+)
+def test_what_both_models_gain_is_said(found: dict[str, Any], said: str) -> None:
+    assert results.gain_said(found) == said
+
+
+TUNED = "In logistic regression tuned λ lowers the test"
+CALIBRATED = f"{TUNED} calibration error by 50%; with 20% wrong labels it raises the test accuracy from 50% to 60%"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, -0.1)), CALIBRATED),
+        (cases(logistic=(-0.1, 0.0, 0.0)), f"{TUNED} loss by 20%; with 20% wrong labels it changes nothing visibly"),
+        (ALONE, SINGLE),
+        (DIVERGED, LOST),
+    ],
+)
+def test_the_panel_says_the_first_measure_that_changes(found: dict[str, Any], said: str) -> None:
+    assert results.panel_said(found) == said
+
+
+BOTH = "The best λ with right labels and with 20% wrong labels"
 
 
 @pytest.mark.parametrize(
     ("best", "places", "said"),
     [
-        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), "With 20% wrong labels the best λ is larger: 1 instead of 0.1, in the network "),
-        (
-            (0.1, 1.0),
-            ([1, 1, 1], [0, 3, 2]),
-            "The best λ with right labels and with 20% wrong labels: 0.1 and 1, in the network ",
-        ),
-        (
-            (0.1, 0.1),
-            ([1, 1, 1], [1, 1, 1]),
-            "The best λ with right labels and with 20% wrong labels: 0.1 and 0.1, in the network ",
-        ),
-        (
-            (1.0, 0.1),
-            ([2, 2, 2], [1, 1, 1]),
-            "The best λ with right labels and with 20% wrong labels: 1 and 0.1, in the network ",
-        ),
+        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), "With 20% wrong labels the best λ is larger: 1 instead of 0.1"),
+        ((0.1, 1.0), ([1, 1, 1], [0, 3, 2]), f"{BOTH}: 0.1 and 1"),
+        ((0.1, 0.1), ([1, 1, 1], [1, 1, 1]), f"{BOTH}: 0.1 and 0.1"),
+        ((1.0, 0.1), ([2, 2, 2], [1, 1, 1]), f"{BOTH}: 1 and 0.1"),
     ],
 )
 def test_a_larger_decay_is_larger_trial_by_trial(
     best: tuple[float, float], places: tuple[list[int], list[int]], said: str
 ) -> None:
-    found = cases()
+    found, at = cases(), {case: np.array(places[case.endswith("_noisy")]) for case in CASES}
     for case in CASES:
         found[case]["best_lambda"] = best[case.endswith("_noisy")]
-    at = {case: np.array(places[case.endswith("_noisy")]) for case in CASES}
-    assert results.decays_said(found, at).startswith(said)
+    assert results.decays_said(found, at) == f"{said}, in the network {said.rpartition(': ')[2]}"
     del found["network"]["best_lambda"]
     assert results.decays_said(found, at) == "A case has no λ at which no trial diverged"
 

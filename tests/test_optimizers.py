@@ -171,59 +171,76 @@ def made_up(adam: float, adamw: float, error: float = 0.01, **changes: dict[str,
     return rows | {name: rows[name] | each for name, each in changes.items()}
 
 
-def test_what_is_said_of_the_losses() -> None:
-    one, other = "λ = 5 raises the validation loss by 13% with Adam", "lowers it by 7% with AdamW"
-    assert results.of_losses(made_up(0.13, -0.07)) == f"{one}, and {other}"
-    assert results.of_losses(made_up(0.13, -0.07, 1)) == "λ = 5 has no visible effect on the validation loss with Adam or AdamW"
-    assert results.of_losses(made_up(0.13, -0.01)).endswith(", and has no visible effect on it with AdamW")
-    lost = results.of_losses(made_up(0.13, -0.07, wd_adamw={"diverged": 2}))
-    assert lost == (
-        "λ = 5 raises the validation loss by 13% with Adam; "
-        "λ = 5 lowers the validation loss with AdamW; 2 of 10 trials diverged at λ = 5"
-    )
-    alike = made_up(0, 0) | {"baseline_adam": ROW, "baseline_adamw": ROW}
-    assert results.of_losses(alike) == "Both arms have λ = 5: nothing to compare"
-
-
 WITHOUT = {"weight_decay": 0.0}
+RAISES, LOWERS = "λ = 5 raises the validation loss by 13% with Adam", "λ = 5 lowers the validation loss with AdamW"
 
 
-def test_what_is_said_of_the_ends() -> None:
-    assert results.of_ends(made_up(0, 0), 0.3) == "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"
-    assert results.of_ends(made_up(0, 0), 0.0) == "With λ = 5 Adam divides all weights by 6, AdamW leaves them"
-    assert results.of_ends(made_up(0, 0, wd_adam={"from_ridge": 0.06}), 0.3) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"from_box": 0.06}), 0.3) == ""
-    assert results.of_ends(made_up(0, 0, wd_adamw={"diverged": 1}), 0.3) == ""
-    assert results.of_ends(made_up(0, 0, ridge={"from_box": 0.01}), 0.3) == ""
-    assert results.of_ends(made_up(0, 0, wd=WITHOUT), 0.3) == ""
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (made_up(0.13, -0.07), f"{RAISES}, and lowers it by 7% with AdamW"),
+        (made_up(0.13, -0.07, 1), "λ = 5 has no visible effect on the validation loss with Adam or AdamW"),
+        (made_up(0.13, -0.01), f"{RAISES}, and has no visible effect on it with AdamW"),
+        (made_up(0.13, -0.07, wd_adamw={"diverged": 2}), f"{RAISES}; {LOWERS}; 2 of 10 trials diverged at λ = 5"),
+        (made_up(0, 0, baseline_adam=ROW, baseline_adamw=ROW), "Both arms have λ = 5: nothing to compare"),
+    ],
+)
+def test_what_is_said_of_the_losses(rows: dict[str, Any], said: str) -> None:
+    assert results.of_losses(rows) == said
 
 
-def test_what_is_said_of_the_weights() -> None:
-    def said(rows: dict[str, Any], cut: float = 0.2) -> str:
-        return results.of_scatter(rows, 400, cut)
+@pytest.mark.parametrize(
+    ("rows", "cut", "said"),
+    [
+        (made_up(0, 0), 0.3, "With λ = 5 Adam divides all weights by 6, AdamW caps them at ±0.2"),
+        (made_up(0, 0), 0.0, "With λ = 5 Adam divides all weights by 6, AdamW leaves them"),
+        (made_up(0, 0, wd_adam={"from_ridge": 0.06}), 0.3, ""),
+        (made_up(0, 0, wd_adamw={"from_box": 0.06}), 0.3, ""),
+        (made_up(0, 0, wd_adamw={"diverged": 1}), 0.3, ""),
+        (made_up(0, 0, ridge={"from_box": 0.01}), 0.3, ""),
+        (made_up(0, 0, wd=WITHOUT), 0.3, ""),
+    ],
+)
+def test_what_is_said_of_the_ends(rows: dict[str, Any], cut: float, said: str) -> None:
+    assert results.of_ends(rows, cut) == said
 
-    assert said(made_up(0, 0)) == "λ = 5: Adam divides weights by 6, AdamW caps them at 0.2"
-    assert said(made_up(0, 0), cut=0).endswith("AdamW leaves them, as none is beyond 0.2")
-    far = said(made_up(0, 0, wd_adam={"from_ridge": 0.5}))
-    assert far == "λ = 5: Adam is 50% away from ridge after 400 steps, AdamW caps weights at 0.2"
-    far = said(made_up(0, 0, wd_adamw={"from_box": 0.3}))
-    assert far.endswith("by 6, AdamW is 30% away from the box |w| ≤ 0.2 after 400 steps")
-    assert said(made_up(0, 0, wd_adam={"diverged": 1})).endswith("; 1 of 10 trials diverged at λ = 5")
-    assert said(made_up(0, 0, wd=WITHOUT), cut=0) == "At λ = 0 ridge and the box are both least squares"
+
+DIVIDES, AWAY = "λ = 5: Adam divides weights by 6", "λ = 5: Adam is 50% away from ridge after 400 steps"
 
 
-def test_what_is_said_of_the_distances() -> None:
-    decays, near = np.array([0.0, 0.1, 1]), {"sgd": 0.029, "momentum": 0.0, "adam": 0.001, "adamw": 0.016}
-    said = results.of_distances(near, decays)
-    assert said == (
-        "From λ = 0.1 on SGD, momentum and Adam end within 3% of ridge, AdamW ends within 2% of least squares in the box"
-    )
-    assert results.of_distances(near | {"adamw": 0.4}, decays).endswith("AdamW is up to 40% away from least squares in the box")
-    alone = dict.fromkeys(near) | {"adam": 0.2}
-    said = results.of_distances(alone, decays, whole=False)
-    assert said == "From λ = 0.1 on, where no trial diverged, Adam is up to 20% away from ridge"
-    assert results.of_distances(dict.fromkeys(near), decays, whole=False) == "At every λ > 0 a trial diverged"
-    assert results.of_distances(dict.fromkeys(near), decays[:1]) == "At λ = 0 ridge and the box are both least squares"
+@pytest.mark.parametrize(
+    ("rows", "cut", "said"),
+    [
+        (made_up(0, 0), 0.2, f"{DIVIDES}, AdamW caps them at 0.2"),
+        (made_up(0, 0), 0.0, f"{DIVIDES}, AdamW leaves them, as none is beyond 0.2"),
+        (made_up(0, 0, wd_adam={"from_ridge": 0.5}), 0.2, f"{AWAY}, AdamW caps weights at 0.2"),
+        (made_up(0, 0, wd_adamw={"from_box": 0.3}), 0.2, f"{DIVIDES}, AdamW is 30% away from the box |w| ≤ 0.2 after 400 steps"),
+        (made_up(0, 0, wd_adam={"diverged": 1}), 0.2, f"{DIVIDES}, AdamW caps them at 0.2; 1 of 10 trials diverged at λ = 5"),
+        (made_up(0, 0, wd=WITHOUT), 0.0, "At λ = 0 ridge and the box are both least squares"),
+    ],
+)
+def test_what_is_said_of_the_weights(rows: dict[str, Any], cut: float, said: str) -> None:
+    assert results.of_scatter(rows, 400, cut) == said
+
+
+CLOSE: dict[str, float | None] = {"sgd": 0.029, "momentum": 0.0, "adam": 0.001, "adamw": 0.016}
+NONE: dict[str, float | None] = dict.fromkeys(CLOSE)
+FROM = "From λ = 0.1 on"
+COUPLED = f"{FROM} SGD, momentum and Adam end within 3% of ridge"
+
+
+@pytest.mark.parametrize(
+    ("farthest", "whole", "said"),
+    [
+        (CLOSE, True, f"{COUPLED}, AdamW ends within 2% of least squares in the box"),
+        (CLOSE | {"adamw": 0.4}, True, f"{COUPLED}, AdamW is up to 40% away from least squares in the box"),
+        (NONE | {"adam": 0.2}, False, f"{FROM}, where no trial diverged, Adam is up to 20% away from ridge"),
+        (NONE, False, "At every λ > 0 a trial diverged"),
+    ],
+)
+def test_what_is_said_of_the_distances(farthest: dict[str, float | None], whole: bool, said: str) -> None:
+    assert results.of_distances(farthest, np.array([0.0, 0.1, 1]), whole=whole) == said
+    assert results.of_distances(farthest, np.array([0.0])) == "At λ = 0 ridge and the box are both least squares"
 
 
 def risks(*means: list[float], error: float = 0.001) -> NDArray:
@@ -232,28 +249,27 @@ def risks(*means: list[float], error: float = 0.001) -> NDArray:
     return np.array(means)[:, None, :] + error * pattern
 
 
-def test_what_is_said_of_the_learning_rates() -> None:
-    decays, rates = np.array([0.0, 1, 5]), {"adam": np.array([0.001, 0.01]), "adamw": np.array([0.001, 0.01])}
-    low, high, tie = [3.0, 1, 2], [3.0, 2, 1], [3.0, 2, 1.9999]
+LOW, HIGH, TIE, LOST = [3.0, 1, 2], [3.0, 2, 1], [3.0, 2, 1.9999], [np.nan] * 3
+UP, DOWN = "from 1 at lr = 0.001 to 5 at lr = 0.01", "from 5 at lr = 0.001 to 1 at lr = 0.01"
+UNCLEAR = "The learning rate does not visibly change the best λ"
 
-    def said(adam: NDArray, adamw: NDArray) -> str:
-        return results.of_rates({"adam": adam, "adamw": adamw}, rates, decays)
 
-    assert said(risks(low, low), risks(high, high)) == "The best λ is 1 with Adam and 5 with AdamW, at every learning rate"
-    moves = "The best λ moves from 1 at lr = 0.001 to 5 at lr = 0.01 with AdamW; it is 1 with Adam"
-    assert said(risks(low, low), risks(low, high)) == moves
-    both = said(risks(high, low), risks(low, high))
-    assert both == (
-        "The best λ moves from 5 at lr = 0.001 to 1 at lr = 0.01 with Adam, and from 1 at lr = 0.001 to 5 at lr = 0.01 with AdamW"
-    )
-    unclear = "The learning rate does not visibly change the best λ: 1 to 5 with Adam, 5 with AdamW"
-    assert said(risks(low, tie), risks(high, high)) == unclear
-    lost = risks(low, high)
-    lost[1] = np.nan
-    at_one = "The best λ is 1 with Adam and 1 with AdamW, at every learning rate without divergence"
-    assert said(lost, risks(low, low)) == at_one
-    assert said(np.full_like(lost, np.nan), lost) == "At every λ and learning rate a trial diverged"
-    assert said(risks(low, low)[:, :1], lost[:, :1]) == "A single trial has no error to tell an effect by"
+@pytest.mark.parametrize(
+    ("adam", "adamw", "said"),
+    [
+        ((LOW, LOW), (HIGH, HIGH), "The best λ is 1 with Adam and 5 with AdamW, at every learning rate"),
+        ((LOW, LOW), (LOW, HIGH), f"The best λ moves {UP} with AdamW; it is 1 with Adam"),
+        ((HIGH, LOW), (LOW, HIGH), f"The best λ moves {DOWN} with Adam, and {UP} with AdamW"),
+        ((LOW, TIE), (HIGH, HIGH), f"{UNCLEAR}: 1 to 5 with Adam, 5 with AdamW"),
+        ((LOW, LOST), (LOW, LOW), "The best λ is 1 with Adam and 1 with AdamW, at every learning rate without divergence"),
+        ((LOST, LOST), (LOW, LOST), "At every λ and learning rate a trial diverged"),
+    ],
+)
+def test_what_is_said_of_the_learning_rates(adam: Any, adamw: Any, said: str) -> None:
+    known, rates = {"adam": risks(*adam), "adamw": risks(*adamw)}, dict.fromkeys(("adam", "adamw"), np.array([0.001, 0.01]))
+    assert results.of_rates(known, rates, np.array([0.0, 1, 5])) == said
+    single = {kind: each[:, :1] for kind, each in known.items()}
+    assert results.of_rates(single, rates, np.array([0.0, 1, 5])) == "A single trial has no error to tell an effect by"
 
 
 def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Any) -> None:

@@ -328,35 +328,49 @@ def test_early_stopping_is_said_to_be_close_where_it_is(low: float, high: float,
     assert results.of_paths({}) == "No λ above 0 to compare early stopping with"
 
 
-def test_overfitting_is_said_where_the_loss_visibly_rises() -> None:
-    rng = np.random.default_rng(0)
-    rising = 1 + np.array([0, -0.5, 0.5]) + 0.01 * rng.standard_normal((6, 3))
-    run = {"val_loss": rising, "diverged": np.zeros(6, bool), "steps": np.array([0, 4, 2000]), "weight_decay": np.array(0.0)}
-    assert results.overfitting(run) == ["λ = 0 overfits after step 4"]
-    assert results.overfitting(run | {"val_loss": rising[:, ::-1] - [0, 0, 2]}) == []
-    assert results.overfitting(run | {"val_loss": rising + 9 * rng.standard_normal((6, 3))}) == []
-    assert results.overfitting({name: each[:1] if name in ("val_loss", "diverged") else each for name, each in run.items()}) == []
-    assert results.overfitting(run | {"diverged": np.arange(6) == 0}) == []
+RISING = 1 + np.array([0, -0.5, 0.5]) + 0.01 * np.random.default_rng(0).standard_normal((6, 3))
 
 
-def test_what_decay_does_is_said_of_both_truths() -> None:
-    def found(dense: float, sparse: float, error: float | None = 0.01, decay: float = 0.2) -> dict[str, Any]:
-        rows: dict[str, Any] = {
-            row: {"weight_decay": each, "val_loss": 1.0, "diverged": 0, "trials": 4}
-            for pair in results.ARMS.values()
-            for row, each in zip(pair, (0.0, decay), strict=True)
-        }
-        for (without, decayed), gap in zip(results.ARMS.values(), (dense, sparse), strict=True):
-            rows[f"{decayed}_minus_{without}"] = {"val_loss": gap} | ({} if error is None else {"val_loss_se": error})
-        return rows
+@pytest.mark.parametrize(
+    ("losses", "diverged", "said"),
+    [
+        (RISING, 0, "λ = 0 overfits after step 4"),
+        (RISING[:, ::-1] - [0, 0, 2], 0, ""),  # lowest at the end
+        (RISING + 9 * np.random.default_rng(1).standard_normal((6, 3)), 0, ""),  # within the errors
+        (RISING[:1], 0, ""),  # a single trial
+        (RISING, 1, ""),
+    ],
+)
+def test_overfitting_is_said_where_the_loss_visibly_rises(losses: NDArray, diverged: int, said: str) -> None:
+    run = {"val_loss": losses, "diverged": np.arange(len(losses)) < diverged, "steps": np.array([0, 4, 2000])}
+    assert results.overfitting(run | {"weight_decay": np.array(0.0)}) == said
 
-    lowers = "λ = 0.2 lowers the validation loss by 60%"
-    assert results.on_both(found(-0.6, -0.6), "sparse") == f"{lowers}, be the truth dense or sparse"
-    assert results.on_both(found(-0.6, -0.4), "sparse") == f"{lowers} where the truth is dense, by 40% where it is sparse"
-    raises = "λ = 0.2 raises the validation loss by 40%"
-    assert results.on_both(found(-0.6, 0.4), "sparse") == f"{lowers} where the truth is dense; {raises} where it is sparse"
-    assert results.on_both(found(-0.6, -0.6, error=None), "sparse").endswith("no error to tell an effect by")
-    assert results.on_both(found(0, 0, decay=0.0), "sparse") == "Both arms have λ = 0: nothing to compare"
+
+def both(dense: float, sparse: float, error: float | None = 0.01, weight_decay: float = 0.2) -> dict[str, Any]:
+    """Rows of both truths in which decay changes the validation loss by so much."""
+    rows: dict[str, Any] = {}
+    for (without, decayed), gap in zip(results.ARMS.values(), (dense, sparse), strict=True):
+        usual = {"val_loss": 1.0, "diverged": 0, "trials": 4}
+        rows |= {without: usual | {"weight_decay": 0.0}, decayed: usual | {"weight_decay": weight_decay}}
+        rows[f"{decayed}_minus_{without}"] = {"val_loss": gap} | ({} if error is None else {"val_loss_se": error})
+    return rows
+
+
+LOWERS = "λ = 0.2 lowers the validation loss by 60%"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (both(-0.6, -0.6), f"{LOWERS}, be the truth dense or sparse"),
+        (both(-0.6, -0.4), f"{LOWERS} where the truth is dense, by 40% where it is sparse"),
+        (both(-0.6, 0.4), f"{LOWERS} where the truth is dense; λ = 0.2 raises the validation loss by 40% where it is sparse"),
+        (both(-0.6, -0.6, error=None), "λ = 0.2: a single trial, which has no error to tell an effect by"),
+        (both(0, 0, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
+    ],
+)
+def test_what_decay_does_is_said_of_both_truths(rows: dict[str, Any], said: str) -> None:
+    assert results.on_both(rows, "sparse") == said
 
 
 def test_runs_that_diverge_are_left_out_counted_and_told(

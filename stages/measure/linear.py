@@ -1,6 +1,6 @@
 """Rows of the metrics for linear models: trained ones, and those that need no training.
 
-Shapes: R trials, n rows, d inputs, L decays, E epochs, K evaluations.
+Shapes: R trials, n rows, d inputs, L values of λ, E epochs, K evaluations.
 `arrays` is a linear study's file, in float64 (`storage.in_float64`).
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.base.rounding import END, losses_on_grid, on_grid
 from stages.measure.rows import Row, Runs, ended
 from stages.measure.statistics import alive, r_squared
-from stages.theory.ridge import ridge
+from stages.theory.ridge import ridge, without_bias
 from stages.theory.trajectory import gradient_descent, sgd_parts
 
 Arrays = Mapping[str, NDArray]
@@ -74,6 +74,12 @@ def solution_row(arrays: Arrays, solution: Solution, curvature: float, more: Mor
     return row | parameters_row(weight, bias) | more(weight, bias)
 
 
+def weights_row(arrays: Arrays, weight: NDArray, curvature: float, more: More = nothing) -> Row:
+    """What a row says of the weights of a model without a bias that were not trained.  (R, d)"""
+    row = solution_row(arrays, {"weight": weight, "bias": np.zeros(len(weight))}, curvature, more)
+    return {name: value for name, value in row.items() if name not in ("bias", "weight")}
+
+
 def parameters_row(weight: NDArray, bias: NDArray) -> Row:
     """The parameters that fit in a row: the bias, and a weight that is alone."""
     return {"bias": bias} | ({"weight": weight[:, 0]} if weight.shape[1] == 1 else {})
@@ -97,9 +103,14 @@ def ridges(arrays: Arrays, weight_decay: float, *, curvature: float, decays_bias
     return {"weight": np.array([weight for weight, _ in fits]), "bias": np.array([bias for _, bias in fits])}
 
 
+def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
+    """Solve ridge without a bias, in every trial.  (R, d)"""
+    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
+
+
 def excess_parts(
     arrays: Arrays,
-    decays: NDArray,
+    weight_decays: NDArray,
     order: NDArray,
     *,
     batch_size: int,
@@ -111,7 +122,7 @@ def excess_parts(
 
     The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
     expected excess loss is the sum of the three halves. `epochs` are the lengths of training that are asked for, the whole by
-    default.  decays (L,), batch orders (R, E, n)
+    default.  weight_decays (L,), batch orders (R, E, n)
     """
     truth, start = (np.column_stack([arrays[f"{one}_weight"], arrays[f"{one}_bias"]]) for one in ("true", "start"))
     signal = np.einsum("rnd,rd->rn", arrays["train_inputs"], truth[:, :-1]) + truth[:, -1:]
@@ -121,7 +132,7 @@ def excess_parts(
         np.stack([silence, signal, arrays["train_targets"] - signal], axis=2),
         np.stack([start, none, none], axis=2),
         order,
-        decays,
+        weight_decays,
         batch_size=batch_size,
         epochs=epochs or [order.shape[1]],
         lr=lr,

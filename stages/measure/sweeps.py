@@ -1,6 +1,6 @@
 """A sweep over λ: its table, one row a run, and its summary.
 
-Shapes: T trials, L decays, K evaluations.
+Shapes: T trials, L values of λ, K evaluations.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
 from stages.base.storage import Integers
-from stages.measure.findings import by, visible
+from stages.measure.findings import SINGLE, WITHOUT_ZERO, by, lost_runs, onwards, sentence, sign_over_trials
 from stages.measure.rows import HISTORIES, Table
 from stages.measure.statistics import best_decays, mean_and_error, z_score
 
@@ -33,18 +33,18 @@ def evaluated(
     return table(*known), summary(*known, of_zero) | mean_and_error("val_loss_of_null", null) | said
 
 
-def table(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray) -> Table:
+def table(weight_decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray) -> Table:
     """One row a run: λ, trial, whether it diverged, and what it ended with, empty where it did.  (L,), (T, L) each"""
     unknown = {name: diverged | np.isnan(values) for name, values in ended.items()}
     return [
-        {"weight_decay": decay, "trial": trial, "diverged": int(diverged[trial, index])}
+        {"weight_decay": weight_decay, "trial": trial, "diverged": int(diverged[trial, index])}
         | {name: None if unknown[name][trial, index] else values[trial, index] for name, values in ended.items()}
-        for index, decay in enumerate(decays)
+        for index, weight_decay in enumerate(weight_decays)
         for trial in range(len(diverged))
     ]
 
 
-def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of_zero: NDArray) -> dict[str, Any]:
+def summary(weight_decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of_zero: NDArray) -> dict[str, Any]:
     """The best λ by mean validation loss, the largest λ within one standard error of it, and the loss there and at both ends.
 
     Only λ at which no trial diverged are looked at: a value whose λ is not among them is absent. Where there is theory,
@@ -53,15 +53,15 @@ def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of
     found: dict[str, Any] = {"diverged": int(diverged.sum())}
     means = {
         index: mean_and_error("val_loss", ended["val_loss"][:, index])
-        for index in range(len(decays))
+        for index in range(len(weight_decays))
         if not diverged[:, index].any()
     }
     if not means:
         return found
     whole = list(means)
     best, largest = (whole[place] for place in best_decays(list(means.values())))
-    found |= {"best_lambda": decays[best], "best_lambda_1se": decays[largest]}
-    for place, index in (("zero", 0), ("best", best), ("end", len(decays) - 1)):
+    found |= {"best_lambda": weight_decays[best], "best_lambda_1se": weight_decays[largest]}
+    for place, index in (("zero", 0), ("best", best), ("end", len(weight_decays) - 1)):
         found |= {name.replace("val_loss", f"val_loss_at_{place}"): value for name, value in means.get(index, {}).items()}
     if "theory" in ended:
         scores = [deviation(ended["val_loss"][:, index], ended["theory"][:, index], of_zero) for index in whole]
@@ -70,29 +70,28 @@ def summary(decays: NDArray, ended: Mapping[str, NDArray], diverged: NDArray, of
     return found
 
 
-def finding(decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str:
-    """What the λ of a grid do to the validation loss, each compared with λ = 0 trial by trial.  (L,), (T, L) each"""
-    lost = [f"{diverged.sum()} of {diverged.size} runs diverged"] if diverged.any() else []
-    whole = [index for index in range(len(decays)) if not diverged[:, index].any()]
-    if 0 not in whole:
-        return "; ".join(["λ = 0 has nothing to compare with", *lost])
-    if len(diverged) == 1:
-        return "; ".join(["A single trial has no error to tell an effect by", *lost])
+def finding(weight_decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str:
+    """Say what the λ of a grid do to the validation loss, each compared with λ = 0 trial by trial.  (L,), (T, L) each"""
+    whole = np.flatnonzero(~diverged.any(axis=0)).tolist()
+    known = np.where(diverged, np.nan, val_loss)
+    means = known.mean(axis=0)
 
-    def seen(of: int, sign: int) -> list[int]:
-        """The λ that are visibly lower, or higher, than another."""
-        gaps = {index: mean_and_error("gap", sign * (val_loss[:, index] - val_loss[:, of])) for index in whole}
-        return [index for index, gap in gaps.items() if gap["gap"] > 0 and visible(gap["gap"], gap["gap_se"])]
+    def against(of: int) -> dict[int, int]:
+        """Tell of each λ whether its loss is visibly above or below that of another."""
+        return {index: sign_over_trials(known[:, index] - known[:, of]) for index in whole}
 
-    means, lower = val_loss.mean(axis=0), seen(0, -1)
+    lower = [index for index, seen in against(0).items() if seen < 0]
     best = min(lower, key=means.__getitem__) if lower else 0
-    said = f"λ = {decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
-    higher = [index for index in seen(best, 1) if index > best]
-    parts = [said if lower else "No λ visibly lowers the validation loss"]
-    if higher and higher == whole[-len(higher) :]:
-        where = f"at λ = {decays[higher[0]]:g}" if len(higher) == 1 else f"from λ = {decays[higher[0]]:g} on"
-        parts.append(f"{where} it is higher" + (" again" if lower else ""))
-    return "; ".join([*parts, *lost])
+    higher = [index for index, seen in against(best).items() if seen > 0 and index > best]
+    rise = [weight_decays[index] for index in higher] if higher == whole[-len(higher) :] else []
+    most = f"λ = {weight_decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
+    return sentence(
+        (0 not in whole, WITHOUT_ZERO),
+        (len(diverged) == 1, SINGLE),
+        (lower, most + onwards(rise, "it is higher again")),
+        (True, "No λ visibly lowers the validation loss" + onwards(rise, "it is higher")),
+        lost=[lost_runs(diverged.sum(), diverged.size)],
+    )
 
 
 def deviation(measured: NDArray, expected: NDArray, of_zero: NDArray) -> float | None:

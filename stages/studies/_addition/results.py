@@ -1,6 +1,6 @@
 """When a run memorises and generalises, and with how many of the pairs, in numbers and in words.
 
-Shapes: F shares of the pairs, T trials, L decays, K evaluations.
+Shapes: F shares of the pairs, T trials, L values of λ, K evaluations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.measure.findings import per_cent
+from stages.measure.findings import lost_runs, per_cent, sentence
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error
 
@@ -34,7 +34,7 @@ def arrival(run: Mapping[str, NDArray], threshold: float) -> dict[str, float]:
 
 
 def arrivals(
-    swept: Mapping[str, NDArray], shares: Sequence[float], decays: Sequence[float], *, steps: NDArray, threshold: float
+    swept: Mapping[str, NDArray], shares: Sequence[float], weight_decays: Sequence[float], *, steps: NDArray, threshold: float
 ) -> Table:
     """A row a run, from `diverged` (F, T, L) and accuracies (F, T, L, K). Where it diverged, steps are −1."""
     first = {
@@ -42,10 +42,11 @@ def arrivals(
         for split, verb in VERBS.items()
     }
     return [
-        {"weight_decay": decay, "train_fraction": share, "trial": trial, "diverged": int(swept["diverged"][place, trial, index])}
+        {"weight_decay": weight_decay, "train_fraction": share, "trial": trial}
+        | {"diverged": int(swept["diverged"][place, trial, index])}
         | {name: values[place, trial, index] for name, values in first.items()}
         for place, share in enumerate(shares)
-        for index, decay in enumerate(decays)
+        for index, weight_decay in enumerate(weight_decays)
         for trial in range(swept["diverged"].shape[1])
     ]
 
@@ -58,23 +59,25 @@ def arrives(rows: Sequence[Mapping[str, Any]], verb: str = "generalise") -> floa
 
 def share_needed(rows: Table) -> float | None:
     """From which share of the pairs on all trials generalise; None where they do not on the largest."""
-    shares = sorted({row["train_fraction"] for row in rows})
+    shares = {row["train_fraction"] for row in rows}
     fails = [share for share in shares if arrives([row for row in rows if row["train_fraction"] == share]) is None]
-    enough = [share for share in shares if not fails or share > fails[-1]]
-    return enough[0] if enough else None
+    return min((share for share in shares if share > max(fails, default=-1)), default=None)
 
 
-def decays_of(table: Table) -> list[float]:
-    return sorted({row["weight_decay"] for row in table})
+def by_weight_decay(table: Table) -> dict[float, Table]:
+    """Sort the rows of a table by their λ, ascending."""
+    weight_decays = sorted({row["weight_decay"] for row in table})
+    return {each: [row for row in table if row["weight_decay"] == each] for each in weight_decays}
 
 
 def fate(row: Mapping[str, float], steps: int) -> str:
-    """What becomes of an arm within its steps: `generalises at step 333`."""
-    lost = f", {row['diverged']} of {row['trials']} trials diverged" if row["diverged"] else ""
-    if row["steps_to_generalise"] >= 0:
-        return f"generalises at step {row['steps_to_generalise']:,.0f}{lost}"
-    if row["generalised"]:
-        return f"generalises in {per_cent(row['generalised'])} of trials{lost}"
-    if 0 < row["memorised"] < 1:
-        return f"memorises in {per_cent(row['memorised'])} of trials and does not generalise within {steps:,} steps{lost}"
-    return f"does not {'generalise' if row['memorised'] else 'even memorise'} within {steps:,} steps{lost}"
+    """Say what becomes of an arm within its steps: `generalises at step 333`."""
+    within, lost = f"within {steps:,} steps", lost_runs(row["diverged"], row["trials"], "trials")
+    said = sentence(
+        (row["steps_to_generalise"] >= 0, f"generalises at step {row['steps_to_generalise']:,.0f}"),
+        (row["generalised"], f"generalises in {per_cent(row['generalised'])} of trials"),
+        (0 < row["memorised"] < 1, f"memorises in {per_cent(row['memorised'])} of trials and does not generalise {within}"),
+        (row["memorised"], f"does not generalise {within}"),
+        (True, f"does not even memorise {within}"),
+    )
+    return f"{said}, {lost}" if lost else said

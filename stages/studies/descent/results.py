@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 from stages.base.rounding import losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
-from stages.measure.findings import visible
+from stages.measure.findings import SINGLE, VERBS, sentence, sign_over_trials
+from stages.measure.linear import optimum
 from stages.measure.results import Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
-from stages.theory.ridge import solve, without_bias
+from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
-
-
-def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
-    """Ridge on all rows of the data, in every trial."""
-    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:
@@ -98,61 +94,57 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
 
 
 def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
-    """What more rows do to the risk, without decay and with theory's best Λ.  (N,), (T, N) each"""
-    if len(at_zero) == 1:
-        return "A single trial has no error to tell an effect by"
-    if len(counts) == 1:
-        return "A single number of rows has nothing to compare with"
+    """Say what more rows do to the risk, without decay and with theory's best Λ.  (N,), (T, N) each"""
     without, with_best = (effect_of_rows(counts, each, inputs=inputs, floor=floor) for each in (at_zero, at_best))
-    if best == 0:
-        return f"Without noise the best Λ is 0, and {with_best}"
-    if without == with_best:
-        return f"Without decay as with the best Λ, {without}"
-    return f"Without decay {without}; with the best Λ {with_best}"
+    return sentence(
+        (len(at_zero) == 1, SINGLE),
+        (len(counts) == 1, "A single number of rows has nothing to compare with"),
+        (best == 0, f"Without noise the best Λ is 0, and {with_best}"),
+        (without == with_best, f"Without decay as with the best Λ, {without}"),
+        (True, f"Without decay {without}; with the best Λ {with_best}"),
+    )
 
 
 def at_the_peak(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
-    """What theory's best Λ does to the median risk where the number of rows is nearest that of inputs.  (N,), (T, N) each"""
+    """Say what theory's best Λ does to the median risk where the number of rows is nearest that of inputs.  (N,), (T, N) each"""
     place = min(range(len(counts)), key=lambda index: abs(counts[index] - inputs))
-    where = f"With {counts[place]} rows and {inputs} inputs"
-    if best == 0:
-        return "Without noise the best Λ is 0"
-    if len(at_zero) == 1:
-        return "A single trial has no error to tell an effect by"
+    where = f"With {counts[place]} rows and {inputs} inputs, Λ = {best:g}"
     without, with_best = (np.maximum(each[:, place], floor) for each in (at_zero, at_best))
-    gap = mean_and_error("gap", np.log(with_best) - np.log(without))
-    if not visible(gap["gap"], gap["gap_se"]):
-        return f"{where}, Λ = {best:g} has no visible effect on the risk"
-    verb = "lowers" if gap["gap"] < 0 else "raises"
-    return f"{where}, Λ = {best:g} {verb} the median risk from {np.median(without):.2g} to {np.median(with_best):.2g}"
+    seen = sign_over_trials(np.log(with_best) - np.log(without))
+    change = f"from {np.median(without):.2g} to {np.median(with_best):.2g}"
+    return sentence(
+        (best == 0, "Without noise the best Λ is 0"),
+        (len(at_zero) == 1, SINGLE),
+        (seen, f"{where} {VERBS.get(seen)} the median risk {change}"),
+        (True, f"{where} has no visible effect on the risk"),
+    )
 
 
 def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: float) -> str:
-    """A part of a sentence. Where the risk rises several times, it is about the rise by the largest factor.
+    """Say a part of a sentence. Where the risk rises several times, it is about the rise by the largest factor.
 
     Risks are compared by their ratios, trial by trial, in the mean of logarithms: around n = d the mean of the risk itself
     has no expectation, and so no error. Their means must be in the same order. Below `floor`, what training may leave, a risk
     is none.  (N,), (T, N)
     """
     each = np.maximum(each, floor)
-    means, logs = each.mean(axis=0), np.log(each)
+    means, logs, all_rows = each.mean(axis=0), np.log(each), range(len(counts))
 
     def higher(one: int, other: int) -> bool:
-        gap = mean_and_error("gap", logs[:, one] - logs[:, other])
-        return means[one] > means[other] and gap["gap"] > 0 and visible(gap["gap"], gap["gap_se"])
+        return means[one] > means[other] and sign_over_trials(logs[:, one] - logs[:, other]) > 0
 
-    pairs = list(itertools.combinations(range(len(counts)), 2))
+    pairs = list(itertools.combinations(all_rows, 2))
     rises = [(low, high) for low, high in pairs if higher(high, low)]
-    if rises:
-        low, high = max(rises, key=lambda pair: means[pair[1]] / means[pair[0]])
-        if any(higher(high, after) for after in range(high + 1, len(counts))):
-            return "the risk peaks " + ("where rows = inputs" if counts[high] == inputs else f"at {counts[high]} rows")
-        return f"the risk rises from {counts[low]} to {counts[high]} rows"
-    if all(higher(one, after) for one, after in itertools.pairwise(range(len(counts)))):
-        return "more rows always help"
-    if any(higher(one, after) for one, after in pairs):
-        return "more rows never visibly hurt"
-    return "the number of rows makes no visible difference"
+    low, high = max(rises, key=lambda pair: means[pair[1]] / means[pair[0]], default=(0, 0))
+    falls = any(higher(high, after) for after in all_rows[high + 1 :])
+    return sentence(
+        (rises and falls and counts[high] == inputs, "the risk peaks where rows = inputs"),
+        (rises and falls, f"the risk peaks at {counts[high]} rows"),
+        (rises, f"the risk rises from {counts[low]} to {counts[high]} rows"),
+        (all(higher(one, after) for one, after in itertools.pairwise(all_rows)), "more rows always help"),
+        (any(higher(one, after) for one, after in pairs), "more rows never visibly hurt"),
+        (True, "the number of rows makes no visible difference"),
+    )
 
 
 READ = {"risk": 3, "trained": Integers(2), "penalty": 1, "theory_penalty": 0}

@@ -2,7 +2,7 @@
 
 Cases are a model with its labels. The trials divide the same images anew, so a standard error is that of the division and of
 the start; a new set of images would add to it.
-Shapes: T trials, L decays, K evaluations.
+Shapes: T trials, L values of λ, K evaluations.
 """
 
 import math
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import PATH
 from stages.base.streams import Arrays
+from stages.measure import findings as words
 from stages.measure import sweeps
-from stages.measure.findings import by, continued, effect, per_cent, spoken, visible
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
 from stages.measure.rows import ended as ends_of_run
-from stages.measure.statistics import alive, difference, mean_and_error, summarise
+from stages.measure.statistics import alive, difference, summarise
 from stages.studies.digits.system import CASES, CLASSES, Digits
 
 PAIRS = (("wd", "baseline"), ("stopped", "baseline"), ("wd", "stopped"))  # compared trial by trial
+MODELS = ("logistic", "network")
 MEASURES = {"loss": "loss", "accuracy": "accuracy", "calibration_error": "calibration"}  # → spoken
 KNOWN_TO = {f"test_{measure}": 4 * 2.0**-PATH for measure in MEASURES} | {"test_accuracy": 0.0}  # accuracies are not rounded
 
@@ -32,10 +33,6 @@ def chance(trials: int) -> Row:
     row = {"loss": math.log(CLASSES), "accuracy": 1 / CLASSES}
     values = {f"{split}_{name}": value for name, value in row.items() for split in SPLITS}
     return {name: np.full(trials, value) for name, value in (values | {"weight_norm": 0.0, "half_squared_norm": 0.0}).items()}
-
-
-def losses_of_zero(trials: int) -> dict[str, NDArray]:
-    return {split: np.full(trials, math.log(CLASSES)) for split in SPLITS}
 
 
 def stopped(run: Mapping[str, NDArray]) -> Row:
@@ -48,9 +45,9 @@ def stopped(run: Mapping[str, NDArray]) -> Row:
 def evaluate(section: Digits, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     rows = {name: ends_of_run(run) for name, run in runs.items()}
     rows |= {f"stopped{suffix}": stopped(runs[f"baseline{suffix}"]) for suffix in CASES.values()}
-    trials = section.data.trials
+    null = chance(section.data.trials)
     pairs = [(f"{one}{suffix}", f"{other}{suffix}") for one, other in PAIRS for suffix in CASES.values()]
-    found = metrics(rows | {"null": chance(trials)}, runs, pairs, losses_of_zero(trials))
+    found = metrics(rows | {"null": null}, runs, pairs, {split: null[f"{split}_loss"] for split in SPLITS})
     for one, other in pairs:
         found[f"{one}_minus_{other}"] |= difference(rows[one], rows[other], KNOWN_TO)
     return found | {"findings": findings(found, share_wrong(arrays))}, curves(runs, "step")
@@ -62,34 +59,32 @@ def share_wrong(arrays: Arrays) -> float:
 
 
 def findings(rows: Metrics, wrong: float) -> dict[str, str]:
-    """A sentence for each figure."""
-    share = f"{per_cent(wrong)} wrong labels"
-    losses = {suffix: twice(rows, suffix, "val_loss", share) for suffix in ("", "_network")}
-    early = {suffix: stopping(rows, suffix) if share in said else "" for suffix, said in losses.items()}
+    """Write a sentence for each figure."""
+    share = f"{words.per_cent(wrong)} wrong labels"
+    losses = {}
+    for suffix in ("", "_network"):
+        said = twice(rows, suffix, "val_loss", share)
+        early = words.sign(rows[f"wd{suffix}_noisy_minus_stopped{suffix}_noisy"], "test_loss") > 0 and share in said
+        losses[suffix] = said + (", where stopping early is better" if early else "")
     return {
-        "panel": effect(rows),
-        "curves": losses[""] + early[""],
-        "network": f"Network: {continued(losses['_network'])}{early['_network']}",
+        "panel": words.effect(rows),
+        "curves": losses[""],
+        "network": f"Network: {words.continued(losses['_network'])}",
         "reliability": twice(rows, "", "test_calibration_error", share),
     }
 
 
 def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
-    """What λ does to a value, with right labels and with wrong ones: the second half says only what is different."""
-    one, two = (effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
-    same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {spoken(value)}"
-    if not (one.startswith(same) and two.startswith(same)):
-        return one
+    """Say what λ does to a value, with right labels and with wrong ones: the second half says only what is different."""
+    one, two = (words.effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
+    same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {words.spoken(value)}"
     verbs = [each.removeprefix(same).partition(f"{named} ")[0] for each in (one, two)]
-    more = two.partition(f"{named} ")[2] if verbs[0] == verbs[1] else "it " + two.removeprefix(same).replace(named, "it")
-    return f"{one}; with {share} {'the same' if one == two else more}"
-
-
-def stopping(rows: Metrics, suffix: str) -> str:
-    """Whether stopping early, without decay, is visibly better than decay where labels are wrong: on test rows."""
-    gap = rows[f"wd{suffix}_noisy_minus_stopped{suffix}_noisy"]
-    better = gap.get("test_loss", 0) > 0 and visible(gap["test_loss"], gap.get("test_loss_se"))
-    return ", where stopping early is better" if better else ""
+    return words.sentence(
+        (not (one.startswith(same) and two.startswith(same)), one),
+        (one == two, f"{one}; with {share} the same"),
+        (verbs[0] == verbs[1], f"{one}; with {share} {two.partition(f'{named} ')[2]}"),
+        (True, f"{one}; with {share} it {two.removeprefix(same).replace(named, 'it')}"),
+    )
 
 
 def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -107,7 +102,7 @@ def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> t
     return table, found | {"findings": said}
 
 
-def judged(decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places: NDArray) -> dict[str, float]:
+def judged(weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places: NDArray) -> dict[str, float]:
     """λ chosen on each trial's validation rows, judged on its test rows, and the change against λ = 0, trial by trial.
 
     A test row of a trial has no part in its choice. `best_lambda` has the lowest mean validation loss, `best_lambda_accuracy`
@@ -119,11 +114,11 @@ def judged(decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places
         return found
     means = {measure: ended[f"val_{measure}"][:, whole].mean(axis=0) for measure in MEASURES}
     found |= {
-        "best_lambda": decays[whole[means["loss"].argmin()]],
-        "best_lambda_accuracy": decays[whole[means["accuracy"].argmax()]],
-        "best_lambda_calibration": decays[whole[means["calibration_error"].argmin()]],
-        "least_chosen_lambda": decays[places.min()],
-        "largest_chosen_lambda": decays[places.max()],
+        "best_lambda": weight_decays[whole[means["loss"].argmin()]],
+        "best_lambda_accuracy": weight_decays[whole[means["accuracy"].argmax()]],
+        "best_lambda_calibration": weight_decays[whole[means["calibration_error"].argmin()]],
+        "least_chosen_lambda": weight_decays[places.min()],
+        "largest_chosen_lambda": weight_decays[places.max()],
     }
     at_chosen = {name: ended[name][np.arange(len(places)), places] for name in KNOWN_TO}
     found |= summarise({f"{name}_at_chosen": each for name, each in at_chosen.items()})
@@ -137,73 +132,62 @@ def judged(decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places
 
 
 def better(case: Metrics, measure: str) -> int:
-    """1 where the chosen λ is visibly better than λ = 0, −1 where it is visibly worse, else 0."""
-    change, error = (case[f"test_{measure}_change{suffix}"] for suffix in ("", "_se"))
-    return int(np.sign(change) * visible(change, error)) * (1 if measure == "accuracy" else -1)
+    """Return 1 where the chosen λ is visibly better than λ = 0, −1 where it is visibly worse, else 0."""
+    return words.sign(case, f"test_{measure}_change") * (1 if measure == "accuracy" else -1)
 
 
-def unknown(found: Metrics) -> str:
-    """Why nothing can be said of what the chosen λ change; empty where something can."""
+def of_chosen(found: Metrics, said: str) -> str:
+    """Say what the chosen λ change, or why nothing can be said of it."""
     lost = sum(found[case]["diverged"] for case in CASES)
-    if any("test_loss_change" not in found[case] for case in CASES):
-        return f"λ = 0 has nothing to compare with; {lost} runs diverged"
-    return (
-        "" if all("test_loss_change_se" in found[case] for case in CASES) else "A single trial has no error to tell an effect by"
+    return words.sentence(
+        (any("test_loss_change" not in found[case] for case in CASES), f"{words.WITHOUT_ZERO}; {lost} runs diverged"),
+        (any("test_loss_change_se" not in found[case] for case in CASES), words.SINGLE),
+        (True, said),
     )
 
 
 def gain_said(found: Metrics) -> str:
-    """What the chosen λ visibly change on test rows, in both models alike."""
-    if said := unknown(found):
-        return said
-    parts = []
-    for suffix in ("", "_noisy"):
-        signs = {
-            measure: [better(found[f"{model}{suffix}"], measure) for model in ("logistic", "network")] for measure in MEASURES
-        }
-        gained, lost = ([MEASURES[measure] for measure, each in signs.items() if set(each) == {sign}] for sign in (1, -1))
-        worse = f" and worsens {listed(lost)}" if lost else ""
-        parts.append(f"improves {listed(gained) if gained else 'no measure'}{worse}")
-    more = parts[1].removeprefix("improves ") if parts[0] != parts[1] else "the same"
-    return f"Tuned, λ {parts[0]} in both models; with {per_cent(found['wrong'])} wrong labels {more}"
+    """Say what the chosen λ visibly change on test rows, in both models alike."""
+    right, wrong = (improved([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
+    share, more = f"{words.per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else wrong
+    return of_chosen(found, f"Tuned, λ improves {right} in both models; with {share} {more}")
+
+
+def improved(cases: Sequence[Metrics]) -> str:
+    """List the measures that are visibly better in all of these cases, and those that are worse."""
+    seen = {named: {better(case, measure) for case in cases} for measure, named in MEASURES.items()}
+    gained, lost = (words.listed([named for named, each in seen.items() if each == {way}]) for way in (1, -1))
+    return (gained or "no measure") + (f" and worsens {lost}" if lost else "")
 
 
 def panel_said(found: Metrics) -> str:
-    """For logistic regression, the first of accuracy, calibration error and loss that the chosen λ visibly change."""
-    if said := unknown(found):
-        return said
-    parts = []
-    for case in ("logistic", "logistic_noisy"):
-        seen = [measure for measure in ("accuracy", "calibration_error", "loss") if better(found[case], measure)]
-        parts.append(changed(found[case], seen[0]) if seen else "changes nothing visibly")
-    return f"In logistic regression tuned λ {parts[0]}; with {per_cent(found['wrong'])} wrong labels it {parts[1]}"
+    """Say of logistic regression the first of accuracy, calibration error and loss that the chosen λ visibly change."""
+    parts = [first_change(found[case]) for case in ("logistic", "logistic_noisy")]
+    said = f"In logistic regression tuned λ {parts[0]}; with {words.per_cent(found['wrong'])} wrong labels it {parts[1]}"
+    return of_chosen(found, said)
 
 
-def changed(case: Metrics, measure: str) -> str:
-    """`raises the test accuracy from 66% to 80%`, `lowers the test loss by 20%`"""
-    gap, before, after = (case[f"test_{measure}_{what}"] for what in ("change", "at_zero", "at_chosen"))
-    size = f"from {100 * before:.3g}% to {100 * after:.3g}%" if measure == "accuracy" else by(gap, before)
-    return f"{'lowers' if gap < 0 else 'raises'} the test {measure.replace('_', ' ')} {size}"
+def first_change(case: Metrics) -> str:
+    """Say the first visible change: `raises the test accuracy from 66% to 80%`, `lowers the test loss by 20%`."""
+    for measure in ("accuracy", "calibration_error", "loss"):
+        if seen := words.sign(case, f"test_{measure}_change"):
+            gap, before, after = (case[f"test_{measure}_{what}"] for what in ("change", "at_zero", "at_chosen"))
+            size = f"from {100 * before:.3g}% to {100 * after:.3g}%" if measure == "accuracy" else words.by(gap, before)
+            return f"{words.VERBS[seen]} the test {words.spoken(measure)} {size}"
+    return "changes nothing visibly"
 
 
 def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
-    """The best λ of each model, with right labels and with wrong ones; whether wrong labels ask for more, trial by trial."""
+    """Say the best λ of each model, with right labels and with wrong ones; and whether wrong labels ask for more."""
     if any("best_lambda" not in found[case] for case in CASES):
         return "A case has no λ at which no trial diverged"
-    share = f"{per_cent(found['wrong'])} wrong labels"
-    best = {model: [found[f"{model}{suffix}"]["best_lambda"] for suffix in ("", "_noisy")] for model in ("logistic", "network")}
-    gaps = [mean_and_error("gap", places[f"{model}_noisy"] - places[model]) for model in best]
-    more = all(gap["gap"] > 0 and visible(gap["gap"], gap.get("gap_se")) for gap in gaps)
-    if more and all(right < wrong for right, wrong in best.values()):
-        pairs = {model: f"{wrong:g} instead of {right:g}" for model, (right, wrong) in best.items()}
-        return f"With {share} the best λ is larger: {pairs['logistic']}, in the network {pairs['network']}"
-    pairs = {model: f"{right:g} and {wrong:g}" for model, (right, wrong) in best.items()}
-    return f"The best λ with right labels and with {share}: {pairs['logistic']}, in the network {pairs['network']}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """`loss`, `loss and accuracy`, `loss, accuracy and calibration`"""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    share = f"{words.per_cent(found['wrong'])} wrong labels"
+    best = [[found[f"{model}{suffix}"]["best_lambda"] for suffix in ("", "_noisy")] for model in MODELS]
+    more = all(words.sign_over_trials(places[f"{model}_noisy"] - places[model]) > 0 for model in MODELS)
+    larger = more and all(right < wrong for right, wrong in best)
+    each = [f"{wrong:g} instead of {right:g}" if larger else f"{right:g} and {wrong:g}" for right, wrong in best]
+    said = f"With {share} the best λ is larger" if larger else f"The best λ with right labels and with {share}"
+    return f"{said}: {', in the network '.join(each)}"
 
 
 READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(KNOWN_TO, 3)).items()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
-from stages.measure.findings import at_most, effect
+from stages.measure.findings import at_most, effect, sentence
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
 from stages.measure.statistics import alive, curve, mean_and_error
@@ -86,40 +86,38 @@ def late_training(late: Mapping[str, NDArray], steps: NDArray, lr: float, weight
 
 
 def findings(rows: Metrics, steps: int) -> dict[str, str]:
-    """A sentence for each figure."""
-    said = effect(rows)
-    rates = [f"at {rows[row]['effective_lr']:.2g} with λ = {rows[row]['weight_decay']:g}" for row in ends(rows, "effective_lr")]
+    """Write a sentence for each figure."""
+    rates = [f"at {row['effective_lr']:.2g} with λ = {row['weight_decay']:g}" for row in arms(rows) if "effective_lr" in row]
     return {
-        "panel": f"{said}; the effective learning rate ends {' and '.join(rates)}" if rates else said,
+        "panel": effect(rows) + (f"; the effective learning rate ends {' and '.join(rates)}" if rates else ""),
         "curves": effect(rows, when=f" after {steps:,} steps"),
         "norm": norms_said(rows, steps),
     }
 
 
-def ends(rows: Metrics, value: str) -> list[str]:
-    """The arms that have a value, one for each λ."""
-    of_decay = {rows[row]["weight_decay"]: row for row in ("baseline", "wd") if value in rows[row]}
-    return list(of_decay.values())[::-1]
+def arms(rows: Metrics) -> list[Mapping[str, float]]:
+    """List the arms, one for each λ."""
+    return list({rows[row]["weight_decay"]: rows[row] for row in ("baseline", "wd")}.values())[::-1]
 
 
 def norms_said(rows: Metrics, steps: int) -> str:
-    """What becomes of the norm in each arm."""
-    said = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ends(rows, "weight_decay")]
-    said[0] = said[0].replace(" it", " the weight norm", 1)
-    return "; ".join(said)
+    """Say what becomes of the norm in each arm."""
+    said = [f"λ = {row['weight_decay']:g} {fate(row, steps)}" for row in arms(rows)]
+    return "; ".join([said[0].replace(" it", " the weight norm", 1), *said[1:]])
 
 
 def fate(row: Mapping[str, float], steps: int) -> str:
+    """Say what becomes of the norm in one arm."""
     if "weight_norm" not in row:
         return "makes it grow beyond all bounds"
-    if row["weight_decay"] == 0:
-        return f"lets it grow to {row['weight_norm']:.3g}"
-    if not row["settled"]:
-        return f"takes it to {row['weight_norm']:.3g} in {steps:,} steps, without time to settle"
-    held = f"holds it at {row['late_norm']:.3g}"
-    if "late_norm_theory" not in row:
-        return held
-    return f"{held}, within {at_most(abs(row['late_norm'] / row['late_norm_theory'] - 1), 2)} of theory"
+    norm, held = row["weight_norm"], row["late_norm"]
+    off = at_most(abs(held / row["late_norm_theory"] - 1), 2) if row["settled"] and "late_norm_theory" in row else ""
+    return sentence(
+        (row["weight_decay"] == 0, f"lets it grow to {norm:.3g}"),
+        (not row["settled"], f"takes it to {norm:.3g} in {steps:,} steps, without time to settle"),
+        (off, f"holds it at {held:.3g}, within {off} of theory"),
+        (True, f"holds it at {held:.3g}"),
+    )
 
 
 def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -172,7 +170,7 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
             found[place] |= mean_and_error(value, runs[value][rate, :, index])
     for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
         found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
-    return found | {"findings": {"panel": panel_said(found), "risk": risk_said(found), "angle": angle_said(found)}}
+    return found | {"findings": sentences(found)}
 
 
 def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
@@ -185,36 +183,29 @@ def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
     return found | (mean_and_error("risk_at_zero", risks[:, 0]) if 0 in whole else {})
 
 
-def risk_said(found: Metrics) -> str:
-    """Whether only the product lr·λ counts."""
-    if found["rates"] == 1:
-        return "A single learning rate has nothing to compare with"
-    if "risk_apart" not in found:
-        return f"No two learning rates settle at the same lr·λ within {found['steps']:,} steps"
-    if found["risk_apart"] > theory.ALIKE:
-        return f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(found['risk_apart'], 2)}"
-    return f"Once settled, runs with the same lr·λ have the same risk within {at_most(found['risk_apart'], 2)}, whatever lr"
-
-
-def panel_said(found: Metrics) -> str:
-    if found.get("risk_apart", 1) > theory.ALIKE:
-        return risk_said(found)
+def sentences(found: Metrics) -> dict[str, str]:
+    """Say whether only the product lr·λ counts, and whether the angle of a step is theory's."""
+    within, apart, off = f"within {found['steps']:,} steps", found.get("risk_apart", 0.0), found.get("angle_off", 0.0)
     rates = f"{found['rates']} learning rates from {found['slowest']['lr']:g} to {found['fastest']['lr']:g}"
-    return (
-        f"Only lr·λ counts: {rates} have the same risk at the same lr·λ, within {at_most(found['risk_apart'], 2)}, once settled"
-    )
-
-
-def angle_said(found: Metrics) -> str:
-    """Whether the angle of a step is theory's."""
-    if not found["settled"]:
-        return f"No run settles within {found['steps']:,} steps"
-    if "angle_off" not in found:
-        return "With momentum, theory has no angle to compare with"
-    if found["angle_off"] > theory.ALIKE:
-        return f"Once settled, the angle of a step is up to {at_most(found['angle_off'], 2)} from arccos(1 − lr·λ)"
-    rates = ", whatever lr" if found["rates"] > 1 else ""
-    return f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(found['angle_off'], 2)}{rates}"
+    same = "have the same risk at the same lr·λ"
+    differ = [
+        (found["rates"] == 1, "A single learning rate has nothing to compare with"),
+        ("risk_apart" not in found, f"No two learning rates settle at the same lr·λ {within}"),
+        (apart > theory.ALIKE, f"Once settled, runs with the same lr·λ differ in risk by up to {at_most(apart, 2)}"),
+    ]
+    risk = f"Once settled, runs with the same lr·λ have the same risk within {at_most(apart, 2)}, whatever lr"
+    turns = f"Once settled, a step turns the weights by arccos(1 − lr·λ) within {at_most(off, 2)}"
+    return {
+        "panel": sentence(*differ, (True, f"Only lr·λ counts: {rates} {same}, within {at_most(apart, 2)}, once settled")),
+        "risk": sentence(*differ, (True, risk)),
+        "angle": sentence(
+            (not found["settled"], f"No run settles {within}"),
+            ("angle_off" not in found, "With momentum, theory has no angle to compare with"),
+            (off > theory.ALIKE, f"Once settled, the angle of a step is up to {at_most(off, 2)} from arccos(1 − lr·λ)"),
+            (found["rates"] > 1, f"{turns}, whatever lr"),
+            (True, turns),
+        ),
+    }
 
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": Integers(1), "momentum": 0, "diverged": Integers(3)}

@@ -66,11 +66,11 @@ def evaluate_sweep(section: Line, arrays: Arrays, swept: Mapping[str, NDArray]) 
     return sweeps.evaluated(swept, ended, of_zero, null["val_loss"])
 
 
-def expected_val_losses(arrays: Arrays, decays: NDArray, lr: float, epochs: int) -> NDArray:
+def expected_val_losses(arrays: Arrays, weight_decays: NDArray, lr: float, epochs: int) -> NDArray:
     """Where gradient descent in closed form ends, NaN where it diverges.  (L,) → (T, L)"""
     end = np.array([epochs])
     with np.errstate(over="ignore", invalid="ignore"):
-        ends = [linear.trajectories(arrays, end, weight_decay=decay, lr=lr, curvature=CURVATURE) for decay in decays]
+        ends = [linear.trajectories(arrays, end, weight_decay=each, lr=lr, curvature=CURVATURE) for each in weight_decays]
         expected = np.stack([each["val_loss"][:, 0] for each in ends], axis=1)
     return np.where(np.isfinite(expected), expected, np.nan)
 

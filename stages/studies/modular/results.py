@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from stages.base.storage import Maybe
 from stages.base.streams import Arrays
 from stages.measure import sweeps
-from stages.measure.findings import effect, per_cent, visible
+from stages.measure.findings import effect, per_cent, sentence, visible
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
 from stages.measure.statistics import alive
-from stages.studies._addition.results import VERBS, arrival, arrivals, arrives, decays_of, fate, first_step, share_needed
+from stages.studies._addition.results import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
 from stages.studies.modular.system import CURVATURE, Modular
 
 PAIRS = (("wd", "baseline"),)  # compared trial by trial
@@ -47,22 +47,22 @@ def evaluate(section: Modular, arrays: Arrays, runs: Runs) -> tuple[Metrics, Tab
 
 
 def findings(rows: Metrics, steps: int) -> dict[str, str]:
-    """A sentence for each figure."""
-    parts = [f"λ = {rows[row]['weight_decay']:g} {fate(rows[row], steps)}" for row in ("wd", "baseline")]
-    said = "; ".join(parts) if parts[0] != parts[1] else f"In both arms {parts[0]}"
-    compared = rows["wd"]["weight_decay"] != rows["baseline"]["weight_decay"]
-    chance = "" if beats_chance(rows) or not compared else "; with decay it is no better than chance"
-    shares = dict.fromkeys(f"{per_cent(rows[row]['purity'])} at λ = {rows[row]['weight_decay']:g}" for row in ("wd", "baseline"))
+    """Write a sentence for each figure."""
+    at = {row: f"λ = {rows[row]['weight_decay']:g}" for row in ("wd", "baseline")}
+    fates = dict.fromkeys(f"{name} {fate(rows[row], steps)}" for row, name in at.items())
+    said = "; ".join(fates) if len(fates) > 1 else f"In both arms {next(iter(fates))}"
+    hopeless = at["wd"] != at["baseline"] and not beats_chance(rows)
+    shares = dict.fromkeys(f"{per_cent(rows[row]['purity'])} at {name}" for row, name in at.items())
     return {
         "panel": said,
         "accuracy": said,
-        "curves": effect(rows, when=f" after {steps:,} steps") + chance,
+        "curves": effect(rows, when=f" after {steps:,} steps") + ("; with decay it is no better than chance" if hopeless else ""),
         "frequencies": "A unit's strongest frequency holds " + ", ".join(shares).replace("%", "% of its power", 1),
     }
 
 
 def beats_chance(rows: Metrics) -> bool:
-    """Whether the validation loss with decay is visibly below that of every class equally likely."""
+    """Tell whether the validation loss with decay is visibly below that of every class equally likely."""
     gap = rows["wd"]["val_loss"] - rows["null"]["val_loss"]
     return gap < 0 and visible(gap, rows["wd"].get("val_loss_se"))
 
@@ -90,39 +90,38 @@ def pace(table: Table, *, lr: float) -> dict[str, float]:
 
     It is about the same, as weights are forgotten in 1/(lr·λ) steps; `law` is its geometric mean.
     """
-    steps = {decay: arrives([row for row in table if row["weight_decay"] == decay]) for decay in decays_of(table)}
-    known = {decay: step for decay, step in steps.items() if step is not None}
+    steps = {weight_decay: arrives(rows) for weight_decay, rows in by_weight_decay(table).items()}
+    known = {weight_decay: step for weight_decay, step in steps.items() if step is not None}
     if not known:
         return {}
     quickest = min(known, key=known.__getitem__)
-    paces = {decay: step * lr * decay for decay, step in known.items() if 0 < decay <= quickest and step > 0}
+    paces = {each: step * lr * each for each, step in known.items() if 0 < each <= quickest and step > 0}
     law = {"law": float(np.exp(np.mean(np.log(list(paces.values())))))} if paces else {}
-    each = {f"pace_at_{decay:g}": value for decay, value in paces.items()}
+    each = {f"pace_at_{weight_decay:g}": value for weight_decay, value in paces.items()}
     return {"quickest_lambda": quickest, "steps_at_quickest": known[quickest], "lr": lr} | law | each
 
 
 def pace_said(table: Table, summary: Mapping[str, float]) -> str:
-    """What λ does to the step at which all trials generalise."""
+    """Say what λ does to the step at which all trials generalise."""
     within = f"within {summary['steps']:,} steps"
     if "quickest_lambda" not in summary:
         return f"No λ makes every trial generalise {within}"
     said = f"λ = {summary['quickest_lambda']:g} generalises soonest, at step {summary['steps_at_quickest']:,.0f}"
-    decays = decays_of(table)
-    if summary["quickest_lambda"] == decays[0]:
-        return said
-    without = [row for row in table if row["weight_decay"] == decays[0]]
-    if (step := arrives(without)) is not None:
-        return f"{said}; λ = {decays[0]:g} at step {step:,.0f}"
-    some = any(row["steps_to_generalise"] is not None and row["steps_to_generalise"] >= 0 for row in without)
-    return f"{said}; λ = {decays[0]:g} not {'in every trial' if some else within}"
+    smallest, without = next(iter(by_weight_decay(table).items()))
+    step, alone = arrives(without), [arrives([row]) is not None for row in without]
+    return sentence(
+        (summary["quickest_lambda"] == smallest, said),
+        (step is not None, f"{said}; λ = {smallest:g} at step {step or 0:,.0f}"),
+        (any(alone), f"{said}; λ = {smallest:g} not in every trial"),
+        (True, f"{said}; λ = {smallest:g} not {within}"),
+    )
 
 
-def shares_said(table: Table, decays: tuple[float, ...]) -> str:
-    """From which share of the pairs on all trials generalise, with the smallest and with the largest λ."""
-    said = []
-    for decay in dict.fromkeys((decays[0], decays[-1])):
-        needed = share_needed([row for row in table if row["weight_decay"] == decay])
-        said.append(f"λ = {decay:g} needs {per_cent(needed) if needed is not None else 'more'}")
+def shares_said(table: Table, weight_decays: tuple[float, ...]) -> str:
+    """Say from which share of the pairs on all trials generalise, with the smallest and with the largest λ."""
+    rows = by_weight_decay(table)
+    needed = {each: share_needed(rows.get(each, [])) for each in (weight_decays[0], weight_decays[-1])}
+    said = [f"λ = {each:g} needs {'more' if share is None else per_cent(share)}" for each, share in needed.items()]
     return ", ".join(said) + " of the pairs"
 
 

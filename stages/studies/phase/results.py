@@ -3,18 +3,19 @@
 A cell of the map is the trials of one λ on one share.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
-from stages.measure.findings import per_cent
+from stages.measure.findings import lost_runs, onwards, per_cent, sentence
 from stages.measure.results import Results
 from stages.measure.rows import Table
-from stages.studies._addition.results import arrivals, arrives, decays_of, share_needed
+from stages.studies._addition.results import arrivals, arrives, by_weight_decay, share_needed
 from stages.studies.phase.system import Phase
 
 PHASES = ("soon", "late", "by_heart", "neither", "diverged")
@@ -55,12 +56,11 @@ def phase(trials: Table, late: float) -> str:
 def needs(table: Table) -> dict[float, dict[str, Any]]:
     """λ → the share of the pairs from which on all trials generalise, and when on that share. Without λ that have none."""
     found = {}
-    for decay in decays_of(table):
-        own = [row for row in table if row["weight_decay"] == decay]
+    for weight_decay, own in by_weight_decay(table).items():
         if (share := share_needed(own)) is not None:
             rows = [row for row in own if row["train_fraction"] == share]
             steps: dict[str, Any] = {f"steps_to_{verb}": arrives(rows, verb) for verb in ("memorise", "generalise")}
-            found[decay] = {"weight_decay": decay, "train_fraction": share} | steps
+            found[weight_decay] = {"weight_decay": weight_decay, "train_fraction": share} | steps
     return found
 
 
@@ -70,33 +70,34 @@ def fewest(needed: Mapping[float, dict[str, Any]]) -> dict[str, Any]:
 
 
 def finding(table: Table, steps: int) -> str:
-    """How many pairs it takes to generalise: with the smallest λ, with the best, and from where on none are enough."""
-    lost = sum(row["diverged"] for row in table)
-    of_runs = [f"{lost} of {len(table)} runs diverged"] if lost else []
-    return "; ".join(pairs_needed(table, f"Within {steps:,} steps") + of_runs)
+    """Say how many pairs it takes to generalise: with the smallest λ, with the best, and from where on none are enough."""
+    within, weight_decays, needed = f"Within {steps:,} steps", list(by_weight_decay(table)), needs(table)
+    shares = sorted({row["train_fraction"] for row in table})
+    largest = f"{per_cent(shares[-1])} of the pairs"
+    somewhere = {weight_decay for (weight_decay, _), rows in by_cell(table).items() if arrives(rows) is not None}
+    beyond = [weight_decay for weight_decay in weight_decays if weight_decay > max(somewhere, default=math.inf)]
+    return sentence(
+        (not somewhere, f"{within} no λ generalises on any share of the pairs"),
+        (len(shares) == 1, f"{within} {len(somewhere)} of {len(weight_decays)} λ generalise on {largest}"),
+        (not needed, f"{within} no λ generalises on {largest}"),
+        (True, f"{within} {pairs_needed(needed, weight_decays, largest)}{onwards(beyond, 'no share is enough')}"),
+        lost=[lost_runs(sum(row["diverged"] for row in table), len(table))],
+    )
 
 
-def pairs_needed(table: Table, within: str) -> list[str]:
-    """The parts of the sentence that speak of shares of the pairs."""
-    decays, shares = decays_of(table), sorted({row["train_fraction"] for row in table})
-    somewhere = {decay for (decay, _), rows in by_cell(table).items() if arrives(rows) is not None}
-    if not somewhere:
-        return [f"{within} no λ generalises on any share of the pairs"]
-    if len(shares) == 1:
-        return [f"{within} {len(somewhere)} of {len(decays)} λ generalise on {per_cent(shares[0])} of the pairs"]
-    needed, first = needs(table), f"{within} λ = {decays[0]:g}"
+def pairs_needed(needed: Mapping[float, dict[str, Any]], weight_decays: Sequence[float], largest: str) -> str:
+    """Say which share of the pairs the smallest λ needs, and whether another needs fewer; nothing where none is enough."""
     if not needed:
-        return [f"{within} no λ generalises on {per_cent(shares[-1])} of the pairs"]
-    best, own = fewest(needed), needed.get(decays[0])
-    fails = f"{first} fails on {per_cent(shares[-1])} of the pairs"
-    said = f"{first} needs {per_cent(own['train_fraction'])} of the pairs" if own else fails
-    if own is None or best["train_fraction"] < own["train_fraction"]:
-        said += f", λ = {best['weight_decay']:g} needs {per_cent(best['train_fraction'])}"
-    elif len(decays) > 1:
-        said += ", and no other λ needs fewer"
-    beyond = [decay for decay in decays if decay > max(somewhere)]
-    where = f"from λ = {beyond[0]:g} on" if len(beyond) > 1 else f"at λ = {decays[-1]:g}"
-    return [said, f"{where} no share is enough"] if beyond else [said]
+        return ""
+    best, own = fewest(needed), needed.get(weight_decays[0])
+    share = own["train_fraction"] if own else math.inf
+    said = f"λ = {weight_decays[0]:g} " + (f"needs {per_cent(share)} of the pairs" if own else f"fails on {largest}")
+    more = sentence(
+        (best["train_fraction"] < share, f", λ = {best['weight_decay']:g} needs {per_cent(best['train_fraction'])}"),
+        (len(weight_decays) > 1, ", and no other λ needs fewer"),
+        (True, ""),
+    )
+    return said + more
 
 
 READ = {"diverged": Integers(3), "steps": Integers(1), "train_accuracy": 4, "val_accuracy": 4}

@@ -1,6 +1,6 @@
 """relatives, measured: each method tuned on the validation rows, then judged by its risk, beside its exact optimum.
 
-Shapes: T trials, S strengths of a method, d inputs, L decays, K steps.
+Shapes: T trials, S strengths of a method, d inputs, L values of λ, K steps.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,15 @@ from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
-from stages.measure.findings import continued, effect, per_cent, visible
+from stages.measure.findings import SINGLE, continued, effect, lost_runs, per_cent, sentence, sign, sign_over_trials, unpaired
+from stages.measure.linear import optimum
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise, z_score
 from stages.studies.relatives import penalties
 from stages.studies.relatives.stopping import stopped_risk
 from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
-from stages.theory.ridge import solve, without_bias
+from stages.theory.ridge import solve
 from stages.theory.risk import ridge_risk, risk
 from stages.theory.trajectory import gradient_descent
 
@@ -30,11 +31,6 @@ SHOWN = 30  # evaluations in a table of curves, at most
 READ = ("l2", "elastic_net", "l1", "early_stopping", "dropout")  # methods in data/relatives/sweep.npz
 TUNED = ("none", "l2", "early_stopping", "dropout", "elastic_net", "l1")
 NEAR = 1.5  # a ratio of two risks up to which they are close
-
-
-def optimum(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
-    """Ridge for the dense truth, in every trial."""
-    return {"weight": without_bias(arrays["train_inputs"], arrays["train_targets"], weight_decay)}
 
 
 def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
@@ -51,21 +47,15 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
         if truth == "dense":
             solutions["null"] = np.zeros_like(data["true_weight"])
         for name, weight in solutions.items():
-            rows[name] = solved_row(data, weight)
+            rows[name] = linear.weights_row(data, weight, CURVATURE) | {"risk": risk(weight, data["true_weight"])}
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
     overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.train.steps:,} steps")
     said = {
         "panel": on_both(found, sparse_truth(section.data.nonzeros, section.data.inputs)),
-        "curves": "; ".join([*overfits, continued(ended) if overfits else ended]),
+        "curves": f"{overfits}; {continued(ended)}" if overfits else ended,
     }
     return found | {"findings": said}, curves(shown, "step", theory)
-
-
-def solved_row(data: Arrays, weight: NDArray) -> Row:
-    """A row of weights that were not trained."""
-    row = linear.solution_row(data, {"weight": weight, "bias": np.zeros(len(weight))}, CURVATURE)
-    return {name: value for name, value in row.items() if name != "bias"} | {"risk": risk(weight, data["true_weight"])}
 
 
 def thinned(run: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -93,29 +83,28 @@ def loss(data: Arrays, weights: NDArray, split: str) -> NDArray:
     return losses_on_grid(CURVATURE / 2 * np.mean(errors**2, axis=-1), linear.losses_of_zero(data, CURVATURE)[split][:, None])
 
 
-def overfitting(run: Mapping[str, NDArray]) -> list[str]:
-    """A part of a sentence, if a run's validation loss visibly rises after the step of its lowest mean."""
+def overfitting(run: Mapping[str, NDArray]) -> str:
+    """Say where a run's validation loss visibly rises after the step of its lowest mean; nothing where it does not."""
     losses = run["val_loss"] * alive(run)[:, None]
     if np.isnan(losses).any():
-        return []
+        return ""
     lowest = int(losses.mean(axis=0).argmin())
-    rise = mean_and_error("rise", losses[:, -1] - losses[:, lowest])
-    if not visible(rise["rise"], rise.get("rise_se")):
-        return []
-    return [f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"]
+    overfits = f"λ = {float(run['weight_decay']):g} overfits after step {run['steps'][lowest]:,}"
+    return sentence((sign_over_trials(losses[:, -1] - losses[:, lowest]), overfits), (True, ""))
 
 
 def on_both(found: Metrics, sparse_truth: str) -> str:
-    """What decay does to the validation loss, where the truth is dense and where it is sparse."""
+    """Say what decay does to the validation loss, where the truth is dense and where it is sparse."""
     dense, sparse = (effect(found, wd, baseline) for baseline, wd in ARMS.values())
-    if found["wd"]["weight_decay"] == found["baseline"]["weight_decay"] or "val_loss_se" not in found["wd_minus_baseline"]:
-        return dense  # which says why there is nothing to say
-    if dense == sparse:
-        return f"{dense}, be the truth dense or {sparse_truth}"
     what, by_dense, _ = dense.partition(" by ")
-    if by_dense and sparse.startswith(what + by_dense):
-        return f"{dense} where the truth is dense, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"
-    return f"{dense} where the truth is dense; {sparse} where it is {sparse_truth}"
+    only_size = by_dense and sparse.startswith(what + by_dense)
+    on_dense = f"{dense} where the truth is dense"
+    return sentence(
+        (unpaired(found), dense),  # which says why
+        (dense == sparse, f"{dense}, be the truth dense or {sparse_truth}"),
+        (only_size, f"{on_dense}, by {sparse.removeprefix(what + by_dense)} where it is {sparse_truth}"),
+        (True, f"{on_dense}; {sparse} where it is {sparse_truth}"),
+    )
 
 
 def evaluate_sweep(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -174,17 +163,17 @@ def exact(data: Arrays, trained: Mapping[str, NDArray], swept: Mapping[str, NDAr
     """What each method would end with if it were solved: the optimum, of dropout the one expected over its masks; where λ = 0
     and where training is stopped, gradient descent in closed form. NaN where it is not known.  (T, S, d) each
     """
-    inputs, targets, decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
+    inputs, targets, weight_decays = data["train_inputs"], data["train_targets"], swept["weight_decay"]
     numbers: dict[str, Any] = {"lr": float(swept["lr"]), "weight_decay": 0.0, "curvature": CURVATURE}
     trials = zip(inputs, targets, data["start_weight"], strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = np.stack([gradient_descent(*each, swept["stop"], **numbers) for each in trials])
     found, none = {"early_stopping": stopped, "none": stopped[:, :1]}, stopped[:, :1]
     parts = np.linalg.svd(inputs, full_matrices=False)
-    ridges = [solve(*parts, targets, inputs.shape[1] * decay) for decay in decays[1:]]
+    ridges = [solve(*parts, targets, inputs.shape[1] * each) for each in weight_decays[1:]]
     found["l2"] = np.stack([none[:, 0], *ridges], axis=1)
     for method, ratio in (("elastic_net", float(swept["l1_ratio"])), ("l1", 1.0)):
-        solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], decays[1:], ratio)
+        solved = penalties.elastic_net(inputs, targets, trained[method][:, 1:], weight_decays[1:], ratio)
         found[method] = np.concatenate([none, solved], axis=1)
     found["dropout"] = np.stack(
         [penalties.dropout(inputs, targets, kept(rate)) for rate in swept["dropout_rate"].tolist()], axis=1
@@ -263,10 +252,10 @@ def expected_risks(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArr
     dense one, so that both have the same expectation.  (T, L) each
     """
     options = {"lr": float(swept["lr"])} | sizes(section)
-    values, steps, decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
+    values, steps, weight_decays = singular_values(arrays), swept["stop"].tolist(), swept["weight_decay"].tolist()
     with np.errstate(over="ignore", invalid="ignore"):
         stopped = [stopped_risk(values, step, **options) for step in steps]
-        decayed = [stopped_risk(values, section.train.steps, weight_decay=decay, **options) for decay in decays]
+        decayed = [stopped_risk(values, section.train.steps, weight_decay=each, **options) for each in weight_decays]
     return {"early_stopping": np.stack(stopped, axis=1), "l2": np.stack(decayed, axis=1), "none": stopped[0][:, None]}
 
 
@@ -288,36 +277,35 @@ def sizes(section: Relatives) -> dict[str, Any]:
 
 
 def of_risk(found: Metrics, sparse_truth: str, diverged: int) -> str:
-    """Which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
+    """Say which prior fits which truth: ℓ1 against L2, where the truth is sparse and where it is dense."""
+    single = any("risk_minus_l2_se" not in found[truth]["l1"] for truth in ARMS)
     sparse, dense = (amount(found[truth]["l1"], found[truth]["l2"]) for truth in ("sparse", "dense"))
-    lost = [f"{diverged} runs diverged"] if diverged else []
-    if sparse is None or dense is None:
-        return "; ".join(["A single trial has no error to tell an effect by", *lost])
-    where = f"where the truth is {sparse_truth} and where it is dense"
-    if sparse or dense:
-        where = f"where the truth is {sparse_truth}, {dense or 'no visibly other'} where it is dense"
-    return "; ".join([f"ℓ1 has {sparse or 'no visibly other'} risk than L2 {where}", *lost])
+    same, where = "no visibly other", f"where the truth is {sparse_truth}"
+    return sentence(
+        (single, SINGLE),
+        (sparse == dense == "", f"ℓ1 has {same} risk than L2 {where} and where it is dense"),
+        (True, f"ℓ1 has {sparse or same} risk than L2 {where}, {dense or same} where it is dense"),
+        lost=[lost_runs(diverged)],
+    )
 
 
-def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str | None:
-    """`68% less`; nothing where no difference is visible, None where there is no error to tell by."""
-    if "risk_minus_l2_se" not in one:
-        return None
-    gap = one["risk_minus_l2"]
-    if not visible(gap, one["risk_minus_l2_se"]):
-        return ""
-    size = per_cent(abs(gap) / other["risk"]) if other["risk"] > 0 else f"{abs(gap):.2g}"
-    return f"{size} {'less' if gap < 0 else 'more'}"
+def amount(one: Mapping[str, float], other: Mapping[str, float]) -> str:
+    """Say how much less or more risk a method has than L2, `68% less`; nothing where no difference is visible."""
+    seen, gap = sign(one, "risk_minus_l2"), abs(one.get("risk_minus_l2", 0.0))
+    size = per_cent(gap / other["risk"]) if other["risk"] > 0 else f"{gap:.2g}"
+    return f"{size} {'less' if seen < 0 else 'more'}" if seen else ""
 
 
 def of_paths(ratios: Mapping[str, float]) -> str:
-    if not ratios:
-        return "No λ above 0 to compare early stopping with"
-    low, high = ratios["smallest_ratio"], ratios["largest_ratio"]
+    """Say whether early stopping is close to L2."""
+    low, high = (ratios.get(f"{which}_ratio", 0.0) for which in ("smallest", "largest"))
     said = " to ".join(dict.fromkeys(f"{ratio:.2g}" for ratio in (low, high)))
-    if low >= 1 / NEAR and high <= NEAR:
-        return f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"
-    return f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"
+    near = low >= 1 / NEAR and high <= NEAR
+    return sentence(
+        (not ratios, "No λ above 0 to compare early stopping with"),
+        (near, f"Early stopping is close to L2: at t = 1/λ its expected risk is {said} times ridge's"),
+        (True, f"At t = 1/λ the expected risk of early stopping is {said} times ridge's"),
+    )
 
 
 NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}

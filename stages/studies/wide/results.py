@@ -1,6 +1,6 @@
 """wide, measured: beside ridge, the best constant, and the exact parts of the error.
 
-Shapes: T trials, L decays, K lengths of training.
+Shapes: T trials, L values of λ, K lengths of training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from stages.base.rounding import PATH, resolution, to_resolution
 from stages.base.storage import Integers
 from stages.base.streams import Arrays, orders
 from stages.measure import linear, sweeps
-from stages.measure.findings import counted, diverged, effect, per_cent, visible
+from stages.measure.findings import SINGLE, best_changes, counted, diverged, effect, lost_runs, of_pair, per_cent, sentence, sign
 from stages.measure.linear import PARTS
 from stages.measure.results import Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
@@ -22,12 +22,8 @@ from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
 LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
 IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage and noise
-PAIRS = (  # compared trial by trial
-    ("wd", "baseline"),
-    ("wd_zero", "baseline_zero"),
-    ("wd", "null"),
-    ("ridge", "ridge_baseline"),
-)
+# What is compared trial by trial.
+PAIRS = (("wd", "baseline"), ("wd_zero", "baseline_zero"), ("wd", "null"), ("ridge", "ridge_baseline"))
 STARTS = {"random": PARTS, "zero": PARTS[1:]}  # of the map → the parts of the error from there
 CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named
     "excess_start": ("by forgetting the random start", "The forgotten random start"),
@@ -69,59 +65,49 @@ def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
 
 
 def findings(rows: Metrics, section: Wide) -> dict[str, str]:
-    """A sentence for each figure."""
-    said, when, cause = effect(rows), f" after {section.train.epochs:,} epochs", main_cause(rows)
+    """Write a sentence for each figure."""
+    when = f" after {section.train.epochs:,} epochs"
+    part, share = main_cause(rows)
+    how, what = CAUSES.get(part, ("", ""))
+    start, shrinkage = (rows["wd"][each] - rows["baseline"][each] for each in PARTS[:2])
+    trades = sign(rows["wd_minus_baseline"]) and not diverged(rows, "baseline", "wd") and start < 0 < shrinkage
     return {
-        "panel": f"{said}, mostly {CAUSES[cause[0]][0]}" if cause else said,
+        "panel": effect(rows) + (f", mostly {how}" if part else ""),
         "curves": effect(rows, when=when),
-        "parts": of_parts(rows, when),
+        "parts": sentence(
+            (part, f"{what} is {per_cent(share)} of the gain"),
+            (trades, f"λ = {rows['wd']['weight_decay']:g} forgets more of the random start, but learns less of the signal"),
+            (True, effect(rows, when=when)),
+        ),
         "weights": of_weights(rows, section.data.weight),
     }
 
 
-def main_cause(rows: Metrics) -> tuple[str, float] | None:
-    """The part of the error that makes up more than half of a visible gain, and its share of the expected gain.
+def main_cause(rows: Metrics) -> tuple[str, float]:
+    """Find the part of the error that makes up more than half of a visible gain, and its share of the expected gain.
 
-    None where nothing is visibly gained, where a trial diverged, and where the share would be beyond the whole.
+    There is none where nothing is visibly gained, where a trial diverged, and where the share would be beyond the whole.
     """
-    gap = rows["wd_minus_baseline"]
-    gained = visible(gap.get("val_loss", 0.0), gap.get("val_loss_se")) and gap["val_loss"] < 0
-    if not gained or diverged(rows, "baseline", "wd"):
-        return None
+    if sign(rows["wd_minus_baseline"]) >= 0 or diverged(rows, "baseline", "wd"):
+        return "", 0.0
     gains = {part: rows["baseline"][part] - rows["wd"][part] for part in PARTS}
     largest, whole = max(gains, key=gains.__getitem__), sum(gains.values())
-    return (largest, gains[largest] / whole) if whole / 2 < gains[largest] <= whole else None
-
-
-def of_parts(rows: Metrics, when: str) -> str:
-    """Which part makes the gain; where that is no share of it, what λ gives and takes; else what λ does to the loss."""
-    gap, cause = rows["wd_minus_baseline"], main_cause(rows)
-    if cause:
-        return f"{CAUSES[cause[0]][1]} is {per_cent(cause[1])} of the gain"
-    start, shrinkage = (rows["wd"][part] - rows["baseline"][part] for part in PARTS[:2])
-    lost = diverged(rows, "baseline", "wd")
-    if visible(gap.get("val_loss", 0.0), gap.get("val_loss_se")) and not lost and start < 0 < shrinkage:
-        return f"λ = {rows['wd']['weight_decay']:g} forgets more of the random start, but learns less of the signal"
-    return effect(rows, when=when)
+    return (largest, gains[largest] / whole) if whole / 2 < gains[largest] <= whole else ("", 0.0)
 
 
 def of_weights(rows: Metrics, truth: float) -> str:
-    """Where decay moves the weights: whether their mean comes closer to the truth, trial by trial, and whether they shrink."""
-    gap, decay = rows["wd_minus_baseline"], rows["wd"]["weight_decay"]
-    if decay == rows["baseline"]["weight_decay"] or "mean_weight_missed_se" not in gap:
-        return effect(rows, value="mean_weight_missed")  # which says why there is nothing to say
-    moved = visible(gap["mean_weight_missed"], gap["mean_weight_missed_se"])
+    """Say where decay moves the weights: whether their mean comes closer to the truth, and whether they shrink."""
+    moved, at = sign(rows["wd_minus_baseline"], "mean_weight_missed"), f"λ = {rows['wd']['weight_decay']:g}"
     shrinks = rows["wd"]["weight_norm"] < rows["baseline"]["weight_norm"]
-    if moved and gap["mean_weight_missed"] < 0:
-        said = f"λ = {decay:g} moves the mean weight closer to the truth {truth:g}"
-    elif moved:
-        how = "pulls the weights to zero," if shrinks else "moves the mean weight"
-        said = f"λ = {decay:g} {how} away from the truth {truth:g}"
-    elif shrinks:
-        said = f"λ = {decay:g} pulls the weights to zero; their mean comes no closer to the truth {truth:g}"
-    else:
-        said = f"λ = {decay:g} does not visibly move the mean weight"
-    return "; ".join([said, *diverged(rows, "baseline", "wd")])
+    return of_pair(
+        rows,
+        (moved < 0, f"{at} moves the mean weight closer to the truth {truth:g}"),
+        (moved and shrinks, f"{at} pulls the weights to zero, away from the truth {truth:g}"),
+        (moved, f"{at} moves the mean weight away from the truth {truth:g}"),
+        (shrinks, f"{at} pulls the weights to zero; their mean comes no closer to the truth {truth:g}"),
+        (True, f"{at} does not visibly move the mean weight"),
+        value="mean_weight_missed",
+    )
 
 
 def evaluate_sweep(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -155,10 +141,11 @@ def over_lengths(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], nu
     Losses are also compared with those of the best constant, `null` and `theory_of_null`: in such pairs most of what the
     validation rows happen to be cancels.  (T,) each
     """
-    decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
+    weight_decays, lengths = swept["weight_decay"], swept["map_epochs"].tolist()
     theory = expected_val_losses(section, arrays, swept, orders(arrays, SYSTEM.key, lengths[-1]), lengths)
     expected_null = linear.population_loss(arrays, np.zeros_like(arrays["true_weight"]), arrays["null"])
-    found: dict[str, Any] = {"weight_decay": decays.tolist(), "epochs": lengths} | mean_and_error("theory_of_null", expected_null)
+    found: dict[str, Any] = {"weight_decay": weight_decays.tolist(), "epochs": lengths}
+    found |= mean_and_error("theory_of_null", expected_null)
     for start, losses, lost in zip(STARTS, swept["map_val_loss"], swept["map_diverged"], strict=True):
         found[start] = {}
         for k, length in enumerate(lengths):
@@ -167,9 +154,9 @@ def over_lengths(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], nu
             columns = zip(measured.T, theory[start][..., k].T, strict=True)
             rows = [compared(*column, null, expected_null, known_to) for column in columns]
             found[start][f"epochs_{length}"] = (
-                sweeps.summary(decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
+                sweeps.summary(weight_decays, {"val_loss": losses[..., k]}, lost[..., k], of_zero)
                 | {name: [row.get(name) for row in rows] for name in ("val_loss", "val_loss_se", "theory", "z")}
-                | at_best(decays, measured, rows, null, known_to)
+                | at_best(weight_decays, measured, rows, null, known_to)
             )
     scores = [z for start in STARTS for each in found[start].values() for z in each["z"] if z is not None]
     return found | ({"max_abs_z": max(map(abs, scores))} if scores else {})
@@ -190,7 +177,7 @@ def compared(measured: NDArray, theory: NDArray, null: NDArray, expected_null: N
 
 
 def at_best(
-    decays: NDArray, measured: NDArray, rows: Sequence[Mapping[str, Any]], null: NDArray, known_to: float
+    weight_decays: NDArray, measured: NDArray, rows: Sequence[Mapping[str, Any]], null: NDArray, known_to: float
 ) -> dict[str, float]:
     """What the λ of the lowest mean gains against λ = 0 and against the best constant, in pairs; and theory's best λ.
 
@@ -201,44 +188,36 @@ def at_best(
         return {}
     best = int(np.argmin(means))
     found: dict[str, float] = {}
-    others = {"null": null} | ({"zero": measured[:, 0]} if best else {})
-    for name, other in others.items():
+    for name, other in ({"null": null} | ({"zero": measured[:, 0]} if best else {})).items():
         gap = mean_and_error(f"best_minus_{name}", measured[:, best] - other)
         found |= {key: to_resolution(value, known_to) for key, value in gap.items()}
-    return found | ({"best_lambda_in_theory": float(decays[int(np.argmin(expected))])} if np.isfinite(expected).any() else {})
+    if np.isfinite(expected).any():
+        found["best_lambda_in_theory"] = float(weight_decays[int(np.argmin(expected))])
+    return found
 
 
-def map_finding(decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDArray) -> str:
-    """Whether the best λ from the random start depends on the length of training: between the first and the last length.
+def map_finding(weight_decays: NDArray, lengths: NDArray, val_loss: NDArray, lost: NDArray) -> str:
+    """Say whether the best λ from the random start changes between the first and the last length of training.
 
-    It does where at each of the two the λ that is best at the other is visibly worse, trial by trial, or diverges.
     (L,), (K,), (2, T, L, K) each, the random start first
     """
-    said = [f"{lost[..., -1].sum()} of {lost[..., -1].size} runs diverged"] if lost[..., -1].any() else []
     losses = np.where(lost[0].any(axis=0), np.nan, val_loss[0])  # (T, L, K)
-    ends = [k for k in range(len(lengths)) if not np.isnan(losses[..., k]).all()]
-    if not ends:
-        return "; ".join(["At every λ a trial diverged", *said])
-    if len(losses) == 1:
-        return "; ".join(["A single trial has no error to tell an effect by", *said])
-    first, last = ends[0], ends[-1]
-    best = {k: int(np.nanargmin(losses[..., k].mean(axis=0))) for k in (first, last)}
-    after = {k: counted(int(lengths[k]), "epoch") for k in (first, last)}
-
-    def worse(k: int, other: int) -> bool:
-        gap = mean_and_error("gap", losses[:, other, k] - losses[:, best[k], k])
-        return not gap or visible(gap["gap"], gap["gap_se"])
-
-    if first == last:
-        found = f"λ = {decays[best[first]]:g} has the lowest validation loss after {after[first]}"
-    elif best[first] == best[last]:
-        found = f"λ = {decays[best[first]]:g} has the lowest validation loss after {after[first]} and after {after[last]}"
-    elif worse(first, best[last]) and worse(last, best[first]):
-        moves = f"{decays[best[first]]:g} after {after[first]}, {decays[best[last]]:g} after {lengths[last]:,}"
-        found = f"From the random start the best λ depends on the time: {moves}"
-    else:
-        found = f"The best λ does not visibly change between {after[first]} and {after[last]}"
-    return "; ".join([found, *said])
+    known = [k for k in range(len(lengths)) if not np.isnan(losses[..., k]).all()]
+    everywhere = lost_runs(lost[..., -1].sum(), lost[..., -1].size)
+    if not known:
+        return sentence((True, "At every λ a trial diverged"), lost=[everywhere])
+    ends = [losses[..., k] for k in (known[0], known[-1])]
+    first, last = (weight_decays[np.nanargmin(end.mean(axis=0))] for end in ends)
+    start, end = (counted(int(lengths[k]), "epoch") for k in (known[0], known[-1]))
+    lowest, moves = f"λ = {first:g} has the lowest validation loss after {start}", f"{first:g} after {start}, {last:g} after"
+    return sentence(
+        (len(losses) == 1, SINGLE),
+        (len(known) == 1, lowest),
+        (first == last, f"{lowest} and after {end}"),
+        (best_changes(*ends), f"From the random start the best λ depends on the time: {moves} {lengths[known[-1]]:,}"),
+        (True, f"The best λ does not visibly change between {start} and {end}"),
+        lost=[everywhere],
+    )
 
 
 def best_in_theory(arrays: Arrays) -> dict[str, float]:
