@@ -78,14 +78,17 @@ def curve(run: str, axis: str, at: Iterable[float], history: list[dict[str, Valu
     return [{"run": run, axis: rounded(x)} | means(row) for x, row in zip(at, history, strict=True)]
 
 
+def of_trial(row: dict[str, Values], trial: int, rounding: float) -> dict[str, Number]:
+    return {
+        name: Number(float(each[trial]), rounding * float(np.broadcast_to(size, each.shape)[trial]))
+        for name, (each, size) in row.items()
+    }
+
+
 def sweep(grid: list[float], found: list[dict[str, Values]], null: Values) -> tuple[Table, dict[str, Any]]:
     """A row for each λ and trial, and the summary."""
     table: Table = [
-        {"weight_decay": rounded(decay), "trial": Number(trial), "diverged": Number(0)}
-        | {
-            name: Number(float(each[trial]), AT_THE_END * float(np.broadcast_to(size, each.shape)[trial]))
-            for name, (each, size) in ended.items()
-        }
+        {"weight_decay": rounded(decay), "trial": Number(trial), "diverged": Number(0)} | of_trial(ended, trial, AT_THE_END)
         for decay, ended in zip(grid, found, strict=True)
         for trial in range(len(null.each))
     ]

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from exact import Array, Number, Table, Values, all_means, curve, differences, means, rounded
+from exact import Array, Number, Table, Values, all_means, curve, differences, means, of_trial, rounded
 from numpy.typing import NDArray
 
 from independent.shared import Results, batches_of, evaluated, orders, sgd
@@ -28,7 +28,7 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     curves: Table = []
     for name, history in histories.items():
         metrics[name] |= {"settled": Number(int(settled[name].each.all())), "lr": rounded(own["lr"])}
-        curves += curve(name, "step", history["steps"], [each | rate(each, own["lr"]) for each in history["measured"]])
+        curves += curve(name, "step", history["steps"], history["measured"])
 
     table, found = [], {}
     for lr in sorted({own["lr"], *grid["lr"]}):
@@ -43,19 +43,14 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
             for trial in range(trials):
                 known: dict[str, Any] = {"lr": rounded(lr), "product": rounded(product), "weight_decay": rounded(decay)}
                 known |= {"trial": Number(trial), "diverged": Number(0), "settled": Number(arrived)}
-                values = {name: Number(float(each[trial]), slack(size, trial)) for name, (each, size) in row.items()}
-                table.append({"late_norm_theory": None, "angle_theory": None} | known | values)
+                table.append({"late_norm_theory": None, "angle_theory": None} | known | of_trial(row, trial, 1e-7))
     return Results(table, summary(grid["product"], found, histories["wd"]["steps"][-1]), metrics, curves)
-
-
-def slack(size: Array | float, trial: int) -> float:
-    return 1e-7 * float(np.max(size)) if np.ndim(size) == 0 else 1e-7 * float(np.asarray(size)[trial])
 
 
 def train(
     own: dict[str, Any], data: dict[str, NDArray], batches: list[NDArray[np.int64]], lr: float, decay: float
 ) -> dict[str, Any]:
-    """Every path (R, d), the evaluated steps, and losses and norm at each."""
+    """Every weight (R, d) on the way, the evaluated steps, and what is measured at each."""
     x, y, trial = data["train_inputs"], data["train_targets"], np.arange(len(data["train_inputs"]))[:, None]
 
     def gradient(weight: Array, step: int) -> Array:
@@ -68,20 +63,16 @@ def train(
 
     path = sgd(gradient, data["start_weight"], len(batches), lr=lr, momentum=own["momentum"])
     steps = evaluated(len(batches), own["evaluate_every"])
-    return {"path": path, "steps": steps, "measured": [losses(data, path[step]) for step in steps]}
+    return {"path": path, "steps": steps, "measured": [measured(data, path[step], lr) for step in steps]}
 
 
-def losses(data: dict[str, NDArray], weight: Array) -> dict[str, Values]:
+def measured(data: dict[str, NDArray], weight: Array, lr: float) -> dict[str, Values]:
     norm = np.linalg.norm(weight, axis=1)
     direction = weight / norm[:, None]
     train = ((np.einsum("rnd,rd->rn", data["train_inputs"], direction) - data["train_targets"]) ** 2).mean(axis=1) / 2
     val = ((direction - data["true_weight"]) ** 2).sum(axis=1) / 2
-    return {"train_loss": Values(train, 1.0), "val_loss": Values(val, 1.0), "weight_norm": Values(norm, norm)}
-
-
-def rate(measured: dict[str, Values], lr: float) -> dict[str, Values]:
-    effective = lr / measured["weight_norm"].each ** 2
-    return {"effective_lr": Values(effective, effective)}
+    losses = {"train_loss": Values(train, 1.0), "val_loss": Values(val, 1.0)}
+    return losses | {"weight_norm": Values(norm, norm), "effective_lr": Values(lr / norm**2, lr / norm**2)}
 
 
 def scores(data: dict[str, NDArray], loss: dict[str, Array]) -> dict[str, Values]:
@@ -99,7 +90,7 @@ def half(history: dict[str, Any]) -> list[int]:
 def ended(own: dict[str, Any], data: dict[str, NDArray], history: dict[str, Any], lr: float, decay: float) -> dict[str, Values]:
     """A row: the end, and what the evaluated steps of the second half show."""
     path, late, last = history["path"], half(history), history["measured"][-1]
-    found = last | rate(last, lr) | scores(data, {split: last[f"{split}_loss"].each for split in ("train", "val")})
+    found = last | scores(data, {split: last[f"{split}_loss"].each for split in ("train", "val")})
     found["half_squared_norm"] = Values(last["weight_norm"].each ** 2 / 2, last["weight_norm"].each ** 2)
     gradients, logs = [], []
     for step in (history["steps"][k] for k in late):

@@ -6,8 +6,8 @@ import numpy as np
 from exact import Table, all_means, curve, differences, sweep
 from numpy.typing import NDArray
 
-from independent.linear import linear
-from independent.shared import Results, evaluated, orders
+from independent.linear import descent_on, linear
+from independent.shared import Results, adam, evaluated, orders
 
 
 def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
@@ -17,7 +17,7 @@ def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     settings, of_adam = {name: train[name] for name in ("lr", "momentum")}, dict(train["adam"])
     decays = {"baseline": params["baseline"], "wd": own["wd"]}
     decays |= {"baseline_adam": params["baseline"], "wd_adam": own["adam_wd"]}
-    every, closed_form = of_adam.pop("evaluate_every"), problem.steps_per_epoch == 1 and train["momentum"] == 0
+    closed_form = problem.steps_per_epoch == 1 and train["momentum"] == 0
 
     mean_target = problem.targets["train"].mean(axis=1)
     thetas = {
@@ -27,25 +27,24 @@ def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         "ridge_adam": problem.ridge(decays["wd_adam"]),
     }
     curves: Table = []
-    for name, decay in decays.items():
-        with_adam = name.endswith("_adam")
-        if with_adam:
-            path, per_epoch = problem.by_adam(decay, **of_adam), 1
-        else:
-            path, per_epoch = problem.by_sgd(decay, **settings), problem.steps_per_epoch
-        thetas[name] = path[-1]
-        at = evaluated(len(path) - 1, every if with_adam else per_epoch)
-        history = [problem.losses(path[step]) for step in at]
-        curves += curve(name, "epoch", [step / per_epoch for step in at], history)
-        if not with_adam and closed_form:  # as gradient descent on all rows has
-            curves += curve(f"{name}_theory", "epoch", at, history)
+    every_adam, arms, adams = of_adam.pop("evaluate_every"), list(decays.values())[:2], list(decays.values())[2:]
+    half = descent_on(problem.design["train"], problem.targets["train"], [decay / 2 for decay in adams])
+    by_adam = adam(lambda theta, step: 2 * half(theta, step), problem.begun(adams), of_adam.pop("epochs"), **of_adam)
+    by_sgd = "", problem.by_sgd(arms, **settings), problem.steps_per_epoch, problem.steps_per_epoch
+    for suffix, path, every, per_epoch in (by_sgd, ("_adam", by_adam, every_adam, 1)):
+        at = evaluated(len(path) - 1, every)
+        for index, name in enumerate((f"baseline{suffix}", f"wd{suffix}")):
+            thetas[name] = path[-1][:, index]
+            history = [problem.losses(path[step][:, index]) for step in at]
+            for run in (name, f"{name}_theory") if closed_form and not suffix else (name,):  # as descent on all rows has
+                curves += curve(run, "epoch", [step / per_epoch for step in at], history)
 
     rows = {name: problem.row(theta) for name, theta in thetas.items()}
     metrics = all_means(rows, decays) | differences(rows, "wd_minus_baseline", "wd_adam_minus_baseline_adam")
 
     grid = own["sweep"]["wd"]
-    ends = [problem.by_sgd(decay, **settings)[-1] for decay in grid]
-    found = [problem.losses(theta) for theta in ends]
+    ends = problem.by_sgd(grid, **settings)[-1]
+    found = [problem.losses(ends[:, index]) for index in range(len(grid))]
     if closed_form:
         found = [losses | {"theory": losses["val_loss"]} for losses in found]
     return Results(*sweep(grid, found, rows["null"]["val_loss"]), metrics, curves)
