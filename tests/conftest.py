@@ -139,7 +139,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
-EXTRAS = {"browser", "server", "ray"}  # fixtures that skip where `make browser`, `make ssh` or `make ray` was not called
+EXTRAS = {"browser", "server", "ray"}  # fixtures that skip where `make extras` was not called, or in vain
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -157,7 +157,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("no Ray here: make ray installs it")
+        pytest.skip("no Ray here: make extras installs it")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

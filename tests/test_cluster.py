@@ -217,7 +217,7 @@ def test_without_ray_the_address_of_a_cluster_is_one_line(fresh: Clone) -> None:
     (fresh.path / "ray.py").write_text("raise ModuleNotFoundError", encoding="utf-8")
     status, _, err = ended(start(fresh, "127.0.0.1:1"))
     (fresh.path / "ray.py").unlink()
-    assert (status, err) == (1, "error: RAY_ADDRESS is set: expected the package ray, got none; `make ray` installs it\n")
+    assert (status, err) == (1, "error: RAY_ADDRESS is set: expected the package ray, got none; `make extras` installs it\n")
 
 
 @needs_ray

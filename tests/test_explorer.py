@@ -73,7 +73,7 @@ def test_no_text_ends_a_script_and_numbers_have_six_digits() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("no playwright here: make browser installs it")
+        pytest.skip("no playwright here: make extras installs it")
     if CHROMIUM is None:
         pytest.skip("no chromium here: Debian's chromium has it")
     from playwright.sync_api import sync_playwright
@@ -280,7 +280,7 @@ def test_without_scripts_the_page_says_so_and_links_the_studies(browser: Any, fi
 def test_nothing_bars_a_reader(browser: Any, file: str, scheme: str) -> None:
     """As axe-core finds it: names, contrast, order, keyboard."""
     if not AXE.exists():
-        pytest.skip("no axe-core here: make browser fetches it where npm is")
+        pytest.skip("no axe-core here: make extras fetches it where npm is")
     reader = Reader(browser, file, color_scheme=scheme)
     reader.page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
     for act in (lambda: None, reader.skip_prediction, lambda: reader.table(0), lambda: reader.page.keyboard.press("p")):

@@ -51,12 +51,11 @@ def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
             revisions[found["data"]["params"]["params.yaml"]["data"]["line"]["wd"]] = found["rev"]
         assert set(DECAYS) <= set(revisions)
 
-        of, header, *rows = reproduced.run("make", "show").stdout.splitlines()
-        assert (of.split(), header.split()) == (["line", "line"], ["experiment", "line.wd", "val_loss", "‖w‖₂"])
-        assert sorted(float(row.split()[1]) for row in rows[: len(DECAYS)]) == sorted(DECAYS)  # one is the commit's own
-        assert "left out: 1 alike" in rows
-        assert reproduced.run("make", "compare").stdout == "build/compare.png: 8 experiments\nleft out: 1 alike\n"
-        assert (reproduced.path / "build" / "compare.png").read_bytes().startswith(b"\x89PNG")
+        _, header, *rows = reproduced.run("make", "show").stdout.splitlines()
+        assert header.split()[:3] == ["experiment", "line.wd", "wd.val_loss"]
+        assert sorted(float(row.split()[1]) for row in rows[1 : 1 + len(DECAYS)]) == sorted(
+            DECAYS
+        )  # the first is the commit's own
 
         for decay, expected in json.loads(reproduced.read("found.json")).items():
             assert contents(reproduced, revisions[float(decay)]) == expected

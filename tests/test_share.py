@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     if SSHD is None:
         pytest.skip("no sshd here: Debian's openssh-server has it")
     if importlib.util.find_spec("dvc_ssh") is None:
-        pytest.skip("no dvc-ssh here: make ssh installs it")
+        pytest.skip("no dvc-ssh here: make extras installs it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""docs/explorer.png, the explorer as a reader sees it who has made a guess. `make picture` takes it, in Debian's chromium."""
+"""docs/explorer.png, the explorer after a reader's guess: `python -m tools.picture` takes it in Debian's chromium."""
 
 import importlib.util
 import shutil
@@ -21,7 +21,7 @@ def chromium() -> str | None:
 
 def main() -> None:
     if importlib.util.find_spec("playwright") is None or chromium() is None:
-        raise UserError("expected playwright and chromium, got one or none: make browser, and Debian's chromium")
+        raise UserError("expected playwright and chromium, got one or none: make extras, and Debian's chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -38,7 +38,7 @@ try:
     import ray
     from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, RayTaskError
 except ModuleNotFoundError as error:
-    raise UserError(f"{CLUSTER} is set: expected the package ray, got none; `make ray` installs it") from error
+    raise UserError(f"{CLUSTER} is set: expected the package ray, got none; `make extras` installs it") from error
 
 ATTEMPTS = 4
 SECONDS = 2.0  # between two looks at the head and the nodes
