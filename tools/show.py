@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from stages.base.errors import UserError
+from stages.base.yaml12 import Yaml12Loader
 from stages.console.command import in_one_line
 from tools.compared import declared, experiments, leaves, never, real
 from tools.process import output
@@ -18,8 +20,7 @@ from tools.verdict import number
 from tools.verify import printable
 
 ROOT = Path(__file__).resolve().parent.parent
-WIDTH, CELL, GAP = 80, 20, "  "  # columns: of all, of a cell at most, between two
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+WIDTH, CELL, GAP = 80, 24, "  "  # columns: of all, of a cell at most, between two
 
 
 @dataclass(frozen=True)
@@ -39,26 +40,34 @@ def main(root: Path = ROOT) -> None:
         return
     branch = output(root, "git", "rev-parse", "--abbrev-ref", "HEAD")
     rows = [read(root, name, commit) for name, commit in {branch: head, **found}.items()]
-    here = leaves(yaml.load((root / "params.yaml").read_bytes(), LOADER))
+    here = flat((root / "params.yaml").read_text(encoding="utf-8"))
     print("\n".join([*lines(rows), *of_workspace(here, rows)]))
 
 
 def read(root: Path, name: str, commit: str) -> Experiment:
     files = output(root, "git", "ls-tree", "--name-only", commit, "metrics/").splitlines()
     texts = {Path(path).stem: output(root, "git", "show", f"{commit}:./{path}") for path in files if path.endswith(".json")}
-    params = leaves(yaml.load(output(root, "git", "show", f"{commit}:./params.yaml"), LOADER))
+    params = flat(output(root, "git", "show", f"{commit}:./params.yaml"))
     return Experiment(name, params, {study: leaves(json.loads(text)) for study, text in texts.items()})
+
+
+def flat(text: str) -> dict[str, Any]:
+    try:
+        return leaves(yaml.load(text, Yaml12Loader))
+    except yaml.YAMLError as error:
+        raise UserError(f"params.yaml: expected YAML, got {' '.join(str(error).split())}") from error
 
 
 def lines(rows: Sequence[Experiment]) -> Iterator[str]:
     """A table of each study that has changed: params that differ, then its headlines in their order."""
     given, made = [row.params for row in rows], [row.results for row in rows]
-    first = [["", "experiment", *(cut(row.name) for row in rows)]]
-    first += [column("", key, [each.get(key) for each in given]) for key in differing(given)]
+    first = [["experiment", *(cut(row.name) for row in rows)]]
+    first += [column(key, [each.get(key) for each in given]) for key in differing(given)]
     for study in differing(made):
         own = [each.get(study, {}) for each in made]
         places = sorted(differing(own), key=lambda place: rank(study, place))
-        kept = fitting([*first, *(column(study, place, [each.get(place) for each in own]) for place in places)])
+        kept = fitting([*first, *(column(place, [each.get(place) for each in own]) for place in places)])
+        yield study
         yield from table(kept)
         if dropped := places[max(len(kept) - len(first), 0) :]:
             yield f"no room for {', '.join(dropped)}"
@@ -77,11 +86,11 @@ def differing(each: Sequence[Mapping[str, Any]]) -> list[str]:
 def rank(study: str, place: str) -> tuple[int, int]:
     """Where a headline and its row stand in the study's declaration; `sweep`, which is no row of the arms, comes last."""
     known, (row, *_, name) = declared(study), place.split(".")
-    return ([*known.headlines].index(name), [*known.rows, row].index(row)) if known else (0, 0)
+    return ([*known.headlines, name].index(name), [*known.rows, row].index(row)) if known else (0, 0)
 
 
-def column(study: str, place: str, values: Sequence[Any]) -> list[str]:
-    """Two lines of a header, and a value a row with the digits that tell it from the first; – where there is none."""
+def column(place: str, values: Sequence[Any]) -> list[str]:
+    """A header, and a value a row with the digits that tell it from the first; – where there is none."""
 
     def cell(value: Any) -> str:
         if never(place, value):
@@ -90,7 +99,7 @@ def column(study: str, place: str, values: Sequence[Any]) -> list[str]:
             return number(value, values[0] if real(values[0]) else None)
         return "–" if value is None else cut(str(value))
 
-    return [cut(study), cut(place), *map(cell, values)]
+    return [cut(place), *map(cell, values)]
 
 
 def cut(text: str) -> str:
@@ -107,10 +116,9 @@ def fitting(columns: list[list[str]]) -> list[list[str]]:
 def table(columns: Sequence[Sequence[str]]) -> Iterator[str]:
     """Names to the left, numbers to the right."""
     widths = [max(map(len, each)) for each in columns]
-    for first, *row in zip(*columns, strict=True):
-        cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(row, widths[1:], strict=True))]
-        if any((first, *row)):
-            yield GAP.join(cells).rstrip()
+    for first, *others in zip(*columns, strict=True):
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        yield GAP.join([first.ljust(widths[0]), *cells]).rstrip()
 
 
 def of_workspace(here: Mapping[str, Any], rows: Sequence[Experiment]) -> Iterator[str]:
