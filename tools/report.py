@@ -153,7 +153,7 @@ def doubts(repo: Path, commit: str, base: str) -> Iterator[str]:
 
 def unreproduced(status: dict[str, list[Any]]) -> Iterator[str]:
     """Stages whose dependency, parameter, command or result has changed; data of another commit, or none, are no change."""
-    told = [(stage, kind, *each) for stage, reasons in status.items() for reason in reasons for kind, *each in changes(reason)]
+    told = [(stage, *each) for stage, reasons in status.items() for why in reasons for each in changes(why)]
     data = {path: state for _, kind, path, state in told if kind == "changed outs" and path.startswith("data/")}
     stale = set()
     for stage, kind, path, state in told:
@@ -167,9 +167,9 @@ def unreproduced(status: dict[str, list[Any]]) -> Iterator[str]:
         yield "⚠ data/ has another commit's data: `dvc checkout` brings those of head."
 
 
-def changes(reason: Any) -> Iterator[tuple[str, str, str]]:
+def changes(why: Any) -> Iterator[tuple[str, str, str]]:
     """What is the matter with a stage: with which of its files, and how; no file where it is the stage's own command."""
-    for kind, files in reason.items() if isinstance(reason, dict) else [(reason, {"": ""})]:
+    for kind, files in why.items() if isinstance(why, dict) else [(why, {"": ""})]:
         yield from ((kind, path, state if isinstance(state, str) else "modified") for path, state in files.items())
 
 

@@ -23,15 +23,15 @@ class Better(Enum):
 
 
 LOWER, NEITHER, HIGHER = Better
-Headlines = Mapping[str, Better]  # value → which way it is better
+Headlines = dict[str, Better]  # value → which way it is better
 OF_ARMS: Headlines = {
     "val_loss": LOWER,
-    "val_r2": HIGHER,
     "diverged": LOWER,
     "weight_norm": NEITHER,
     "train_loss": NEITHER,
     "half_squared_norm": NEITHER,
 }
+OF_REGRESSION: Headlines = OF_ARMS | {"val_r2": HIGHER}
 OF_SWEEP: Headlines = {"val_loss_at_best": LOWER, "best_lambda": NEITHER}
 
 

@@ -16,7 +16,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
 from stages.measure.findings import at_most, counted, diverged, effect, per_cent, visible
-from stages.measure.results import LOWER, OF_ARMS, Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise
 from stages.studies.optimizers.box import box, rest
@@ -318,6 +318,6 @@ def worse(risks: NDArray, best: int, other: int) -> bool:
 READ = {"weight_decay": 1, "diverged": Integers(3)}
 for kind in KINDS:
     READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": Integers(3)}
-HEADLINES = {"risk": LOWER} | OF_ARMS
+HEADLINES = {"risk": LOWER} | OF_REGRESSION
 TOLD = ("baseline", "wd", "wd_adam", "wd_adamw", "null")
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)

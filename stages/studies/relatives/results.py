@@ -14,7 +14,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
 from stages.measure.findings import continued, effect, per_cent, visible
-from stages.measure.results import LOWER, OF_ARMS, Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise, z_score
 from stages.studies.relatives import penalties
@@ -322,6 +322,6 @@ def of_paths(ratios: Mapping[str, float]) -> str:
 
 NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
 SWEPT = dict.fromkeys(READ, 4) | NUMBERS
-HEADLINES = {"risk": LOWER} | OF_ARMS
+HEADLINES = {"risk": LOWER} | OF_REGRESSION
 TOLD = ("baseline", "wd", "wd_sparse", "null")
 RESULTS = Results(swept=SWEPT, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)
