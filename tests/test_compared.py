@@ -28,7 +28,7 @@ class Repository:
         self.git("init", "-q", "-b", "main")
 
     def git(self, *words: str) -> str:
-        identity = [f"-cuser.{key}=test@example" for key in ("name", "email")]
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example"]
         return subprocess.run(
             ["git", *identity, *words], cwd=self.path, capture_output=True, text=True, check=True
         ).stdout.strip()

@@ -62,7 +62,12 @@ def test_of_two_lambdas_params_decide_and_dvc_computes_the_rest(tmp_path: Path, 
         small.write("params.yaml", f"wd: {wd}\n")
         small.run("dvc", "repro", "-q")
         small.run("git", "commit", "-qam", branch)
-    merge = subprocess.run(["git", "merge", "-q", "theirs"], cwd=small.path, capture_output=True, check=False)
+    merge = subprocess.run(
+        ["git", "-c", "user.name=x", "-c", "user.email=x@x", "merge", "-q", "theirs"],
+        cwd=small.path,
+        capture_output=True,
+        check=False,
+    )
     assert merge.returncode == 1
     with pytest.raises(UserError, match=r"^params\.yaml: expected one value a key, got a merge's conflict marks: choose by hand"):
         mend.main(small.path)

@@ -251,8 +251,7 @@ def test_the_repository_of_a_calling_git_is_left_alone(history: Clone, tmp_path:
     other = tmp_path / "other"
     subprocess.run(["git", "init", "-q", str(other)], check=True)
     before = {name.relative_to(other): name.is_file() and name.read_bytes() for name in other.rglob("*")}
-    outside = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
     history.run("git", "switch", "-q", "main")
-    result = history.run(sys.executable, "-m", "tools.report", "v1", **outside)
+    result = history.run(sys.executable, "-m", "tools.report", "v1", GIT_DIR=str(other / ".git"), GIT_WORK_TREE=str(other))
     assert history.run("git", "rev-parse", "--short=7", "main").stdout.strip() in result.stdout
     assert {name.relative_to(other): name.is_file() and name.read_bytes() for name in other.rglob("*")} == before

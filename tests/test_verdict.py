@@ -143,13 +143,14 @@ ODD = (1e308, -1e308, 5e-324, 0, -1, 1.0, None)
 def test_any_numbers_give_a_line_each() -> None:
     for old, new, error in itertools.product(ODD, ODD, (None, 0.0, 0.1)):
         for name in ("val_loss", "steps_to_generalise", "diverged", "weight_norm"):
-            metrics = study("modular", (old, new), **{name: (old, new), f"{name}_se": (0.1, error)})
+            both: dict[str, Any] = {name: (old, new), f"{name}_se": (0.1, error)}
+            metrics = study("modular", (old, new), **both)
             assert len(verdicts(Compared(metrics, {}))) <= 1
             assert not re.search("nan", "".join(diff.lines(Compared(metrics, {}), "HEAD", everything=True)))
 
 
 DECLARED = (LOSS, STEPS, "optimizers.wd_adamw.risk", "wide_sweep.best_lambda", "phase_sweep.fewest.train_fraction")
-OTHERS = ("wide.wd.bias", "wide.ridge.val_loss", "wide.wd_minus_null.val_loss", "gone.wd.val_loss", "wide")
+OTHERS = ("wide.wd.bias", "wide.ridge.val_loss", "wide.wd_minus_null.val_loss", "gone.wd.val_loss")
 
 
 def test_a_headline_is_one_that_its_study_declares() -> None:

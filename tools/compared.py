@@ -179,10 +179,11 @@ def pairs(sides: Sequence[Side], metrics: Mapping[str, Change]) -> dict[str, Eff
 
 def trials(table: Sequence[Mapping[str, str]], decay: float | None, name: str, mean: float) -> dict[str, float]:
     """A value of each trial at one λ, of the runs whose mean, of six digits, is the row's: others were trained in another way."""
-    if decay is None or not table or not {"trial", "weight_decay", name} <= table[0].keys():
+    names = list(table[0]) if table else []
+    settings = names[: names.index("trial")] if "trial" in names else []  # λ, and what else a sweep goes over
+    if decay is None or "weight_decay" not in settings or name not in names[len(settings) :]:
         return {}
     alike: dict[tuple[str, ...], dict[str, float]] = {}
-    settings = list(table[0])[: list(table[0]).index("trial")]  # λ, and what else a sweep goes over
     for each in table:
         if each["weight_decay"] and float(each["weight_decay"]) == decay and each[name]:
             alike.setdefault(tuple(each[key] for key in settings), {})[each["trial"]] = float(each[name])

@@ -4,6 +4,7 @@ They are read from Git, where DVC keeps each that has succeeded: a queue that st
 """
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def lines(rows: Sequence[Experiment]) -> Iterator[str]:
         yield study
         yield from table(kept)
         if dropped := places[max(len(kept) - len(first), 0) :]:
-            yield f"no room for {', '.join(dropped)}"
+            yield from textwrap.wrap(f"no room for {', '.join(dropped)}", WIDTH)
         yield ""
     if not differing(made):
         yield from table(fitting(first))
