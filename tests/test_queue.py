@@ -52,7 +52,7 @@ def test_a_queue_of_eight_four_at_a_time(reproduced: Clone) -> None:
         assert set(DECAYS) <= set(revisions)
 
         _, header, *rows = reproduced.run("make", "show").stdout.splitlines()
-        assert header.split()[:3] == ["experiment", "line.wd", "wd.val_loss"]
+        assert header.split()[:3] == ["experiment", "line.wd", "val_loss"]
         assert sorted(float(row.split()[1]) for row in rows[1 : 1 + len(DECAYS)]) == sorted(
             DECAYS
         )  # the first is the commit's own

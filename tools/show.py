@@ -91,7 +91,7 @@ def rank(study: str, place: str) -> tuple[int, int]:
 
 
 def column(place: str, values: Sequence[Any]) -> list[str]:
-    """A header, and a value a row with the digits that tell it from the first; – where there is none."""
+    """A header, which leaves out that it is the arm `wd`, and a cell a row; – where there is nothing."""
 
     def cell(value: Any) -> str:
         if never(place, value):
@@ -100,7 +100,7 @@ def column(place: str, values: Sequence[Any]) -> list[str]:
             return number(value, values[0] if real(values[0]) else None)
         return "–" if value is None else cut(str(value))
 
-    return [cut(place), *map(cell, values)]
+    return [cut(place.removeprefix("wd.")), *map(cell, values)]
 
 
 def cut(text: str) -> str:

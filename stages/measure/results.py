@@ -31,7 +31,7 @@ OF_ARMS: Headlines = {
     "train_loss": NEITHER,
     "half_squared_norm": NEITHER,
 }
-OF_REGRESSION: Headlines = OF_ARMS | {"val_r2": HIGHER}
+OF_REGRESSION: Headlines = {"val_loss": LOWER, "val_r2": HIGHER} | OF_ARMS
 OF_SWEEP: Headlines = {"val_loss_at_best": LOWER, "best_lambda": NEITHER}
 
 

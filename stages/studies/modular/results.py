@@ -128,5 +128,5 @@ def shares_said(table: Table, decays: tuple[float, ...]) -> str:
 
 READ = sweeps.READ | {"train_accuracy": 3, "val_accuracy": 3}
 READ |= {"shares": Maybe(1), "shares_diverged": Maybe(3), "shares_train_accuracy": Maybe(4), "shares_val_accuracy": Maybe(4)}
-HEADLINES = {"steps_to_generalise": LOWER, "val_accuracy": HIGHER, "steps_to_memorise": NEITHER} | OF_ARMS | OF_SWEEP
+HEADLINES = {"steps_to_generalise": LOWER, "val_accuracy": HIGHER} | OF_ARMS | {"steps_to_memorise": NEITHER} | OF_SWEEP
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES)
