@@ -9,7 +9,6 @@ import io
 import json
 import math
 import re
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,12 +208,8 @@ def resolve(repo: Path, base: str) -> str:
             return found
     if base in (known := experiments(repo)):
         return known[base]
-    fetch = ["git", "fetch", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"]
-    if output(repo, "git", "rev-parse", "--is-shallow-repository") == "true":
-        fetch.insert(2, "--unshallow")
-    raise UserError(
-        f"expected a branch, tag, commit or experiment, got {base!r}, which is not here; `{shlex.join(fetch)}` brings them all"
-    )
+    hint = "`git fetch --tags origin` brings what is there"
+    raise UserError(f"expected a branch, tag, commit or experiment, got {base!r}, which is not here; {hint}")
 
 
 def experiments(repo: Path, of: str = "") -> dict[str, str]:
