@@ -13,7 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-repro: $(READY) ## set up if needed, then bring every result up to date, and what README and pages quote of it
+repro: $(READY) ## set up if needed, mend what a kill or a merge left, then bring every result and what the pages quote up to date
+	@python -m tools.mend
 	dvc repro
 	@python -m stages.pages
 
@@ -22,12 +23,6 @@ test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff format --check stages tools tests
 	mypy
 	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-
-recover: $(READY) ## after a kill of DVC: mend the lock files that it leaves half-written, then reproduce
-	rm -f .dvc/tmp/rwlock
-	! dvc status 2>&1 > /dev/null | grep -q dvc.lock || git checkout --quiet -- dvc.lock
-	dvc repro
-	@python -m stages.pages
 
 verify: $(READY) ## run HEAD's pipeline from nothing in a clone, and compare with what is committed, byte for byte
 	python -m tools.verify
@@ -38,30 +33,11 @@ diff: $(READY) ## what the working tree changes against the last commit, or BASE
 report: $(READY) ## the same in Markdown with words and figures, against BASE, a branch, tag, commit or experiment
 	@python -m tools.report "$${BASE:-origin/main}"
 
-comment: ## in a workflow: post the report of RUN, which checked COMMIT of HEAD_BRANCH in HEAD_REPOSITORY, on its pull request
-	@$(PYTHON) -m tools.comment
-
-show: $(READY) ## the experiments of this commit in a table: what differs, validation losses, weight norms
+show: $(READY) ## the experiments of this commit in a table: the params that differ, and each study's headlines
 	@python -m tools.show
-
-compare: $(READY) ## all experiments of this commit in one picture, build/compare.png
-	@python -m tools.compare
 
 reset: $(READY) ## back to the committed params and results, and their data, after an experiment
 	@python -m tools.reset
-
-ssh: $(READY) ## what a remote on an SSH server needs
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ssh.txt
-
-ray: $(READY) ## what training on a Ray cluster needs
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
-
-browser: $(READY) ## what the tests of the explorer need, beside chromium: playwright, and axe-core, which finds what bars people
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
-	! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js && rm axe-core-4.14.1.tgz)
-
-picture: $(READY) ## docs/explorer.png, the README's picture of the explorer; after make browser
-	@python -m tools.picture
 
 site: $(READY) ## build/site, to publish: the explorer, the pages that it links, their figures
 	@python -m tools.site
@@ -73,6 +49,15 @@ bench: $(READY) ## models trained per second, against JAX, a loop and scikit-lea
 gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; its tests; its speed, in docs/scale.md
 	@$(PYTHON) -m tools.gpu "$${DEVICE:-cuda}"
 
+extras: $(READY) ## install what the tests of the explorer, an SSH remote and Ray need, beside Debian's chromium and openssh-server
+	@for each in dvc-ssh playwright ray; do \
+		.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements-extras.txt $$each || \
+			echo "not installed: $$each: the tests that need it are skipped" >&2; \
+	done
+	@! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && \
+		tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js && rm axe-core-4.14.1.tgz) || \
+		echo "not installed: axe-core, which finds what bars people: the test that needs it is skipped" >&2
+
 clean: ## remove the environment and DVC's cache; keeps every result
 	rm -rf .venv .dvc/cache .dvc/tmp build
 
@@ -83,4 +68,4 @@ $(READY): requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	pwd -P > $@
 
-.PHONY: help repro test recover verify diff report comment show compare reset ssh ray browser picture site bench gpu clean
+.PHONY: help repro test verify diff report show reset site bench gpu extras clean

@@ -9,7 +9,7 @@ import sys
 from types import TracebackType
 
 ADDRESS_SPACE = 2 * 2**30  # bytes; with less, torch's own libraries abort while they are loaded
-PACKAGES = {"dvc", "matplotlib", "msgspec", "numpy", "PIL", "rich", "scipy", "sklearn", "torch", "tqdm", "vl_convert", "yaml"}
+PACKAGES = {"dvc", "matplotlib", "msgspec", "numpy", "PIL", "scipy", "sklearn", "torch", "tqdm", "vl_convert", "yaml"}
 ENTERED = "`make repro` installs it, `. .venv/bin/activate` enters it"
 
 if sys.version_info < (3, 11):  # noqa: UP036 # whatever `python` is where the environment is not activated

@@ -1,8 +1,8 @@
 """data/<study>.npz and data/<study>/ → metrics of the study's arms and of its sweep, beside what is known without training.
 
-Of the arms: metrics/<study>.json, its details and metrics/<study>_curves.csv. Of the sweep: metrics/<study>_sweep.csv and its
-details. Means over trials with their standard errors. Losses carry no penalty. `weight_norm` is ‖w‖₂ and `half_squared_norm`
-½‖w‖², over all weights and no bias.
+Of the arms: metrics/<study>_curves.csv and metrics/details/<study>.json. Of the sweep: metrics/<study>_sweep.csv and its details.
+Of both the headlines: metrics/<study>.json. Means over trials with their standard errors. Losses carry no penalty. `weight_norm`
+is ‖w‖₂ and `half_squared_norm` ½‖w‖², over all weights and no bias.
 """
 
 from pathlib import Path
@@ -13,19 +13,6 @@ from stages.base.system import System, read_arms, read_data, read_sweep
 from stages.console import command
 from stages.measure.results import Metrics, Results
 
-ROWS = ("baseline", "wd", "null")
-HEADLINE = (
-    "train_loss",
-    "val_loss",
-    "val_r2",
-    "val_accuracy",
-    "weight_norm",
-    "half_squared_norm",
-    "steps_to_memorise",
-    "steps_to_generalise",
-    "diverged",
-)
-
 
 def main(study: str) -> None:
     system, results = studies.part(study, System), studies.part(study, Results)
@@ -33,15 +20,16 @@ def main(study: str) -> None:
     forget_others(study, system)
     arrays = storage.in_float64(read_data(study, system, settings))
     swept = read_sweep(study, system, results.swept, settings)
+    metrics: Metrics = {}
     if results.evaluate:
         trained = {row: storage.in_float64(run) for row, run in read_arms(study, system, settings).items()}
         metrics, curves = results.evaluate(settings.section, arrays, trained)
         storage.save_table(Path("metrics", f"{study}_curves.csv"), curves)
         storage.save_metrics(Path("metrics", "details", f"{study}.json"), metrics)
-        storage.save_metrics(Path("metrics", f"{study}.json"), headline(metrics))
     table, summary = results.sweep(settings.section, arrays, swept)
     storage.save_table(Path("metrics", f"{study}_sweep.csv"), table)
     storage.save_metrics(Path("metrics", "details", f"{study}_sweep.json"), summary)
+    storage.save_metrics(Path("metrics", f"{study}.json"), results.headline(metrics, summary))
 
 
 def forget_others(study: str, system: System) -> None:
@@ -49,11 +37,6 @@ def forget_others(study: str, system: System) -> None:
     for path in Path("data", study).glob("*.npz"):
         if path.stem not in (*system.arms, "sweep"):
             path.unlink()
-
-
-def headline(metrics: Metrics) -> dict[str, dict[str, float]]:
-    """What `dvc metrics diff` is to compare: a few rows and values."""
-    return {row: {name: metrics[row][name] for name in HEADLINE if name in metrics[row]} for row in ROWS if row in metrics}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """Fixtures: the shipped params, small problems with known answers, throwaway clones of the working tree."""
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is there: tests share the cores, and threads wait for the slowest core
+
 import contextlib
 import csv
 import fcntl
@@ -7,7 +11,6 @@ import functools
 import importlib.util
 import io
 import json
-import os
 import re
 import runpy
 import shutil
@@ -44,7 +47,6 @@ OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own c
 HERE = {name: value for name, value in neutral().items() if not name.startswith(("MAKE", "MFLAGS"))}
 os.environ.clear()
 os.environ.update(HERE)
-os.environ["OMP_NUM_THREADS"] = "1"  # tests share the cores; small operations that fork threads wait for the slowest core
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 

@@ -101,12 +101,12 @@ def test_a_kill_at_any_moment_leaves_no_half_and_no_orphan(stage: str, restored:
 
 
 def recover(clone: Clone) -> None:
-    """`make recover`, which puts right DVC's own lock files and reproduces.
+    """`make repro`, which puts right DVC's own lock files and reproduces.
 
     Where a kill cut dvc.lock short but left it readable, it would run all later stages again, so Git gives it back first.
     """
     clone.run("git", "checkout", "-q", "dvc.lock")
-    clone.run("make", "recover")
+    clone.run("make", "repro")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -118,7 +118,7 @@ def test_lock_files_that_a_kill_cut_short_are_put_right(share: float, restored: 
     rwlock = restored.path / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text("", encoding="utf-8")
     assert restored.run("dvc", "repro", check=False).returncode != 0
-    restored.run("make", "recover")
+    restored.run("make", "repro")
     assert restored.run("git", "status", "--porcelain").stdout == ""
 
 

@@ -9,7 +9,7 @@ import pytest
 from stages.base.errors import UserError
 from tools.reset import reset
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.slow
 DVC_YAML = """\
 stages:
   train:

@@ -1,5 +1,6 @@
 """The committed results of every study: the names that are promised, finite numbers, and sweeps that agree with arms."""
 
+import json
 import math
 import re
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ARMED, ROOT, SYSTEMS, at, metrics, table
+
+from stages import studies
+from stages.measure.results import Results
+from tools.compared import leaves
 
 
 @pytest.mark.parametrize("study", ARMED)
@@ -36,6 +41,17 @@ def test_the_committed_sweep_has_the_committed_arms_in_it(study: str, settings: 
         assert len(runs) == at(settings, f"{study}.data.trials")
         for name in ("train_loss", "val_loss", "weight_norm"):
             assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("study", studies.NAMES)
+def test_what_dvc_compares_are_the_headlines_that_the_study_declares(study: str) -> None:
+    """Each is a number of the details, and none is declared that is nowhere."""
+    results, arms = studies.part(study, Results), metrics(study) if study in ARMED else {}
+    committed = json.loads((ROOT / "metrics" / f"{study}.json").read_text(encoding="utf-8"))
+    assert committed == results.headline(arms, metrics(f"{study}_sweep"))
+    found = {place.rpartition(".")[2] for place, value in leaves(committed).items() if isinstance(value, (int, float))}
+    assert found == {*results.headlines}
+    assert all(row in arms for row in results.rows if study in ARMED)
 
 
 def test_the_requirements_are_pins_and_nothing_of_one_machine() -> None:

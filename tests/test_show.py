@@ -1,101 +1,93 @@
-"""The table of a commit's experiments: at most 80 columns, what differs first, and the rest said in lines below."""
+"""The table of a commit's experiments: at most 80 columns, what each study is about first."""
 
-import re
-from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Clone
+from test_compared import Repository
 
-from tools.experiments import Experiment, Shown
-from tools.show import lines
-
-
-def one(name: str, wd: float, *, lr: float = 0.01, loss: float | None = None, **more: float) -> Experiment:
-    results = {} if loss is None else {"wide.wd.val_loss": loss}
-    return Experiment(name, {"wd": wd, "line": {"wd": 0.01}, "wide.train.lr": lr, "line.train.lr": 0.1}, results | more)
+from tools import show
+from tools.show import Experiment, lines
 
 
-def told(*rows: Experiment, workspace: Experiment | None = None, **others: int) -> list[str]:
-    return list(lines(Shown(list(rows), workspace, Counter(others))))
+def one(name: str, wd: float, loss: float, steps: float = 233.0, **more: Any) -> Experiment:
+    results = {"wide": {"wd.val_loss": loss, "wd.weight_norm": 1 / wd}, "modular": {"wd.steps_to_generalise": steps}}
+    return Experiment(name, {"wd": wd, "wide.train.lr": 0.01} | more, results)
 
 
-def test_what_differs_stands_beside_the_name_and_what_is_the_same_nowhere() -> None:
-    same = {"wide.wd.weight_norm": 0.05, "modular.wd.val_accuracy": 1.0}
-    assert told(one("main", 3, loss=0.0105301, **same), one("lucid-acne", 10, lr=0.1, loss=0.00971785, **same)) == [
-        "                                   wide",
-        "experiment  wd  wide.train.lr  val_loss",
-        "main         3           0.01   0.01053",
-        "lucid-acne  10            0.1  0.009718",
+def test_each_study_that_changed_has_a_table_of_its_headlines() -> None:
+    rows = [one("main", 3, 0.0105301), one("lucid-acne", 10, 0.00971785, -1), one("rusty-wens", 5, 0.0105302, 400)]
+    assert list(lines(rows)) == [
+        "wide",
+        "experiment  wd   val_loss  weight_norm",
+        "main         3    0.01053       0.3333",
+        "lucid-acne  10   0.009718          0.1",
+        "rusty-wens   5  0.0105302          0.2",
+        "",
+        "modular",
+        "experiment  wd  steps_to_generalise",
+        "main         3                  233",
+        "lucid-acne  10          not reached",
+        "rusty-wens   5                  400",
+        "",
     ]
 
 
-def test_numbers_have_the_digits_that_tell_experiments_apart_and_a_gap_is_a_dash() -> None:
-    head, *rows = told(one("a", 1, loss=0.123456), one("b", 2, loss=0.123457), one("c", 3, loss=0.5), one("d", 4))[1:]
-    assert [row.split()[-1] for row in rows] == ["0.123456", "0.123457", "0.5", "–"]
-    assert head.split() == ["experiment", "wd", "val_loss"]
+def test_params_that_differ_stand_beside_the_name_lists_and_words_too() -> None:
+    text = list(lines([one("a", 3, 0.1, grid=[0, 1], kind="sgd"), one("b", 3, 0.2, grid=list(range(99)), kind="adam")]))
+    assert text[1].split() == ["experiment", "grid", "kind", "val_loss"]
+    assert text[3].split() == ["b", *["[0,", "1,", "2,", "3,", "4,", "5,", "6,", "7…"], "adam", "0.2"]
 
 
-def test_lists_and_words_are_params_too() -> None:
-    rows = [
-        Experiment("a", {"wide.sweep.wd": [0, 1], "x.kind": "sgd"}, {}),
-        Experiment("b", {"wide.sweep.wd": list(range(99)), "x.kind": "adam"}, {}),
-    ]
-    head, first, second = told(*rows)
-    assert re.split(r"\s{2,}", head) == ["experiment", "wd", "kind"]
-    assert re.split(r"\s{2,}", first) == ["a", "[0, 1]", "sgd"]
-    assert re.split(r"\s{2,}", second) == ["b", "[0, 1, 2, 3, 4, 5, …", "adam"]
-
-
-def test_what_there_is_no_room_for_is_named_norms_first() -> None:
-    places = [f"study_{number}.wd.{value}" for number in range(4) for value in ("val_loss", "weight_norm")]
-    rows = [
-        Experiment(f"name-{wd}", {"wd": wd}, {place: 1 + wd * (1 + index) for index, place in enumerate(places)}) for wd in (0, 1)
-    ]
-    text = told(*rows)
+def test_what_there_is_no_room_for_is_named() -> None:
+    places = [f"row_{number}.val_loss" for number in range(9)]
+    rows = [Experiment(f"name-{wd}", {"wd": wd}, {"wide": dict.fromkeys(places, 1 + wd)}) for wd in (0, 1)]
+    text = list(lines(rows))
     assert max(map(len, text)) <= 80
     shown = text[1].split()[2:]
-    assert shown.count("val_loss") == 4
-    dropped = 4 - shown.count("‖w‖₂")
-    assert dropped
-    varies_least = ", ".join(f"study_{number} ‖w‖₂" for number in range(dropped))
-    assert text[4] == f"no room for {dropped}: {varies_least}"
+    assert 1 < len(shown) < 9
+    assert " ".join(text[4:-1]) == f"no room for {', '.join(place for place in places if place not in shown)}"
 
 
-def test_the_others_and_the_workspace_are_told_of_below() -> None:
-    rows = [one("main", 3, loss=0.1), one("lucid-acne", 10, loss=0.2)]
-    assert told(*rows, failed=1, queued=2, alike=1)[4:] == ["left out: 1 alike, 1 failed, 2 queued"]
-    assert told(*rows, workspace=one("workspace", 3))[4:] == []
-    stacked = "make reset goes back to main"
-    assert told(*rows, workspace=one("workspace", 10))[4:] == [f"the workspace has the params of lucid-acne: {stacked}"]
-    assert told(*rows, workspace=one("workspace", 7))[4:] == [f"the workspace has the params of none of them: {stacked}"]
-
-
-def test_where_nothing_differs_it_is_said() -> None:
-    assert told(one("main", 3, loss=0.1), queued=1) == [
-        "experiment",
-        "main",
-        "no experiment of this commit differs from it: dvc exp run -S wd=1",
-        "left out: 1 queued",
-    ]
+def test_where_no_result_differs_it_is_said() -> None:
+    assert list(lines([one("main", 3, 0.1), one("alike", 3, 0.1)])) == ["experiment", "main", "alike", "no result differs"]
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "a\x1b[31m\nb"])
 def test_a_name_may_be_anything(name: str) -> None:
-    text = told(one("main", 3, loss=0.1), one(name, 10, loss=0.2))
+    text = list(lines([one("main", 3, 0.1), one(name, 3, 0.2)]))
     assert max(map(len, text)) <= 80
-    assert len(text) == 4
     assert "".join(text).isprintable()
 
 
-@pytest.mark.pipeline
-def test_it_reads_what_dvc_says(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Of a commit without experiments; the workspace has another λ."""
-    clone = Clone(tmp_path_factory.mktemp("shown"))
-    clone.run("touch", "-d", "2000-01-01", "requirements.txt")  # its environment is ready
-    clone.set("wd", 7)
-    assert clone.run("make", "show").stdout.splitlines() == [
-        "experiment",
-        "main",
-        "no experiment of this commit differs from it: dvc exp run -S wd=1",
+@pytest.fixture
+def shown(tmp_path: Path) -> Repository:
+    repository = Repository(tmp_path / "repository")
+    (repository.path / "params.yaml").write_text("wd: 3\n", encoding="utf-8")
+    repository.commit()
+    return repository
+
+
+def test_experiments_are_read_from_git_whatever_the_queue_is(shown: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """DVC keeps what it knows of a queue in files of its own, without which it shows nothing at all."""
+    show.main(shown.path)
+    assert capsys.readouterr().out == "no experiment of this commit: dvc exp run -S wd=1\n"
+    head = shown.git("rev-parse", "HEAD")
+    shown.git("switch", "-qc", "experiment")
+    path = shown.path / "metrics" / "wide.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"val_loss": 0.0105301', '"val_loss": 0.5'), encoding="utf-8")
+    (shown.path / "params.yaml").write_text("wd: 1\n", encoding="utf-8")
+    sha = shown.commit()
+    shown.git("switch", "-q", "main")
+    shown.git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/rusty-wens", sha)
+    shown.git("update-ref", "refs/exps/celery/failed", sha)
+    (shown.path / "params.yaml").write_text("wd: 7\n", encoding="utf-8")
+    show.main(shown.path)
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
+        "wide",
+        "experiment wd val_loss",
+        "main 3 0.01053",
+        "rusty-wens 1 0.5",
+        "",
         "the workspace has the params of none of them: make reset goes back to main",
     ]

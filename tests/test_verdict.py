@@ -1,4 +1,4 @@
-"""The verdict on a change: for any numbers a sentence that is true of them."""
+"""A change in words and cells: for any numbers what is true of them."""
 
 import itertools
 import math
@@ -6,165 +6,200 @@ import re
 from typing import Any
 
 import pytest
-from markdown_it import MarkdownIt
 
-from tools.tables import Effect
-from tools.verdict import verdicts
+from tools import diff
+from tools.compared import Compared, Effect, headline
+from tools.verdict import change, judged, number, rounded, value, verdicts
 
-STEPS = "modular.wd.steps_to_generalise"
+LOSS, STEPS = "wide.wd.val_loss", "modular.wd.steps_to_generalise"
+
+
+def one(place: str, old: Any, new: Any, errors: Any = (None, None), paired: Effect | None = None) -> Compared:
+    return Compared({place: (old, new), f"{place}_se": errors}, {place: paired} if paired else {})
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new", "errors", "told", "said"),
+    [
+        (LOSS, 1.0, 1.9, (0.3, 0.4), "+90 % ± 50 %", "within ±"),  # 0.3 and 0.4 are the catheti of 0.5
+        (LOSS, 1.0, 2.0, (0.3, 0.4), "+100 % ± 50 %", "within ±"),
+        (LOSS, 1.0, 2.001, (0.3, 0.4), "+100 % ± 50 %", "worse"),
+        (LOSS, 1.0, -0.001, (0.3, 0.4), "-1 ± 0.5", "better"),
+        (LOSS, 0.01, 4e-6, (None, None), "÷ 2,500", "better"),
+        (LOSS, 10.0, 145.0, (0.3, 0.4), "× 14.5", "worse"),
+        (LOSS, 10.0, 0.0, (0.3, 0.4), "-100 % ± 5 %", "better"),
+        (LOSS, 0.0, 0.5, (None, None), "+0.5", "worse"),
+        (LOSS, None, 0.5, (None, None), "", ""),
+        (LOSS, 1.0, 1.0, (0.3, 0.4), "", ""),
+        ("wide.wd.val_r2", -0.5, -0.1, (None, None), "+0.4", "better"),
+        ("wide.wd.weight_norm", 1.0, 2.0, (None, None), "+100 %", ""),
+        ("wide.wd.train_loss", 1.0, 2.0, (None, None), "+100 %", ""),
+        ("wide.wd_minus_null.val_loss", -1.0, 2.0, (None, None), "+3", ""),
+        ("wide.wd.diverged", 0, 3, (None, None), "+3", "worse"),
+        ("modular.wd.val_accuracy", 1.0, 0.5, (None, None), "-50 %", "worse"),
+        (STEPS, 455.0, -1, (5.0, None), "", "worse"),
+        (STEPS, -1, 455.0, (None, 5.0), "", "better"),
+        ("relatives.wd.risk", 1.0, 2.0, (None, None), "+100 %", "worse"),
+        ("digits.wd.test_calibration_error", 0.5, 0.25, (None, None), "-50 %", "better"),
+        ("descent_sweep.rows_50.risk_at_zero", 1.0, 2.0, (None, None), "+100 %", "worse"),
+        ("gone.wd.val_loss", 1.0, 2.0, (None, None), "+100 %", ""),  # a study that is no more declares nothing
+    ],
+)
+def test_a_change_and_whether_it_is_better(place: str, old: Any, new: Any, errors: Any, told: str, said: str) -> None:
+    found = one(place, old, new, errors)
+    assert (change(found, place, error=True), judged(found, place)) == (told, said)
+    assert change(found, place) == told.partition(" ±")[0]
+
+
+def test_pairs_of_trials_show_what_two_means_hide() -> None:
+    found = one(LOSS, 1.0, 0.9, (0.3, 0.4), Effect(-0.1, 0.01, 16))
+    assert (change(found, LOSS, error=True), judged(found, LOSS)) == ("-10 % ± 1 %", "better")
+
+
+def test_numbers_have_the_digits_that_tell_them_apart() -> None:
+    assert [number(4e-6, 5e-6), number(1.23456, 1.23461), number(1.23456, 2.0), number(None, 1.0)] == [
+        "4e-06",
+        "1.23456",
+        "1.235",
+        "–",
+    ]
+    assert [rounded(each, 2) for each in (1234.5, 0.00012345, 1.96)] == ["1200", "0.00012", "2"]
+    assert value(one(LOSS, 0.0105, 1.0, (0.000312, None)), LOSS, 0) == "0.0105 ± 0.00031"
+    assert value(one(STEPS, -1, 1.0), STEPS, 0) == "not reached"
 
 
 def study(name: str, decays: tuple[Any, Any] = (3.0, 1.0), row: str = "wd", **values: Any) -> dict[str, Any]:
-    """An arm's places, `steps` and `shares` short for those of generalising."""
-    short = {"steps": "steps_to_generalise", "shares": "generalised", "steps_se": "steps_to_generalise_se"}
-    places = {f"{name}.{row}.{short.get(key, key)}": change for key, change in values.items()}
+    """A row's places."""
+    places = {f"{name}.{row}.{key}": both for key, both in values.items()}
     return {f"{name}.{row}.weight_decay": decays, f"{name}.{row}.trials": (16, 16)} | places
 
 
 def said(metrics: dict[str, Any], **paired: Effect) -> str:
     """The one sentence, without its bullet."""
-    (line,) = verdicts(metrics, {place.replace("__", "."): moved for place, moved in paired.items()})
+    (line,) = verdicts(Compared(metrics, {place.replace("__", "."): moved for place, moved in paired.items()}))
     found = re.fullmatch(r"- `\w+`: (.+)\.", line)
     assert found, line
     return found[1]
 
 
-LIMIT = {"modular_sweep.steps": (1000, 1000)}
+ERROR: dict[str, Any] = {"val_loss_se": (0.3, 0.4)}
+ADAMW = study("optimizers", row="wd_adamw", risk=(1.0, 2.0))
 
 
 @pytest.mark.parametrize(
-    ("steps", "shares", "told"),
+    ("metrics", "told"),
     [
-        ((330.0, -1), (1.0, 0.0), "no longer generalises with decay within 1,000 steps"),
+        (study("modular", steps_to_generalise=(330.0, -1), generalised=(1.0, 0.0)), "no longer generalises with decay"),
         (
-            (330.0, -1),
-            (1.0, 0.5),
-            "no longer generalises with decay in every trial, but in 50 % of them, within 1,000 steps",
+            study("modular", steps_to_generalise=(330.0, -1), generalised=(1.0, 0.5)),
+            "no longer generalises with decay in every trial, but in 50% of them",
         ),
-        ((-1, 330.0), (0.0, 1.0), "now generalises with decay at step 330, before not within 1,000 steps"),
-        ((333.3, 1480.0), (1.0, 1.0), "generalises with decay at step 1,480 instead of 333 (no standard error)"),
-        ((333.3, 333.4), (1.0, 1.0), "generalises with decay at step 333.4 instead of 333.3 (no standard error)"),
-        ((-1, -1), (0.0, 0.25), "generalises with decay in 25 % of the trials instead of 0 %"),
-        ((-1, -1), (0.0, 0.0), "validation loss with decay +100 % (no standard error)"),
+        (study("modular", steps_to_generalise=(-1, 330.0), val_loss=(2.0, 1.0)), "now generalises with decay at step 330"),
+        (study("modular", steps_to_generalise=(333.3, 1480.0)), "generalises with decay at step 1,480 instead of 333"),
+        (study("modular", steps_to_generalise=(-1, -1), val_loss=(0.1, 0.2)), "validation loss with decay +100 %"),
+        (
+            study("modular", steps_to_generalise=(330, 340), steps_to_generalise_se=(9, 9), val_loss=(10.0, 13.0), **ERROR),
+            "validation loss with decay +30 % ± 5 %",  # a step that moved within its error leaves the word to the loss
+        ),
+        (study("wide", val_loss=(10.0, 13.0), **ERROR), "validation loss with decay +30 % ± 5 %"),
+        (
+            study("wide", val_loss=(10.0, 11.0), **ERROR),
+            "no visible change of the validation loss with decay (within two standard errors)",
+        ),
+        (study("wide", val_loss=(0.5, None)), "validation loss with decay 0.5 → –"),
+        (study("wide", (3.0, 0.0), val_loss=(1.0, 2.0)), "validation loss of `wd` +100 %"),
+        (study("line", (0.0, 0.0), "baseline", val_loss=(1.0, 2.0)), "validation loss without decay +100 %"),
+        (study("wide", diverged=(0, 2), val_loss=(1.0, 1.0)), "2 of 16 trials with decay diverged, before 0"),
+        (
+            study("wide", diverged=(3, 0), val_loss=(1.0, 2.0)),
+            "validation loss with decay +100 %; 0 of 16 trials with decay diverged, before 3",
+        ),
+        (ADAMW | study("optimizers", risk=(1.0, 1.0)), "risk of `wd_adamw` +100 %"),
+        (
+            {"descent_sweep.rows_9.risk_at_zero": (1.0, 1.4), "descent_sweep.inputs": (1, 2)},
+            "1 headline changed, most of all `rows_9.risk_at_zero`, 1 → 1.4",
+        ),
+        (
+            {"wide.null.bias": (1.0, 1.2), "wide.null.bias_se": (0.01, 0.01), "wide.ridge.bias": (1.0, 2.0)},
+            "2 values changed, most of all `null.bias`, 1 → 1.2",
+        ),
+        ({"wide.wd.bias": (None, 1.0), "wide_sweep.lr": (None, 1.0)}, "new"),
+        ({"wide.wd.bias": (1.0, None)}, "removed"),
     ],
 )
-def test_whether_and_when_it_generalises_comes_first(steps: Any, shares: Any, told: str) -> None:
-    assert said(LIMIT | study("modular", steps=steps, shares=shares, val_loss=(0.1, 0.2))) == told
+def test_a_study_has_a_sentence_that_is_true_of_its_numbers(metrics: dict[str, Any], told: str) -> None:
+    assert said(metrics) == told
 
 
-def test_without_a_known_number_of_steps_it_does_not_yet() -> None:
-    assert said(study("modular", steps=(330.0, -1), shares=(1.0, 0.0))) == "no longer generalises with decay"
-
-
-def test_a_step_that_moved_within_its_error_leaves_the_word_to_the_loss() -> None:
-    metrics = study("modular", steps=(330.0, 350.0), steps_se=(10.0, 10.0), val_loss=(0.1, 0.2), val_loss_se=(0.01, 0.01))
-    assert said(metrics) == "validation loss with decay +100 % ± 14 % (unpaired)"
-    assert (
-        said(metrics, modular__wd__steps_to_generalise=Effect(20.0, 1.0, 2))
-        == "generalises with decay at step 350 instead of 330"
-    )
-
-
-@pytest.mark.parametrize(
-    ("new", "told"),
-    [
-        (13.0, "validation loss with decay +30 % ± 5 % (unpaired)"),
-        (8.5, "validation loss with decay -15 % ± 5 % (unpaired)"),
-        (11.0, "no visible change of the validation loss with decay (within two standard errors, unpaired)"),
-        (9.0, "no visible change of the validation loss with decay (within two standard errors, unpaired)"),
-        (145.0, "validation loss with decay 10 → 145 (× 14.5, unpaired)"),
-        (0.0, "validation loss with decay -100 % ± 5 % (unpaired)"),
-    ],
-)
-def test_two_means_are_compared_by_the_error_of_their_difference(new: float, told: str) -> None:
-    """0.3 and 0.4 are the catheti of 0.5."""
-    assert said(study("wide", val_loss=(10.0, new), val_loss_se=(0.3, 0.4))) == told
-
-
-def test_pairs_of_trials_have_an_error_of_their_own() -> None:
-    metrics = study("wide", val_loss=(10.0, 10.2), val_loss_se=(0.3, 0.4))
+def test_pairs_have_an_error_of_their_own_in_the_sentence() -> None:
+    metrics = study("wide", val_loss=(10.0, 10.2), **ERROR)
     assert said(metrics, wide__wd__val_loss=Effect(0.2, 0.05, 16)) == "validation loss with decay +2 % ± 0.5 %"
-    hidden = "no visible change of the validation loss with decay (within two standard errors)"
-    assert said(metrics, wide__wd__val_loss=Effect(0.2, 0.1, 16)) == hidden
 
 
-def test_a_loss_that_was_none_has_no_ratio() -> None:
-    assert said(study("wide", val_loss=(0.0, 0.5))) == "validation loss with decay 0 → 0.5 (no standard error)"
-    assert said(study("wide", val_loss=(0.5, None))) == "validation loss with decay 0.5 → –"
-
-
-@pytest.mark.parametrize(
-    ("row", "decays", "named"),
-    [
-        ("wd", (3.0, 1.0), "with decay"),
-        ("wd", (3.0, 0.0), "of `wd`"),
-        ("wd", (0.0, 3.0), "of `wd`"),
-        ("wd", (None, 3.0), "of `wd`"),
-        ("baseline", (0.0, 0.0), "without decay"),
-        ("baseline", (0.0, 1.0), "of `baseline`"),
-        ("wd_adam", (1.0, 1.0), "of `wd_adam`"),
-    ],
-)
-def test_an_arm_is_called_what_it_is_on_both_sides(row: str, decays: Any, named: str) -> None:
-    metrics = study("line", decays, row, val_loss=(1.0, 2.0))
-    assert said(metrics) == f"validation loss {named} +100 % (no standard error)"
-
-
-def test_both_arms_are_told_of_and_others_where_these_have_not_changed() -> None:
-    error: dict[str, Any] = {"val_loss_se": (0.1, 0.1)}
-    arms = study("line", val_loss=(1.0, 2.0), **error) | study("line", (0.0, 0.0), "baseline", val_loss=(1.0, 1.1), **error)
-    adam = study("line", row="wd_adam", val_loss=(1.0, 3.0), **error)
-    assert said(arms | adam) == (
-        "validation loss with decay +100 % ± 14 % (unpaired); "
-        "no visible change of the validation loss without decay (within two standard errors, unpaired)"
-    )
-    unchanged = study("line", val_loss=(1.0, 1.0))
-    assert said(unchanged | adam) == "validation loss of `wd_adam` +200 % ± 14 % (unpaired)"
-
-
-def test_trials_that_diverged_are_counted() -> None:
-    assert said(study("wide", diverged=(0, 2), val_loss=(1.0, 1.0))) == "2 of 16 trials with decay diverged"
-    assert said(study("wide", diverged=(3, 0), val_loss=(1.0, 1.0))) == "no trial with decay diverges any more (3 of 16 did)"
-    assert said(study("wide", diverged=(2, 2), val_loss=(1.0, 2.0))).startswith(
-        "2 of 16 trials with decay diverged; validation loss"
-    )
-    assert (
-        said({"wide_sweep.diverged": (0, 7), "wide_sweep.best_lambda": (1.0, 1.0)})
-        == "7 of its sweep's runs diverged instead of 0"
-    )
-
-
-def test_where_no_arm_has_changed_it_is_the_sweep_or_what_changed_most() -> None:
-    metrics = study("wide", val_loss=(1.0, 1.0)) | {"wide_sweep.best_lambda": (10.0, 5.0), "wide.null.val_loss": (1.0, 2.0)}
-    assert said(metrics) == "the sweep's best λ is 5 instead of 10"
-    rows = {f"descent_sweep.rows_{n}.risk_at_zero": (1.0, 1.0 + n / 10) for n in range(5)}
-    assert said(rows) == "4 values changed, most of all `sweep.rows_4.risk_at_zero`, 1 → 1.4"
-    errors = {"wide.null.bias": (1.0, 1.2), "wide.null.bias_se": (0.01, 0.01), "wide.ridge.bias": (1.0, 2.0)}
-    assert said(errors) == "2 values changed, most of all `null.bias`, 1 → 1.2"
-    assert said({"wide.new.x": (None, 2.0), "wide.null.val_loss": (1.0, 1.0)}) == "1 value changed"
-
-
-def test_a_bullet_is_a_study_that_changed_came_or_went() -> None:
-    metrics = {"a.wd.x": (1, 2), "b.wd.x": (1, 1), "c.wd.x": (None, 1), "c_sweep.x": (None, 1), "d.wd.x": (1, None)}
-    assert verdicts(metrics, {}) == ["- `a`: 1 value changed, most of all `wd.x`, 1 → 2.", "- `c`: new.", "- `d`: removed."]
-
-
-ODD: tuple[Any, ...] = (math.nan, math.inf, 10**400, 1e308, -1e308, 5e-324, 0, -1, 1.0, True, None)
+ODD = (1e308, -1e308, 5e-324, 0, -1, 1.0, None)
 
 
 def test_any_numbers_give_a_line_each() -> None:
-    """None is a traceback, and none opens a list, a row or a tag of its own."""
-    for old, new, error in itertools.product(ODD, ODD, (None, math.nan, 10**400, 0.0, 0.1)):
-        for name in ("val_loss", "steps", "shares", "diverged", "weight_norm"):
+    for old, new, error in itertools.product(ODD, ODD, (None, 0.0, 0.1)):
+        for name in ("val_loss", "steps_to_generalise", "diverged", "weight_norm"):
             both: dict[str, Any] = {name: (old, new), f"{name}_se": (0.1, error)}
-            both |= {"steps": (-1, 3)} if name == "shares" else {}
-            lines = verdicts(study("wide", (old, new), **both), {})
-            assert len(lines) <= 1
-            assert not re.search("nan %|inf %", "".join(lines))
+            metrics = study("modular", (old, new), **both)
+            assert len(verdicts(Compared(metrics, {}))) <= 1
+            assert not re.search("nan", "".join(diff.lines(Compared(metrics, {}), "HEAD", everything=True)))
 
 
-def test_a_name_that_is_markup_is_shown_as_it_is() -> None:
-    (line,) = verdicts({"a|b*c*.wd\n<b>.x": (1, 2)}, {})
-    tokens = [child for token in MarkdownIt("commonmark").parse(line) for child in token.children or ()]
-    assert [token.content for token in tokens if token.type == "code_inline"] == [r"a\x7cb*c*", r"wd\n<b>.x"]
-    assert {token.type for token in tokens} == {"text", "code_inline"}
+DECLARED = (LOSS, STEPS, "optimizers.wd_adamw.risk", "wide_sweep.best_lambda", "phase_sweep.fewest.train_fraction")
+OTHERS = ("wide.wd.bias", "wide.ridge.val_loss", "wide.wd_minus_null.val_loss", "gone.wd.val_loss")
+
+
+def test_a_headline_is_one_that_its_study_declares() -> None:
+    assert [place for place in DECLARED + OTHERS if headline(place)] == [*DECLARED]
+
+
+METRICS: dict[str, tuple[Any, Any]] = {
+    LOSS: (0.01, 0.02),
+    f"{LOSS}_se": (0.003, 0.004),
+    "wide.wd.val_r2": (-0.1, -0.5),
+    "wide.wd.val_r2_se": (0.02, 0.02),
+    "wide.wd.weight_norm": (1.0, 1.0),
+    "wide.wd.bias": (1.0, 2.0),
+    "wide_sweep.best_lambda": (3.0, 5.0),
+    STEPS: (455.0, -1),
+    f"{STEPS}_se": (5.0, None),
+    "modular.wd.half_squared_norm": (123.456, 234.567),
+    "modular.wd.half_squared_norm_se": (1.23, 2.34),
+}
+
+
+def printed(metrics: dict[str, Any], *, everything: bool = False, colours: bool = False) -> list[str]:
+    return list(diff.lines(Compared(metrics, {}), "HEAD (0123456)", everything=everything, colours=colours))
+
+
+def test_what_changed_most_comes_first_in_80_columns() -> None:
+    told = printed(METRICS)
+    assert max(map(len, told)) <= 80
+    assert [" ".join(line.split()) for line in told] == [
+        "what base now change",
+        "modular",
+        "wd.steps_to_generalise 455 ± 5 not reached worse",
+        "wd.half_squared_norm 123.5 ± 1.2 234.6 ± 2.3 +90 %",
+        "wide",
+        "wd.val_r2 -0.1 ± 0.02 -0.5 ± 0.02 -0.4 worse",
+        "wd.val_loss 0.01 ± 0.003 0.02 ± 0.004 +100 % within ±",
+        "sweep.best_lambda 3 5 +66.7 %",  # which has no standard error
+        "1 more value changed: ALL=1 shows them",
+    ]
+    assert any("wd.bias" in line for line in printed(METRICS, everything=True))
+
+
+def test_colours_change_no_letter() -> None:
+    coloured = printed(METRICS, colours=True)
+    assert any("\x1b[31mworse" in line for line in coloured)
+    assert [re.sub(r"\x1b\[\d+m", "", line) for line in coloured] == printed(METRICS)
+
+
+def test_where_no_headline_or_nothing_has_changed_it_is_one_line() -> None:
+    assert printed({"wide.wd.bias": (1.0, 2.0)}) == ["1 more value changed since HEAD (0123456), no headline: ALL=1 shows them"]
+    assert printed({LOSS: (1.0, 1.0)}) == ["no result has changed since HEAD (0123456)"]
+    (line,) = [line for line in printed({f"s.{'a' * 60}.x\x1b": (1.0, math.pi)}, everything=True) if "aaa" in line]
+    assert line.isprintable()

@@ -1,1 +1,1 @@
-"""What `make` calls beside the pipeline: the gate, the report and its comment, pictures of experiments, the benchmark."""
+"""What `make` calls beside the pipeline: the gate, the comparison of results, the way back, the site, the benchmark."""

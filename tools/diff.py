@@ -1,94 +1,67 @@
-"""What the working tree changes against BASE, HEAD where none is given, as one table of 80 columns: `make diff`.
+"""What the working tree changes against BASE, HEAD where none is given, in 80 columns: `make diff`.
 
 Headlines that have changed; with ALL=1 in the environment every value. Of each study what is largest in standard errors comes
-first. Colours on a terminal, plain text elsewhere.
+first. Colours on a terminal.
 """
 
-import math
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Column, Table
-from rich.text import Text
-
 from stages.base.errors import UserError
 from stages.console.command import in_one_line
-from tools.sides import Compared, checked_out, compare, resolve
-from tools.tables import HEADLINE, compared, differs, effect, grouped, means, never, plural, study_of
+from stages.measure.findings import counted
+from tools.compared import Compared, compare, headline, resolve
+from tools.verdict import HIDDEN, by_study, change, judged, value
 from tools.verify import printable
 
 ROOT = Path(__file__).resolve().parent.parent
-WIDTH, NAMES = 80, 26  # columns, of all and at most of a name
-COLOURS = {"better": "green", "worse": "red", "within ±": "dim"}
+LONGEST = 24  # letters of a name that has its numbers beside it
+COLOURS = {"better": "\x1b[32m", "worse": "\x1b[31m", HIDDEN: "\x1b[2m"}
 
 
 def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 1 or not arguments[0]:
         raise UserError("expected a base to compare with, got none: make diff BASE=HEAD")
-    base = arguments[0]
-    commit = resolve(ROOT, base)
-    with checked_out(ROOT, commit) as place:
-        found = compare(place, ROOT)
-    console = screen()
-    for line in shown(found, f"{printable(base)} ({commit[:7]})", everything=os.environ.get("ALL", "0") not in ("", "0")):
-        console.print(line)
+    commit = resolve(ROOT, arguments[0])
+    everything = os.environ.get("ALL", "0") not in ("", "0")
+    for line in lines(compare(ROOT, commit), f"{printable(arguments[0])} ({commit[:7]})", everything=everything):
+        print(line)
 
 
-def screen() -> Console:
-    """Of 80 columns, or of a narrower terminal's; no colours and no control characters but on a terminal."""
-    terminal = sys.stdout.isatty()
-    width = min(WIDTH, shutil.get_terminal_size().columns) if terminal else WIDTH
-    return Console(width=width, force_terminal=terminal, highlight=False, emoji=False, markup=False)
-
-
-def shown(found: Compared, base: str, *, everything: bool) -> Iterator[RenderableType]:
+def lines(found: Compared, base: str, *, everything: bool, colours: bool | None = None) -> Iterator[str]:
     """The table, and a line for what is not in it; where nothing has changed, that line alone."""
-    changed = [place for place in means(found.metrics) if differs(found.metrics, place)]
-    rows = [place for place in changed if everything or HEADLINE.search(place)]
-    others = len(changed) - len(rows)
-    if rows:
-        yield table(found, rows)
+    shown = [place for place in found.changed if everything or headline(place)]
+    others = len(found.changed) - len(shown)
+    if shown:
+        yield from table(found, shown, colours=sys.stdout.isatty() if colours is None else colours)
     if others:
-        yield f"{plural(others, 'more value')} changed{'' if rows else f' since {base}, no headline'}: ALL=1 shows them"
-    elif not changed:
+        yield f"{counted(others, 'more value')} changed{'' if shown else f' since {base}, no headline'}: ALL=1 shows them"
+    elif not shown:
         yield f"no result has changed since {base}"
-    for side, name, why in found.torn:
-        yield f"left out: {printable(name)} of {(base, 'the working tree')[side]} cannot be read: {printable(why)}"
 
 
-def table(found: Compared, places: Sequence[str]) -> Table:
-    """A section a study, its values from the largest effect to the smallest."""
-    rows: list[tuple[Text, ...]] = []
-    for study, own in grouped({place: found.metrics[place] for place in places}, study_of).items():
-        rows.append((Text(printable(study), "bold"),))
-        for place in sorted(own, key=lambda place: (-size(found, place), place)):
-            before, *cells, said = compared(found.metrics, place, found.paired)
+def table(found: Compared, places: list[str], *, colours: bool) -> Iterator[str]:
+    """A name that is too long for its column has a line of its own."""
+    rows = {place: [value(found, place, 0), value(found, place, 1), change(found, place)] for place in places}
+    widths = [max(map(len, each)) for each in zip(("base", "now", "change"), *rows.values(), strict=True)]
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        first, second, last = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return f"{name:{LONGEST}} {first}  {second}  {last.strip().rjust(widths[2])}"
+
+    yield line("what", ("base", "now", "change"))
+    for study, own in by_study(places).items():
+        yield study
+        for place in sorted(own, key=lambda place: (-found.size(place), place)):
             name = f" {printable(place.removeprefix(study).lstrip('_.'))}"
-            name = name if len(name) <= NAMES else ".\n   ".join(name.rsplit(".", 1))
-            rows.append((Text(name), Text(f"{before} "), *map(Text, cells), Text(said, COLOURS.get(said, ""))))
-    columns = (
-        Column("what", width=min(max(row[0].cell_len for row in rows), NAMES), overflow="fold"),
-        *(Column(name, overflow="fold") for name in ("base", "now")),
-        Column("change", justify="right", no_wrap=True),
-        Column("", no_wrap=True),
-    )
-    made = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
-    for row in rows:
-        made.add_row(*row)
-    return made
-
-
-def size(found: Compared, place: str) -> float:
-    """In standard errors; a step that is now reached, or no longer, is beyond all of them, and what has none comes last."""
-    if any(never(place, value) for value in found.metrics[place]):
-        return math.inf
-    moved = effect(found.metrics, place, found.paired)
-    return moved.size if moved else 0.0
+            if len(name) > LONGEST:
+                yield name
+                name = ""
+            said = judged(found, place)
+            colour, end = (COLOURS.get(said, ""), "\x1b[0m") if colours and said else ("", "")
+            yield f"{line(name, rows[place])} {colour}{said}{end}".rstrip()
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ from stages.base.errors import UserError
 from stages.base.system import System
 from stages.console.command import in_one_line
 from stages.engine import machine
+from stages.measure.findings import counted
 from tools import bench
 from tools.bench import two_digits
-from tools.tables import plural
 from tools.verify import compare, printable, values
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,7 +146,7 @@ def name_of(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     known = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*: (.+)$", known.read_text(encoding="utf-8"), re.MULTILINE) if known.is_file() else []
-    return f"{models[0] if models else platform.machine()}, {plural(machine.cores(), 'core')}"
+    return f"{models[0] if models else platform.machine()}, {counted(machine.cores(), 'core')}"
 
 
 def driver(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""docs/explorer.png, the explorer as a reader sees it who has made a guess. `make picture` takes it, in Debian's chromium."""
+"""docs/explorer.png, the explorer after a reader's guess: `python -m tools.picture` takes it in Debian's chromium."""
 
 import importlib.util
 import shutil

@@ -11,8 +11,9 @@ from pathlib import Path
 from stages import pages
 from stages.base.errors import UserError
 from stages.console.command import in_one_line
+from stages.measure.findings import counted
+from tools import mend
 from tools.process import output, reason, run
-from tools.tables import plural
 from tools.verify import printable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +35,11 @@ def reset(repo: Path) -> str:
     changed = names(output(repo, *GIT, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *committed))
     if changed:
         output(repo, *GIT, "checkout", "--quiet", "HEAD", "--", *changed)
+    mend.main(repo)
     done = run(repo, "dvc", "checkout", "--force")  # what is made by stages is worth no question
     if done.returncode:
         raise UserError(
-            f"{plural(len(changed), 'file')} restored; expected `dvc checkout` to restore data too, got {reason(done)}; "
+            f"{counted(len(changed), 'file')} restored; expected `dvc checkout` to restore data too, got {reason(done)}; "
             "dvc repro computes it"
         )
     with contextlib.chdir(repo):
@@ -46,8 +48,8 @@ def reset(repo: Path) -> str:
     added = names(output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", *RESTORED))
     kept = f"; left where they are, as Git does not know them: {', '.join(map(printable, added))}" if added else ""
     commit = output(repo, "git", "rev-parse", "--short", "HEAD")
-    quoting = f"; {plural(mended, 'page')} quote them again" if mended else ""
-    return f"reset: {plural(len(changed), 'file')} of params, metrics and plots restored, and data, to {commit}{quoting}{kept}"
+    quoting = f"; {counted(mended, 'page')} quote them again" if mended else ""
+    return f"reset: {counted(len(changed), 'file')} of params, metrics and plots restored, and data, to {commit}{quoting}{kept}"
 
 
 def names(listed: str) -> list[str]:

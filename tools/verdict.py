@@ -1,162 +1,128 @@
-"""The verdict of a report: what a change did to each study, in words that the numbers choose.
-
-Whether and when a study generalises comes first, then its validation loss. An effect within two standard errors is no visible
-change. The standard error is that of pairs of trials; where there are none, it is that of two means, and the words say unpaired.
-"""
+"""Changes in words: a value's cells in a table, and a sentence a study that says what happened to it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from tools.tables import (
-    Change,
-    Effect,
-    Effects,
-    code,
-    differs,
-    effect,
-    fate,
-    file_of,
-    grouped,
-    means,
-    never,
-    number,
-    percent,
-    plural,
-    real,
-    study_of,
-    unreached,
-)
+from stages.measure.findings import counted, spoken
+from stages.measure.results import Better
+from tools.compared import Compared, better, declared, headline, never, study_of
 
-ARMS = ("wd", "baseline")  # of other trained rows is spoken where nothing of these has changed
-Metrics = Mapping[str, Change]
-NOTHING = (None, None)
+HIDDEN = "within ±"
 
 
-def verdicts(metrics: Metrics, paired: Effects) -> list[str]:
+def number(value: float | None, other: float | None = None) -> str:
+    """Four significant digits, or the six that are written where it takes them to tell it from the other."""
+    if value is None:
+        return "–"
+    short = f"{value:.4g}"
+    return short if other is None or other == value or short != f"{other:.4g}" else f"{value:.6g}"
+
+
+def rounded(value: float, digits: int, sign: str = "") -> str:
+    return f"{float(f'{value:.{digits}g}'):{sign}g}"
+
+
+def value(found: Compared, place: str, side: int) -> str:
+    """A value with its standard error."""
+    known, error = found.at(place)[side], found.errors(place)[side]
+    if never(place, known):
+        return "not reached"
+    return number(known, found.at(place)[1 - side]) + (f" ± {rounded(error, 2)}" if error else "")
+
+
+def change(found: Compared, place: str, *, error: bool = False) -> str:
+    """`+30 %`, with its standard error `+30 % ± 2.7 %`; from tenfold on a factor; where that says nothing, the difference."""
+    moved, (old, new) = found.effect(place), found.at(place)
+    if moved is None or old is None or new is None or old == new:
+        return ""
+    ratio = new / old if old > 0 else -1.0
+    if not 0 <= ratio < math.inf:
+        return rounded(moved.change, 3, "+") + (f" ± {rounded(moved.error, 2)}" if error and moved.error else "")
+    if ratio >= 10 or 0 < ratio <= 0.1:
+        return f"× {float(f'{ratio:.3g}'):,g}" if ratio >= 10 else f"÷ {float(f'{1 / ratio:.3g}'):,g}"
+    return f"{(ratio - 1) * 100:+.3g} %" + (f" ± {rounded(moved.error / old * 100, 2)} %" if error and moved.error else "")
+
+
+def judged(found: Compared, place: str) -> str:
+    """Better, worse, or hidden by two standard errors; a step that is never reached is later than any."""
+    moved, (old, new) = found.effect(place), found.at(place)
+    if old is None or new is None or old == new:
+        return ""
+    if moved and not moved.seen:
+        return HIDDEN
+    old, new = (math.inf if never(place, each) else each for each in (old, new))
+    side = better(place)
+    return "" if side is Better.NEITHER else "better" if (new > old) == (side is Better.HIGHER) else "worse"
+
+
+def by_study(places: list[str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for place in places:
+        groups.setdefault(study_of(place), []).append(place)
+    return groups
+
+
+def verdicts(found: Compared) -> list[str]:
     """A bullet for each study of which anything has changed, in the order of names."""
-    lines = []
-    for study, own in grouped(means(metrics), study_of).items():
-        changed = [place for place in own if differs(metrics, place)]
-        if changed:
-            said = [fate(own)] if fate(own) else list(told(study, changed, metrics, paired))
-            lines.append(f"- {code(study)}: {'; '.join(said)}.")
-    return lines
+    return [f"- `{study}`: {'; '.join(told(study, own, found))}." for study, own in by_study(found.changed).items()]
 
 
-def told(study: str, changed: list[str], metrics: Metrics, paired: Effects) -> Iterator[str]:
-    """What has changed of a study's arms; else of its other trained rows; else of its sweep; else of anything."""
-    rows = {place.rpartition(".")[0] for place in changed if file_of(place) == study}
-    trained = sorted(row for row in rows if f"{row}.weight_decay" in metrics)
-    arms = [f"{study}.{name}" for name in ARMS if f"{study}.{name}" in trained]
-    said = list(of_rows(arms, metrics, paired)) or list(of_rows(trained, metrics, paired)) or list(of_sweep(study, metrics))
-    yield from said or [of_anything(study, changed, metrics, paired)]
+def fate(study: str, found: Compared) -> str:
+    """`new` or `removed`, where one side has nothing of it."""
+    own = [found.at(place) for place in found.places if study_of(place) == study]
+    return "new" if all(old is None for old, _ in own) else "removed" if all(new is None for _, new in own) else ""
 
 
-def of_rows(rows: list[str], metrics: Metrics, paired: Effects) -> Iterator[str]:
-    hidden = []
+def told(study: str, changed: list[str], found: Compared) -> list[str]:
+    """What has changed of the rows that are told of; else of anything, and what most."""
+    if said := fate(study, found):
+        return [said]
+    known = declared(study)
+    lines = list(of_rows(study, known.rows, list(known.headlines), found)) if known else []
+    if lines:
+        return lines
+    chosen = [place for place in changed if headline(place)] or changed
+    most = max(chosen, key=found.size)
+    count = counted(len(chosen), "headline" if headline(most) else "value")
+    return [f"{count} changed, most of all `{most.partition('.')[2]}`, {both(most, found)}"]
+
+
+def of_rows(study: str, rows: tuple[str, ...], names: list[str], found: Compared) -> Iterator[str]:
+    """Of each row the first headline that has visibly changed for better or worse, in the order of the declaration."""
     for row in rows:
-        yield from divergence(row, metrics)
-        arrival = generalising(row, metrics, paired)
-        place = f"{row}.val_loss"
-        if arrival:
-            yield arrival
-        elif place in metrics and differs(metrics, place):
-            moved = effect(metrics, place, paired)
-            if moved and not moved.seen:
-                hidden.append((row, moved))
-            else:
-                yield f"validation loss {named(row, metrics)} {amount(place, metrics, paired)}"
-    if hidden:
-        rows_named = " and ".join(named(row, metrics) for row, _ in hidden)
-        unpaired = "" if all(moved.trials for _, moved in hidden) else ", unpaired"
-        yield f"no visible change of the validation loss {rows_named} (within two standard errors{unpaired})"
+        places = [f"{study}.{row}.{name}" for name in names]
+        changed = [place for place in places if found.differs(place) and better(place) is not Better.NEITHER]
+        seen = [place for place in changed if (moved := found.effect(place)) is None or moved.seen]
+        if seen:
+            yield from (sentence(place, found) for place in seen if place == seen[0] or place.endswith(".diverged"))
+        elif changed:
+            what, whose = spoken(changed[0].rpartition(".")[2]), named(changed[0], found)
+            yield f"no visible change of the {what} {whose} (within two standard errors)"
 
 
-def named(row: str, metrics: Metrics) -> str:
+def sentence(place: str, found: Compared) -> str:
+    row, _, name = place.rpartition(".")
+    whose, (old, new) = named(place, found), found.at(place)
+    if name == "diverged":
+        return f"{number(new)} of {number(found.at(f'{row}.trials')[1])} trials {whose} diverged, before {number(old)}"
+    if name == "steps_to_generalise" and never(place, new):
+        share = found.at(f"{row}.generalised")[1]
+        return f"no longer generalises {whose}" + (f" in every trial, but in {share:.0%} of them" if share else "")
+    if name == "steps_to_generalise" and old and new:
+        before = "" if never(place, old) else f" instead of {old:,.0f}"
+        return f"{'generalises' if before else 'now generalises'} {whose} at step {new:,.0f}{before}"
+    return f"{spoken(name)} {whose} {change(found, place, error=True) or both(place, found)}"
+
+
+def both(place: str, found: Compared) -> str:
+    old, new = found.at(place)
+    return f"{number(old, new)} → {number(new, old)}"
+
+
+def named(place: str, found: Compared) -> str:
     """`with decay` and `without decay`, where that is so on both sides."""
-    name, decays = row.rpartition(".")[2], metrics.get(f"{row}.weight_decay", NOTHING)
-    if name == "wd" and all(real(decay) and decay > 0 for decay in decays):
+    row = place.rpartition(".")[0]
+    name, decays = row.rpartition(".")[2], found.at(f"{row}.weight_decay")
+    if name == "wd" and all(decays):
         return "with decay"
-    return "without decay" if name == "baseline" and decays == (0, 0) else f"of {code(name)}"
-
-
-def divergence(row: str, metrics: Metrics) -> Iterator[str]:
-    (before, now), (all_before, all_now) = (metrics.get(f"{row}.{name}", NOTHING) for name in ("diverged", "trials"))
-    if real(now) and now > 0:
-        yield f"{now:g} of {number(all_now)} trials {named(row, metrics)} diverged"
-    elif real(before) and before > 0:
-        yield f"no trial {named(row, metrics)} diverges any more ({before:g} of {number(all_before)} did)"
-
-
-def generalising(row: str, metrics: Metrics, paired: Effects) -> str:
-    """Whether and when it generalises; nothing where none of that has visibly changed."""
-    place, name = f"{row}.steps_to_generalise", named(row, metrics)
-    (old, new), shares = metrics.get(place, NOTHING), metrics.get(f"{row}.generalised", NOTHING)
-    if not (real(old) and real(new)):
-        return ""
-    before, now = never(place, old), never(place, new)
-    known = all(map(real, shares))
-    if before and now:
-        changed = known and shares[0] != shares[1]
-        return f"generalises {name} in {share(shares[1])} of the trials instead of {share(shares[0])}" if changed else ""
-    if before:
-        return f"now generalises {name} at step {new:,.0f}, before {unreached(metrics, place, 0)}"
-    if now:
-        some = f" in every trial, but in {share(shares[1])} of them," if known and shares[1] > 0 else ""
-        within = unreached(metrics, place, 1).removeprefix("not ")
-        return f"no longer generalises {name}{some}{'' if within == 'yet' else f' {within}'}"
-    moved = effect(metrics, place, paired)
-    if not moved or not moved.seen:
-        return ""
-    digits = ".0f" if f"{old:.0f}" != f"{new:.0f}" else ".6g"
-    return f"generalises {name} at step {new:,{digits}} instead of {old:,{digits}}{doubt(moved)}"
-
-
-def share(value: float) -> str:
-    return f"{value * 100:.3g} %"
-
-
-def amount(place: str, metrics: Metrics, paired: Effects) -> str:
-    """`+30 % ± 5 %`, or both values where that would say nothing."""
-    (old, new), moved = metrics[place], effect(metrics, place, paired)
-    ratio = percent(metrics, place, moved) if moved else ""
-    if ratio.endswith("%"):
-        return ratio + doubt(moved)
-    return f"{number(old, new)} → {number(new, old)}{doubt(moved, ratio)}"
-
-
-def doubt(moved: Effect | None, *said: str) -> str:
-    """In brackets, with what else is to be said there, what a reader must know of an effect's standard error."""
-    notes = [*filter(None, said)]
-    if moved and moved.error is None:
-        notes.append("no standard error")
-    elif moved and not moved.trials:
-        notes.append("unpaired")
-    return f" ({', '.join(notes)})" if notes else ""
-
-
-def of_sweep(study: str, metrics: Metrics) -> Iterator[str]:
-    for name, said in (
-        ("diverged", "{} of its sweep's runs diverged instead of {}"),
-        ("best_lambda", "the sweep's best λ is {} instead of {}"),
-    ):
-        old, new = metrics.get(f"{study}_sweep.{name}", NOTHING)
-        if real(old) and real(new) and old != new:
-            yield said.format(number(new, old), number(old, new))
-
-
-def of_anything(study: str, changed: list[str], metrics: Metrics, paired: Effects) -> str:
-    """How many values have changed, and which of them most: in standard errors, where there are none in proportion."""
-
-    def size(place: str) -> tuple[float, float]:
-        (old, new), moved = metrics[place], effect(metrics, place, paired)
-        return moved.size if moved else 0.0, abs(math.log(new / old)) if moved and old > 0 and new / old > 0 else 0.0
-
-    most = max(changed, key=size)
-    if size(most) == (0.0, 0.0):
-        return f"{plural(len(changed), 'value')} changed"
-    old, new = metrics[most]
-    return (
-        f"{plural(len(changed), 'value')} changed, most of all {code(most.removeprefix(study).lstrip('_.'))}, "
-        f"{number(old, new)} → {number(new, old)}"
-    )
+    return "without decay" if name == "baseline" and decays == (0, 0) else f"of `{name}`"

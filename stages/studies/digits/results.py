@@ -16,7 +16,7 @@ from stages.base.rounding import PATH
 from stages.base.streams import Arrays
 from stages.measure import findings as words
 from stages.measure import sweeps
-from stages.measure.results import Metrics, Results
+from stages.measure.results import HIGHER, LOWER, NEITHER, OF_ARMS, Metrics, Results
 from stages.measure.rows import HISTORIES, SPLITS, Row, Runs, Table, curves, metrics
 from stages.measure.rows import ended as ends_of_run
 from stages.measure.statistics import alive, difference, summarise
@@ -191,4 +191,6 @@ def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
 
 
 READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(KNOWN_TO, 3)).items()}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)
+HEADLINES = {"val_loss": LOWER, "val_accuracy": HIGHER, "test_calibration_error": LOWER, "best_lambda": NEITHER} | OF_ARMS
+TOLD = ("baseline", "wd", "wd_noisy", "wd_network", "wd_network_noisy", "null")
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES, rows=TOLD)

@@ -14,7 +14,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
 from stages.measure.findings import at_most, effect, sentence
-from stages.measure.results import Metrics, Results
+from stages.measure.results import LOWER, NEITHER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
 from stages.measure.statistics import alive, curve, mean_and_error
 from stages.studies.equilibrium import theory
@@ -210,4 +210,5 @@ def sentences(found: Metrics) -> dict[str, str]:
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": Integers(1), "momentum": 0, "diverged": Integers(3)}
 READ |= {"peak": 3, "val_loss": 4} | dict.fromkeys(WATCHED, 4)
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)
+HEADLINES = OF_REGRESSION | {"angle": NEITHER, "risk_at_best": LOWER}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.measure import linear, sweeps
 from stages.measure.findings import effect
-from stages.measure.results import Metrics, Results
+from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Runs, Table, curves, metrics
 from stages.studies.line.system import CURVATURE, Line
 
@@ -75,4 +75,6 @@ def expected_val_losses(arrays: Arrays, weight_decays: NDArray, lr: float, epoch
     return np.where(np.isfinite(expected), expected, np.nan)
 
 
-RESULTS = Results(swept=sweeps.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+HEADLINES = OF_REGRESSION | OF_SWEEP
+TOLD = ("baseline", "wd", "wd_adam", "null")
+RESULTS = Results(swept=sweeps.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)

@@ -10,7 +10,7 @@ from stages.base.storage import Maybe
 from stages.base.streams import Arrays
 from stages.measure import sweeps
 from stages.measure.findings import effect, per_cent, sentence, visible
-from stages.measure.results import Metrics, Results
+from stages.measure.results import HIGHER, LOWER, NEITHER, OF_ARMS, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
 from stages.measure.statistics import alive
 from stages.studies._addition.results import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
@@ -127,4 +127,5 @@ def shares_said(table: Table, weight_decays: tuple[float, ...]) -> str:
 
 READ = sweeps.READ | {"train_accuracy": 3, "val_accuracy": 3}
 READ |= {"shares": Maybe(1), "shares_diverged": Maybe(3), "shares_train_accuracy": Maybe(4), "shares_val_accuracy": Maybe(4)}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate)
+HEADLINES = {"steps_to_generalise": LOWER, "val_accuracy": HIGHER} | OF_ARMS | {"steps_to_memorise": NEITHER} | OF_SWEEP
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES)

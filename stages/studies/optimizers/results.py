@@ -17,7 +17,7 @@ from stages.base.streams import Arrays
 from stages.measure import findings as words
 from stages.measure import linear
 from stages.measure.linear import optimum
-from stages.measure.results import Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise
 from stages.studies.optimizers.box import box, rest
@@ -273,4 +273,6 @@ def moved(risks: NDArray) -> tuple[int, ...]:
 READ = {"weight_decay": 1, "diverged": Integers(3)}
 for kind in KINDS:
     READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": Integers(3)}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+HEADLINES = {"risk": LOWER} | OF_REGRESSION
+TOLD = ("baseline", "wd", "wd_adam", "wd_adamw", "null")
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)

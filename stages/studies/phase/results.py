@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure.findings import lost_runs, onwards, per_cent, sentence
-from stages.measure.results import Results
+from stages.measure.results import LOWER, NEITHER, Results
 from stages.measure.rows import Table
 from stages.studies._addition.results import arrivals, arrives, by_weight_decay, share_needed
 from stages.studies.phase.system import Phase
@@ -101,4 +101,5 @@ def pairs_needed(needed: Mapping[float, dict[str, Any]], weight_decays: Sequence
 
 
 READ = {"diverged": Integers(3), "steps": Integers(1), "train_accuracy": 4, "val_accuracy": 4}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep)
+HEADLINES = {"train_fraction": LOWER, "steps_to_generalise": LOWER, "diverged": LOWER, "weight_decay": NEITHER, "soon": NEITHER}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, headlines=HEADLINES)

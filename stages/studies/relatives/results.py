@@ -15,7 +15,7 @@ from stages.base.streams import Arrays
 from stages.measure import linear
 from stages.measure.findings import SINGLE, continued, effect, lost_runs, per_cent, sentence, sign, sign_over_trials, unpaired
 from stages.measure.linear import optimum
-from stages.measure.results import Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise, z_score
 from stages.studies.relatives import penalties
@@ -309,4 +309,7 @@ def of_paths(ratios: Mapping[str, float]) -> str:
 
 
 NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio": 0, "lr": 0}
-RESULTS = Results(swept=dict.fromkeys(READ, 4) | NUMBERS, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+SWEPT = dict.fromkeys(READ, 4) | NUMBERS
+HEADLINES = {"risk": LOWER} | OF_REGRESSION
+TOLD = ("baseline", "wd", "wd_sparse", "null")
+RESULTS = Results(swept=SWEPT, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)

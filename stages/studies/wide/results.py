@@ -15,7 +15,7 @@ from stages.base.streams import Arrays, orders
 from stages.measure import linear, sweeps
 from stages.measure.findings import SINGLE, best_changes, counted, diverged, effect, lost_runs, of_pair, per_cent, sentence, sign
 from stages.measure.linear import PARTS
-from stages.measure.results import Metrics, Results
+from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, z_score
 from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
@@ -228,4 +228,5 @@ def best_in_theory(arrays: Arrays) -> dict[str, float]:
 
 
 READ = sweeps.READ | {"map_epochs": Integers(1), "map_val_loss": 4, "map_diverged": Integers(4)}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum)
+HEADLINES = OF_REGRESSION | OF_SWEEP
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES)
