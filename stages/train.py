@@ -23,8 +23,8 @@ def main(study: str, arm: str) -> None:
         raise UserError(f"python -m stages.train: expected one of {known}, got {meant(arm, system.arms)}")
     training, chosen = studies.part(study, Training), system.arms[arm]
     settings = params.read(study, system.section, *chosen.trained_with)
-    decays = {name: settings.numbers[key] for name, key in chosen.decays.items()}
-    jobs = training.jobs(settings.section, read_data(study, system), device(), **decays)
+    weight_decays = {name: settings.numbers[key] for name, key in chosen.weight_decays.items()}
+    jobs = training.jobs(settings.section, read_data(study, system), device(), **weight_decays)
     if missing := [row for row in chosen.rows if row.removeprefix(arm) not in jobs]:
         raise UserError(f"stages/studies/{study}/training.py: expected a job for each row of {arm}, got none for {missing}")
     rows = {row: jobs[row.removeprefix(arm)] for row in chosen.rows}

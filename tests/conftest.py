@@ -88,7 +88,7 @@ def changed(settings: Any, values: Mapping[str, Any]) -> Any:
 def decays_of(study: str, arm: str, settings: Any) -> dict[str, float]:
     """The λ of an arm, by the names of the arguments of the study's `jobs`."""
     section = at(settings, study)
-    keys = SYSTEMS[study].arms[arm].decays.items()
+    keys = SYSTEMS[study].arms[arm].weight_decays.items()
     return {name: getattr(section if hasattr(section, key) else settings, key) for name, key in keys}
 
 
@@ -251,7 +251,7 @@ class Clone:
                 runpy.run_module(words[0], run_name="__main__")
             except SystemExit as ended:
                 status = ended.code
-        said = [each.buffer.getvalue().decode() for each in (out, err)]  # type: ignore[attr-defined]
+        said = [each.buffer.getvalue().decode() for each in (out, err)]
         return subprocess.CompletedProcess(words, status, *said)
 
     def read(self, name: str) -> str:

@@ -49,13 +49,13 @@ def means(row: dict[str, Values], rounding: float = ROUNDING) -> dict[str, Numbe
     return found
 
 
-def all_means(rows: dict[str, dict[str, Values]], decays: dict[str, float]) -> dict[str, dict[str, Number]]:
+def all_means(rows: dict[str, dict[str, Values]], weight_decays: dict[str, float]) -> dict[str, dict[str, Number]]:
     """Of every row, and what is said besides of a trained one; none diverges here."""
     metrics = {}
     for name, row in rows.items():
         coarse = {value: values for value, values in row.items() if value in FROM_PARAMETERS}
         metrics[name] = means(row, AT_THE_END) | means(coarse)
-    for name, decay in decays.items():
+    for name, decay in weight_decays.items():
         trials = len(rows[name]["val_loss"].each)
         metrics[name] |= {"diverged": Number(0), "trials": Number(trials), "weight_decay": rounded(decay)}
     return metrics

@@ -61,15 +61,17 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repository")
 
 
-@pytest.mark.parametrize(("study", "decays"), [("wide", (1.0, 10.0)), ("line", (0.1, 0.03)), ("modular", (2.0, 1.0))])
-def test_trials_on_the_same_data_are_compared_one_by_one(study: str, decays: tuple[float, float], repository: Repository) -> None:
-    repository.trained(study, decays[0])
+@pytest.mark.parametrize(("study", "weight_decays"), [("wide", (1.0, 10.0)), ("line", (0.1, 0.03)), ("modular", (2.0, 1.0))])
+def test_trials_on_the_same_data_are_compared_one_by_one(
+    study: str, weight_decays: tuple[float, float], repository: Repository
+) -> None:
+    repository.trained(study, weight_decays[0])
     base = repository.commit()
-    repository.trained(study, decays[1])
+    repository.trained(study, weight_decays[1])
     found = compare(repository.path, base)
     assert {place.rpartition(".")[0] for place in found.paired} == {f"{study}.wd"}
     for name in ("val_loss", "weight_norm"):
-        both = [swept(study, decay, name) for decay in decays]
+        both = [swept(study, decay, name) for decay in weight_decays]
         gaps = [new - old for old, new in zip(*both, strict=True)]
         known = max(map(abs, [*both[0], *both[1]])) * 1e-5
         moved = found.paired[f"{study}.wd.{name}"]

@@ -1,5 +1,6 @@
 """What holds for every study, without its asking: a study's folder is enough to be tested here."""
 
+import operator
 import pickle
 import re
 import warnings
@@ -140,12 +141,12 @@ def test_an_archive_says_every_number_that_its_rows_are_trained_with_and_no_othe
     before = jobs_of(study, now, arrays)
     for name, arm in SYSTEMS[study].arms.items():
         own = params.read(study, SYSTEMS[study].section, *arm.trained_with, path=ROOT / "params.yaml")
-        decays = {argument: own.numbers[key] for argument, key in arm.decays.items()}
-        jobs = training.jobs(own.section, arrays, CPU, **decays)
+        weight_decays = {argument: own.numbers[key] for argument, key in arm.weight_decays.items()}
+        jobs = training.jobs(own.section, arrays, CPU, **weight_decays)
         rows = {row: jobs[row.removeprefix(name)] for row in arm.rows}
         assert prints(rows) == prints({row: before[row] for row in arm.rows})
-        assert {decay for job in rows.values() for decay in job.decay.weight_decays} == set(decays.values())
-        found |= set(decays.values())
+        assert {decay for job in rows.values() for decay in job.decay.weight_decays} == set(weight_decays.values())
+        found |= set(weight_decays.values())
         for key, value in own.flat.items():
             after = jobs_of(study, changed(now, {key: another(value)}), arrays)
             assert prints(rows) != prints({row: after[row] for row in arm.rows}), f"{name}: {key}"
@@ -197,9 +198,9 @@ def test_evaluate_is_handed_no_decay_of_the_section(study: str) -> None:
     given = params.read(study, system.section, *system.evaluated_with, path=ROOT / "params.yaml")
     for name in system.section.__struct_fields__:
         assert isinstance(getattr(given.section, name), Section if name in PARTS else Unread), name
-    decays = {key for arm in system.arms.values() for key in arm.decays.values()}
-    assert given.numbers.keys() == {"seed"} | decays
-    assert {name for name in system.section.__struct_fields__ if name not in PARTS} <= decays, "a λ that no arm has"
+    weight_decays = {key for arm in system.arms.values() for key in arm.weight_decays.values()}
+    assert given.numbers.keys() == {"seed"} | weight_decays
+    assert {name for name in system.section.__struct_fields__ if name not in PARTS} <= weight_decays, "a λ that no arm has"
 
 
 @every_study
@@ -240,7 +241,7 @@ def test_no_decay_and_no_learning_rate_changes_a_draw(study: str, settings: Any)
         assert not np.array_equal(*before["order"])  # of the two trials
 
     keys = leaves(section, study) | {name: getattr(now, name) for name in params.SHARED}
-    known = ("lr", *(key for arm in system.arms.values() for key in arm.decays.values()), "wd", "product", "penalty")
+    known = ("lr", *(key for arm in system.arms.values() for key in arm.weight_decays.values()), "wd", "product", "penalty")
     tried = {key: value for key, value in keys.items() if key.rpartition(".")[2] in known}
     assert any(key.endswith(".lr") for key in tried)
     grids = {key: (0.0, 7.0) for key, value in tried.items() if isinstance(value, tuple)}
@@ -290,7 +291,7 @@ def test_three_steps_are_a_plain_loop_of_torch_optim(penalty: bool, study: str, 
         pytest.skip("a penalty is not decoupled decay")
     together = loop.fit(job)
     for trial in range(2):
-        alone = problem.trials(slice(trial, trial + 1))
+        alone = problem.each(operator.itemgetter(slice(trial, trial + 1)))
         parameters = {name: value[:, None].clone().requires_grad_() for name, value in alone.start.items()}
         decayed = [value for name, value in parameters.items() if name not in problem.spared]
         others = [value for name, value in parameters.items() if name in problem.spared]
@@ -337,9 +338,9 @@ def test_a_gradient_by_hand_is_autograds(study: str, name: str, settings: Any, r
 
 @every_job
 @pytest.mark.parametrize("penalty", [False, True], ids=["weight_decay", "penalty"])
-@pytest.mark.parametrize("decays", [1, 2])
+@pytest.mark.parametrize("weight_decays", [1, 2])
 def test_no_tensor_is_on_another_device_and_no_number_is_read(
-    decays: int, penalty: bool, study: str, name: str, settings: Any
+    weight_decays: int, penalty: bool, study: str, name: str, settings: Any
 ) -> None:
     """On torch's `meta` device, which computes shapes alone.
 
@@ -348,9 +349,9 @@ def test_no_tensor_is_on_another_device_and_no_number_is_read(
     meta = torch.device("meta")
     job = shortened(small_job(study, name, settings, meta), 2)
     schedule = replace(job.schedule, evaluate_every=1)
-    found = loop.fit(replace(job, schedule=schedule, decay=Decay((1.0,) * decays, penalty=penalty)))
+    found = loop.fit(replace(job, schedule=schedule, decay=Decay((1.0,) * weight_decays, penalty=penalty)))
     assert {value.device for value in (found.parameters | found.history).values()} == {meta}
-    assert found.history["val_loss"].shape == (2, decays, 3)
+    assert found.history["val_loss"].shape == (2, weight_decays, 3)
 
 
 @every_study

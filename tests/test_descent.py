@@ -27,9 +27,9 @@ def small(settings: Any, *, trials: int, rows: int, inputs: int, **train: float)
     return section, storage.in_float64(draw("descent", section, 3))
 
 
-def trained(section: system.Descent, arrays: dict[str, NDArray], decays: list[float]) -> NDArray:
+def trained(section: system.Descent, arrays: dict[str, NDArray], weight_decays: list[float]) -> NDArray:
     """The weights (T, L, d), trained in separate coordinates as the sweep does it."""
-    apart, rotation = training.separated(training.job(section, arrays, CPU, decays))
+    apart, rotation = training.separated(training.job(section, arrays, CPU, weight_decays))
     return torch.bmm(fit(apart).parameters["weight"], rotation).numpy()
 
 
@@ -48,13 +48,13 @@ def test_what_remains_is_what_iterating_leaves(momentum: float) -> None:
 @pytest.mark.parametrize("rows", [5, 8, 30])
 def test_training_leaves_what_the_closed_form_says(rows: int, momentum: float, settings: Any) -> None:
     section, arrays = small(settings, trials=4, rows=rows, inputs=8, steps=25, lr=0.05, momentum=momentum)
-    decays = [0.0, 0.3]
-    found = trained(section, arrays, decays)
+    weight_decays = [0.0, 0.3]
+    found = trained(section, arrays, weight_decays)
     for trial in range(4):
         x, y = arrays["train_inputs"][trial], arrays["train_targets"][trial]
         _, values, right = np.linalg.svd(x)
         curvatures = np.pad(values**2, (0, 8 - len(values))) / rows
-        for index, decay in enumerate(decays):
+        for index, decay in enumerate(weight_decays):
             solution = np.linalg.pinv(x.T @ x / rows + decay * np.eye(8), rcond=1e-10) @ x.T @ y / rows
             left = remaining(curvatures + decay, 25, lr=0.05, momentum=momentum)
             np.testing.assert_allclose(found[trial, index], right.T @ ((1 - left) * (right @ solution)), atol=1e-11)

@@ -34,13 +34,15 @@ def drawn(section: Equilibrium, seed: int = 3) -> Arrays:
     return draw("equilibrium", section, seed)
 
 
-def job(section: Equilibrium, data: Arrays, lr: float, decays: list[float], *, momentum: float = 0.0, every: int = 1) -> Job:
+def job(
+    section: Equilibrium, data: Arrays, lr: float, weight_decays: list[float], *, momentum: float = 0.0, every: int = 1
+) -> Job:
     train = {"train.lr": lr, "train.momentum": momentum, "train.evaluate_every": every}
-    return training.job(changed(section, train), data, CPU, decays)
+    return training.job(changed(section, train), data, CPU, weight_decays)
 
 
-def trained(section: Equilibrium, data: Arrays, lr: float, decays: list[float], **more: Any) -> Fit:
-    return fit(job(section, data, lr, decays, **more))
+def trained(section: Equilibrium, data: Arrays, lr: float, weight_decays: list[float], **more: Any) -> Fit:
+    return fit(job(section, data, lr, weight_decays, **more))
 
 
 def history(found: Fit, name: str) -> NDArray[np.float64]:

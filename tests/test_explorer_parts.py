@@ -25,13 +25,13 @@ NAN = float("nan")
 SIX_DIGITS = 1e-5  # what two numbers with six significant digits may differ by, as a share
 
 
-def said(*values: list[float], lost: tuple[tuple[int, int], ...] = (), decays: tuple[float, ...] = (0, 3)) -> list[str]:
+def said(*values: list[float], lost: tuple[tuple[int, int], ...] = (), weight_decays: tuple[float, ...] = (0, 3)) -> list[str]:
     """The sentences of a sweep; each list holds the trials at one λ."""
     losses = np.array(values).T
     diverged = np.zeros(losses.shape, dtype=bool)
     for trial, place in lost:
         diverged[trial, place] = True
-    return effects(np.array(decays, dtype=float), losses, diverged, when=" after 10 epochs")
+    return effects(np.array(weight_decays, dtype=float), losses, diverged, when=" after 10 epochs")
 
 
 BASELINE = [2.0, 2.2, 1.8]
@@ -66,8 +66,8 @@ def test_the_first_sentence_compares_with_nothing() -> None:
     assert said(BASELINE, BASELINE)[0] == "Without decay the validation loss is 2 after 10 epochs"
     partly = said(BASELINE, BASELINE, lost=((0, 0),))[0]
     assert partly == "Without decay the validation loss is 2 after 10 epochs; 1 of 3 trials diverged at λ = 0"
-    assert said(BASELINE, lost=((0, 0), (1, 0), (2, 0)), decays=(0,)) == ["Without decay every trial diverged"]
-    assert len(said(BASELINE, decays=(0,))) == 1
+    assert said(BASELINE, lost=((0, 0), (1, 0), (2, 0)), weight_decays=(0,)) == ["Without decay every trial diverged"]
+    assert len(said(BASELINE, weight_decays=(0,))) == 1
 
 
 def test_a_single_trial_is_said_to_be_one() -> None:
@@ -299,16 +299,16 @@ def test_the_numbers_of_optimizers_are_the_tracked_ones(inside: Clone) -> None:
 
 
 def test_the_walls_are_reached_by_as_many_weights_as_is_said() -> None:
-    decays, lost = np.array([0.0, 5.0]), {kind: np.zeros((2, 2), dtype=bool) for kind in ("adam", "adamw")}
+    weight_decays, lost = np.array([0.0, 5.0]), {kind: np.zeros((2, 2), dtype=bool) for kind in ("adam", "adamw")}
     risks = {"adam": np.array([[1.0, 0.6], [1.2, 0.7]]), "adamw": np.array([[1.0, 1.5], [1.2, 1.8]])}
     weight = np.array([[[9.0, 9, 9, 9], [0.2, -0.2, 0.1, 0]], [[9, 9, 9, 9], [0.191, 0.18, 0.1, 0]]])  # 3 of 8 are at ±0.2
-    said = sentences(decays, risks, lost, weight)
+    said = sentences(weight_decays, risks, lost, weight)
     assert said[0] == "Without decay the risk is 1.1 with Adam; without decay the risk is 1.1 with AdamW"
     assert said[1] == (
         "λ = 5 lowers the risk by 41%: 0.65 with Adam; λ = 5 raises the risk by 50%: 1.65 with AdamW; "
         "38% of AdamW's weights are at the walls ±0.2"
     )
-    assert sentences(decays, risks, lost, weight / 2)[1].endswith("none of AdamW's weights is at the walls ±0.2")
+    assert sentences(weight_decays, risks, lost, weight / 2)[1].endswith("none of AdamW's weights is at the walls ±0.2")
 
 
 @pytest.mark.parametrize(

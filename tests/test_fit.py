@@ -56,8 +56,8 @@ def job(problem: Problem, steps: Batches, name: str, decay: Decay, pace: Sequenc
     return Job(problem, Schedule(steps, 10, 1, pace), optimizer, arguments["lr"], decay, **options)
 
 
-def fitted(problem: Problem, steps: Batches, name: str, *decays: float, penalty: bool = False, **options: Any) -> Fit:
-    return fit(job(problem, steps, name, Decay(decays, penalty), **options))
+def fitted(problem: Problem, steps: Batches, name: str, *weight_decays: float, penalty: bool = False, **options: Any) -> Fit:
+    return fit(job(problem, steps, name, Decay(weight_decays, penalty), **options))
 
 
 def difference(one: Fit, other: Fit) -> float:
@@ -193,9 +193,9 @@ def test_losses_are_reported_without_the_penalty(rng: np.random.Generator) -> No
 def test_many_decays_at_once_are_each_one_alone(name: str, penalty: bool, rng: np.random.Generator, device: torch.device) -> None:
     """torch.optim's own weight_decay serves one λ, the engine's a batch of them."""
     problem, steps = linear_problem(rng, device), batches(rng, device)
-    decays = (0.0, 0.01, 0.3, 2.0)
-    together = fitted(problem, steps, name, *decays, penalty=penalty)
-    for index, decay in enumerate(decays):
+    weight_decays = (0.0, 0.01, 0.3, 2.0)
+    together = fitted(problem, steps, name, *weight_decays, penalty=penalty)
+    for index, decay in enumerate(weight_decays):
         alone = fitted(problem, steps, name, decay, penalty=penalty)
         for key, value in alone.parameters.items():
             torch.testing.assert_close(together.parameters[key][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
@@ -235,11 +235,11 @@ def test_what_is_enough_ends_training_and_leaves_the_rest_unknown(rng: np.random
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("decays", [(0.3,), (0.0, 0.3)], ids=["one λ", "two λ"])
-def test_a_pace_is_torchs_lambda_lr(name: str, decays: tuple[float, ...], rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("weight_decays", [(0.3,), (0.0, 0.3)], ids=["one λ", "two λ"])
+def test_a_pace_is_torchs_lambda_lr(name: str, weight_decays: tuple[float, ...], rng: np.random.Generator) -> None:
     """The decay of AdamW follows the learning rate too."""
     problem, pace = linear_problem(rng, CPU, runs=1), linear_to_zero(40)
-    found = fitted(problem, [None] * 40, name, *decays, pace=pace)
+    found = fitted(problem, [None] * 40, name, *weight_decays, pace=pace)
     _, kind, arguments = OPTIMIZERS[name]
     parameters = {key: value.clone().requires_grad_() for key, value in problem.start.items()}
     groups = [{"params": [parameters["weight"]], "weight_decay": 0.3}, {"params": [parameters["bias"]], "weight_decay": 0.0}]
@@ -271,14 +271,14 @@ def test_a_watch_sees_the_last_step(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_the_elastic_net_is_scikit_learns(l1_ratio: float, rng: np.random.Generator) -> None:
     """Both to the end, each to its own tolerance; the zeros are the same, and exact."""
-    problem, decays = linear_problem(rng, CPU), (0.0, 0.1, 0.4)
+    problem, weight_decays = linear_problem(rng, CPU), (0.0, 0.1, 0.4)
     found, alone = (
-        fit(job(problem, [None] * 4000, "sgd", Decay(each, l1_ratio=l1_ratio))).parameters for each in (decays, (0.4,))
+        fit(job(problem, [None] * 4000, "sgd", Decay(each, l1_ratio=l1_ratio))).parameters for each in (weight_decays, (0.4,))
     )
     zeros = 0
     for run in range(3):
         x, y = problem.train[0][run].numpy(), problem.train[1][run].numpy()
-        for index, decay in enumerate(decays[1:], start=1):
+        for index, decay in enumerate(weight_decays[1:], start=1):
             net = ElasticNet(alpha=decay, l1_ratio=l1_ratio, tol=1e-14, max_iter=100_000).fit(x, y)
             weight, bias = found["weight"][run, index].numpy(), float(found["bias"][run, index])
             np.testing.assert_allclose(weight, net.coef_, atol=1e-9)

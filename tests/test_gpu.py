@@ -38,7 +38,7 @@ def needs_a_gpu(test: Callable[..., None]) -> Any:
 
 
 def prepared(
-    study: str, row: str, settings: Any, device: torch.device, *decays: float, trials: int = 2, penalty: bool = False
+    study: str, row: str, settings: Any, device: torch.device, *weight_decays: float, trials: int = 2, penalty: bool = False
 ) -> Job:
     """A job of a study with so many trials, its first steps, and these λ."""
     now = changed(settings, {f"{study}.data.trials": trials})
@@ -47,7 +47,7 @@ def prepared(
     job = TRAINING[study].job(section, arrays, device, [0.0]) if row == SWEPT else jobs_of(study, now, arrays, device)[row]
     every, pace = min(job.schedule.evaluate_every, STEPS), job.schedule.pace[:STEPS]
     schedule = replace(job.schedule, batches=job.schedule.batches[:STEPS], evaluate_every=every, pace=pace)
-    return replace(job, schedule=schedule, decay=Decay(decays, penalty))
+    return replace(job, schedule=schedule, decay=Decay(weight_decays, penalty))
 
 
 def cuda() -> torch.device:

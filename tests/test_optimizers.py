@@ -278,12 +278,12 @@ def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Any) -> None:
         if (row["run"], row["lr"], row["weight_decay"]) == ("adamw", 0.01, 20):
             row.update(risk=None, diverged=3)
     figure = figures.learning_rate(rows, metrics("optimizers_sweep"))
-    rates, decays = settings.optimizers.sweep.lr, settings.optimizers.sweep.wd
+    rates, weight_decays = settings.optimizers.sweep.lr, settings.optimizers.sweep.wd
     for axes, kind, oracle in zip(figure.axes, ("adam", "adamw"), ("ridge", "box"), strict=False):
         shown: NDArray = np.ma.filled(np.ma.asarray(axes.images[0].get_array()), np.nan)
         for place, rate in enumerate([*rates, None]):
             own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
-            expected = np.array([own[decay] for decay in decays], dtype=float)
+            expected = np.array([own[decay] for decay in weight_decays], dtype=float)
             np.testing.assert_array_equal(shown[place], expected)
             points = np.concatenate([np.asarray(line.get_xydata()) for line in axes.lines[:2]])
             marked = points[points[:, 1] == place, 0].tolist()

@@ -148,16 +148,16 @@ def test_all_phases_are_seen_in_the_committed_map(settings: Any) -> None:
 
 def test_the_page_is_right_about_the_map(settings: Any) -> None:
     """The fewer pairs, the later; too few are never enough; λ = 10 learns nothing; grokking is along the border."""
-    shares, decays = settings.phase.sweep.train_fraction, settings.phase.sweep.wd
+    shares, weight_decays = settings.phase.sweep.train_fraction, settings.phase.sweep.wd
     steps = {cell: grokking.arrives(trials) for cell, trials in CELLS.items()}
-    for decay in decays:
+    for decay in weight_decays:
         known = [each for share in shares if (each := steps[decay, share]) is not None]
         assert known == sorted(known, reverse=True)
         assert PHASES[decay, shares[0]] in ("by_heart", "neither")
-    assert {PHASES[decays[-1], share] for share in shares} == {"neither"}
+    assert {PHASES[weight_decays[-1], share] for share in shares} == {"neither"}
     for decay in (0.1, 0.3, 1, 2, 3, 5):
         fewest = min(share for share in shares if steps[decay, share] is not None)
         assert PHASES[decay, fewest] == "late"
-    enough = {decay: each for decay in decays if (each := steps[decay, 0.6]) is not None}  # the exercise
+    enough = {decay: each for decay in weight_decays if (each := steps[decay, 0.6]) is not None}  # the exercise
     assert list(enough) == [1, 2, 3, 5]
     assert min(enough, key=enough.__getitem__) == 3

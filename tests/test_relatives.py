@@ -90,20 +90,20 @@ def test_training_ends_where_scikit_learn_ends(method: str, ratio: float, truth:
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0])
 def test_the_support_leads_to_the_optimum_of_scikit_learn(ratio: float, drawn: Arrays) -> None:
-    data, decays = of(drawn, "sparse"), np.array(SWEEP[1:])
+    data, weight_decays = of(drawn, "sparse"), np.array(SWEEP[1:])
     x, y = data["train_inputs"], data["train_targets"]
 
     def solved(trial: int, decay: float) -> NDArray:
         return ElasticNet(decay, l1_ratio=ratio, fit_intercept=False, tol=1e-13, max_iter=100_000).fit(x[trial], y[trial]).coef_
 
     with warnings.catch_warnings(action="ignore"):  # a tolerance that it cannot quite meet
-        expected = np.array([[solved(trial, decay) for decay in decays] for trial in range(len(x))])
+        expected = np.array([[solved(trial, decay) for decay in weight_decays] for trial in range(len(x))])
     near = np.sign(expected) * 0.3
-    np.testing.assert_allclose(penalties.elastic_net(x, y, near, decays, ratio), expected, atol=1e-9, rtol=0)
+    np.testing.assert_allclose(penalties.elastic_net(x, y, near, weight_decays, ratio), expected, atol=1e-9, rtol=0)
     near[0, 0, np.flatnonzero(near[0, 0])[0]] *= -1
     near[1, 1, :] = 0
     near[2, 2, 0] = np.nan
-    found = penalties.elastic_net(x, y, near, decays, ratio)
+    found = penalties.elastic_net(x, y, near, weight_decays, ratio)
     wrong = np.isnan(found).all(axis=-1)
     assert np.argwhere(wrong).tolist() == [[0, 0], [1, 1], [2, 2]], "signs that are not the optimum's lead nowhere"
 

@@ -221,7 +221,7 @@ def test_a_key_of_a_study_is_tracked_by_the_stages_of_its_part(key: str) -> None
         "train": {f"sweep@{study}", *(f"train-{name}@{study}" for name, _ in arms)},
         "sweep": {f"sweep@{study}"},
         "report": set[str](),
-    }.get(part, {f"train-{name}@{study}" for name, arm in arms if part in arm.decays.values()})
+    }.get(part, {f"train-{name}@{study}" for name, arm in arms if part in arm.weight_decays.values()})
     assert part in PARTS or trained, "a λ that no arm has"
     shown = {"explorer"} if part in PARTS and study in SHOWN else set()
     assert tracking(key) == trained | stages_of(study, "evaluate") | shown
@@ -231,7 +231,9 @@ def test_a_shared_key_is_tracked_by_the_stages_that_it_is_for() -> None:
     everyone = {verb: set().union(*(stages_of(study, verb) for study in studies.NAMES)) for verb in ("generate", "evaluate")}
     assert tracking("seed") == everyone["generate"] | everyone["evaluate"] | {"explorer"}
     for name in ("baseline", "wd"):
-        arms = {(study, arm) for study in ARMED for arm, known in SYSTEMS[study].arms.items() if name in known.decays.values()}
+        arms = {
+            (study, arm) for study in ARMED for arm, known in SYSTEMS[study].arms.items() if name in known.weight_decays.values()
+        }
         arms = {(study, arm) for study, arm in arms if name not in TREE[study]}
         trained = {f"train-{arm}@{study}" for study, arm in arms}
         assert trained
@@ -254,13 +256,13 @@ def test_a_part_that_was_not_asked_for_cannot_be_read(study: str) -> None:
         for other in others:
             assert leaves(TREE[study][other])
             assert {*TREE[study][other]} == set(getattr(section, other).__struct_fields__)
-    decays = [name for name in kind.__struct_fields__ if name not in PARTS]
-    settings = params.read(study, kind, *decays, *parts, path=file)
-    assert settings.numbers == {name: TREE[study][name] for name in decays}
-    for name in decays:  # it is handed on by itself, and no part of the section
+    weight_decays = [name for name in kind.__struct_fields__ if name not in PARTS]
+    settings = params.read(study, kind, *weight_decays, *parts, path=file)
+    assert settings.numbers == {name: TREE[study][name] for name in weight_decays}
+    for name in weight_decays:  # it is handed on by itself, and no part of the section
         with pytest.raises((AttributeError, TypeError)):
             0.0 + getattr(settings.section, name)
-    for name in {*SHARED} - {*decays}:
+    for name in {*SHARED} - {*weight_decays}:
         assert not hasattr(settings.section, name)
 
 

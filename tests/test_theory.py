@@ -113,13 +113,13 @@ def test_parts_add_up_to_training_on_their_sum(rng: np.random.Generator, momentu
     """Three trials, two λ, after 2 and after 9 epochs of batches of 3, 3 and 2 rows; the sum by a loop over one run."""
     x, start, signal, noise = (rng.standard_normal(shape) for shape in ((3, 8, 5), (3, 6), (3, 8), (3, 8)))
     order = np.array([[rng.permutation(8) for _ in range(9)] for _ in range(3)])
-    none, silent, decays, lengths = np.zeros((3, 6)), np.zeros((3, 8)), [0.0, 0.4], [2, 9]
+    none, silent, weight_decays, lengths = np.zeros((3, 6)), np.zeros((3, 8)), [0.0, 0.4], [2, 9]
     sources, starts = np.stack([silent, signal, noise], axis=2), np.stack([start, none, none], axis=2)
     parts = trajectory.sgd_parts(
-        x, sources, starts, order, np.array(decays), batch_size=3, epochs=lengths, lr=0.05, momentum=momentum
+        x, sources, starts, order, np.array(weight_decays), batch_size=3, epochs=lengths, lr=0.05, momentum=momentum
     )
     assert parts.shape == (3, 2, 2, 3, 6)
-    for trial, (index, decay), (k, length) in itertools.product(range(3), enumerate(decays), enumerate(lengths)):
+    for trial, (index, decay), (k, length) in itertools.product(range(3), enumerate(weight_decays), enumerate(lengths)):
         weight, bias, moving, drifting = start[trial, :5], start[trial, 5], np.zeros(5), 0.0
         for epoch in order[trial, :length]:
             for rows in (epoch[:3], epoch[3:6], epoch[6:]):

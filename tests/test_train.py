@@ -35,12 +35,12 @@ def end_of_the_processes() -> Iterator[None]:
     workers.cache_clear()
 
 
-def job(arrays: Arrays, settings: Any, *decays: float, **changes: Any) -> Job:
-    return replace(TRAINING["wide"].job(settings.wide, arrays, CPU, decays), **changes)
+def job(arrays: Arrays, settings: Any, *weight_decays: float, **changes: Any) -> Job:
+    return replace(TRAINING["wide"].job(settings.wide, arrays, CPU, weight_decays), **changes)
 
 
-def swept(arrays: Arrays, settings: Any, *decays: float, **changes: Any) -> Fit:
-    return fit("wide", job(arrays, settings, *decays, **changes))
+def swept(arrays: Arrays, settings: Any, *weight_decays: float, **changes: Any) -> Fit:
+    return fit("wide", job(arrays, settings, *weight_decays, **changes))
 
 
 def test_a_swept_run_is_the_arm_at_its_decay(settings: Any, wide_arrays: Arrays) -> None:

@@ -68,10 +68,10 @@ def test_numbers_have_the_digits_that_tell_them_apart() -> None:
     assert value(one(STEPS, -1, 1.0), STEPS, 0) == "not reached"
 
 
-def study(name: str, decays: tuple[Any, Any] = (3.0, 1.0), row: str = "wd", **values: Any) -> dict[str, Any]:
+def study(name: str, weight_decays: tuple[Any, Any] = (3.0, 1.0), row: str = "wd", **values: Any) -> dict[str, Any]:
     """A row's places."""
     places = {f"{name}.{row}.{key}": both for key, both in values.items()}
-    return {f"{name}.{row}.weight_decay": decays, f"{name}.{row}.trials": (16, 16)} | places
+    return {f"{name}.{row}.weight_decay": weight_decays, f"{name}.{row}.trials": (16, 16)} | places
 
 
 def said(metrics: dict[str, Any], **paired: Effect) -> str:

@@ -99,8 +99,8 @@ def test_the_start_is_forgotten_at_the_rate_theory_gives(settings: Any) -> None:
 def test_ridge_rows_are_the_normal_equation(wide_arrays: dict[str, NDArray]) -> None:
     """Against NumPy's solver and pseudo-inverse, which neither row uses; float64, so 1e-10."""
     arrays = {name: array.astype(float) for name, array in wide_arrays.items()}
-    decays = {"ridge": 3.0, "ridge_baseline": 0.0}
-    rows = linear.rows(arrays, {}, {row: results.optimum(arrays, decay) for row, decay in decays.items()}, 1.0)
+    weight_decays = {"ridge": 3.0, "ridge_baseline": 0.0}
+    rows = linear.rows(arrays, {}, {row: results.optimum(arrays, decay) for row, decay in weight_decays.items()}, 1.0)
     for trial, (x, y) in enumerate(zip(arrays["train_inputs"], arrays["train_targets"], strict=True)):
         centred, wanted = x - x.mean(axis=0), y - y.mean()
         solutions = {

@@ -169,8 +169,8 @@ def pairs(sides: Sequence[Side], metrics: Mapping[str, Change]) -> dict[str, Eff
             row, _, name = place.rpartition(".")
             if not row.startswith(f"{study}.") or old is None or new is None or old == new:
                 continue
-            decays = metrics.get(f"{row}.weight_decay", (None, None))
-            each = [trials(*known) for known in zip(tables, decays, (name, name), (old, new), strict=True)]
+            weight_decays = metrics.get(f"{row}.weight_decay", (None, None))
+            each = [trials(*known) for known in zip(tables, weight_decays, (name, name), (old, new), strict=True)]
             if both := sorted(each[0].keys() & each[1].keys()):
                 found[place] = paired(*(np.array([values[trial] for trial in both]) for values in each))
     return found

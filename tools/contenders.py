@@ -4,6 +4,7 @@ A contender gets a work, a precision and a number of runs, prepares itself, and 
 itself, as it runs in a process of its own.
 """
 
+import operator
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -75,10 +76,10 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
     from stages.studies.wide import training as wide_training
 
     device, dtype = best_device(), getattr(torch, precision)
-    trials, decays = runs // DECAYS[runs], grid(DECAYS[runs]).tolist()
+    trials, weight_decays = runs // DECAYS[runs], grid(DECAYS[runs]).tolist()
     section, arrays = section_of(work, trials), arrays_of(work, trials)
     if work == "wide":
-        plain = wide_training.job(section, arrays, device, decays)
+        plain = wide_training.job(section, arrays, device, weight_decays)
 
         def wide() -> object:
             problem = projected(wide_training.problem(arrays, device, dtype))
@@ -86,12 +87,12 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
 
         return wide
     problem = addition.problem(arrays, device, curvature=CURVATURE, dtype=dtype)
-    whole = replace(modular_training.job(section, arrays, device, decays), problem=problem, watch=nothing)
+    whole = replace(modular_training.job(section, arrays, device, weight_decays), problem=problem, watch=nothing)
 
     def modular() -> object:
         if one_by_one:
-            alone = [problem.each(lambda value, trial=trial: value[trial : trial + 1]) for trial in range(trials)]
-            fits = [fit.fit(replace(whole.at([decay]), problem=part)) for part in alone for decay in decays]
+            alone = [problem.each(operator.itemgetter(slice(trial, trial + 1))) for trial in range(trials)]
+            fits = [fit.fit(replace(whole.at([decay]), problem=part)) for part in alone for decay in weight_decays]
         else:
             fits = [train("modular", whole, progress=silent)]
         return sum(fitted.history["val_loss"].sum().item() for fitted in fits)
@@ -156,7 +157,7 @@ def jax(work: str, precision: str, runs: int, *, projected: bool = False) -> Cal
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", precision == "float64")
-    trials, decays = runs // DECAYS[runs], jnp.asarray(grid(DECAYS[runs]), precision)
+    trials, weight_decays = runs // DECAYS[runs], jnp.asarray(grid(DECAYS[runs]), precision)
     if work == "wide":
         arrays = {name: jnp.asarray(array) for name, array in arrays_of("wide", trials).items() if array.ndim > 1}
         x, y, x_val, y_val, w0 = (
@@ -179,15 +180,15 @@ def jax(work: str, precision: str, runs: int, *, projected: bool = False) -> Cal
 
             return jax.lax.scan(epoch, (w0, jnp.zeros((), x.dtype)), order)[1]
 
-        def whole(decays: Any, x: Any, y: Any, x_val: Any, y_val: Any, w0: Any, order: Any) -> Any:
+        def whole(weight_decays: Any, x: Any, y: Any, x_val: Any, y_val: Any, w0: Any, order: Any) -> Any:
             if projected:
                 basis = jnp.linalg.qr(jnp.concatenate([x, w0[:, None]], axis=1).mT)[0]
                 x, x_val, w0 = x @ basis, x_val @ basis, (w0[:, None] @ basis)[:, 0]
             over_decays = jax.vmap(train, in_axes=(0, *[None] * 6))
-            return jax.vmap(over_decays, in_axes=(None, *[0] * 6))(decays, x, y, x_val, y_val, w0, order)
+            return jax.vmap(over_decays, in_axes=(None, *[0] * 6))(weight_decays, x, y, x_val, y_val, w0, order)
 
         compiled = jax.jit(whole)
-        return lambda: jax.block_until_ready(compiled(decays, x, y, x_val, y_val, w0, order))
+        return lambda: jax.block_until_ready(compiled(weight_decays, x, y, x_val, y_val, w0, order))
 
     raw = {name: jnp.asarray(array) for name, array in arrays_of("modular", trials).items()}
     p = 53
@@ -220,7 +221,7 @@ def jax(work: str, precision: str, runs: int, *, projected: bool = False) -> Cal
     names = ("train_pairs", "train_labels", "val_pairs", "val_labels")
     data = [raw[name] for name in names] + [raw[name].astype(precision) for name in ("start_hidden", "start_output")]
     together = jax.jit(jax.vmap(jax.vmap(fit, in_axes=(0, *[None] * 6)), in_axes=(None, *[0] * 6)))
-    return lambda: jax.block_until_ready(together(decays, *data))
+    return lambda: jax.block_until_ready(together(weight_decays, *data))
 
 
 def jax_projected(work: str, precision: str, runs: int) -> Callable[[], object]:

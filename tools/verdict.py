@@ -122,7 +122,7 @@ def both(place: str, found: Compared) -> str:
 def named(place: str, found: Compared) -> str:
     """`with decay` and `without decay`, where that is so on both sides."""
     row = place.rpartition(".")[0]
-    name, decays = row.rpartition(".")[2], found.at(f"{row}.weight_decay")
-    if name == "wd" and all(decays):
+    name, weight_decays = row.rpartition(".")[2], found.at(f"{row}.weight_decay")
+    if name == "wd" and all(weight_decays):
         return "with decay"
-    return "without decay" if name == "baseline" and decays == (0, 0) else f"of `{name}`"
+    return "without decay" if name == "baseline" and weight_decays == (0, 0) else f"of `{name}`"

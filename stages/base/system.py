@@ -28,19 +28,19 @@ class Arm:
     """Runs that differ from those of another arm in λ alone."""
 
     rows: tuple[str, ...]  # of the metrics, the arm's name first: "wd", "wd_zero"
-    decays: Mapping[str, str]  # argument of the study's `jobs` → the λ, by its name in the study's section or at the file's top
+    weight_decays: Mapping[str, str]  # argument of the study's `jobs` → the λ, by its name in the section or at the file's top
 
     @property
     def trained_with(self) -> tuple[str, ...]:
         """What `train` reads of params.yaml."""
-        return ("train", *self.decays.values())
+        return ("train", *self.weight_decays.values())
 
 
-def two_arms(suffixes: tuple[str, ...], decays: tuple[str, ...] = ("wd",)) -> dict[str, Arm]:
+def two_arms(suffixes: tuple[str, ...], weight_decays: tuple[str, ...] = ("wd",)) -> dict[str, Arm]:
     """The arm `baseline`, every λ of which is the file's `baseline`, and the arm `wd`, with each λ of its own."""
     return {
-        "baseline": Arm(tuple(f"baseline{suffix}" for suffix in suffixes), dict.fromkeys(decays, "baseline")),
-        "wd": Arm(tuple(f"wd{suffix}" for suffix in suffixes), {name: name for name in decays}),
+        "baseline": Arm(tuple(f"baseline{suffix}" for suffix in suffixes), dict.fromkeys(weight_decays, "baseline")),
+        "wd": Arm(tuple(f"wd{suffix}" for suffix in suffixes), {name: name for name in weight_decays}),
     }
 
 
@@ -58,8 +58,8 @@ class System:
     @property
     def evaluated_with(self) -> tuple[str, ...]:
         """What `evaluate` reads of params.yaml: all that data, arms and sweep are made of, and the study's other parts."""
-        decays = (name for arm in self.arms.values() for name in arm.decays.values())
-        return tuple(dict.fromkeys(("seed", *decays, *params.parts_of(self.section))))
+        weight_decays = (name for arm in self.arms.values() for name in arm.weight_decays.values())
+        return tuple(dict.fromkeys(("seed", *weight_decays, *params.parts_of(self.section))))
 
 
 def read_data(study: str, system: System, settings: Settings | None = None) -> Arrays:

@@ -47,7 +47,7 @@ def in_one_line(name: str = "") -> Iterator[None]:
     Ctrl-C exits with status 130 and says nothing. Any other exception is a defect, and keeps its traceback.
     """
     for stream in filter(None, (sys.stdout, sys.stderr)):  # a closed one is None
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # λ on a terminal that has none
+        stream.reconfigure(errors="backslashreplace")  # λ on a terminal that has none
     try:
         yield
         if sys.stdout:

@@ -31,8 +31,8 @@ class Decay:
 
     def on(self, weights: Sequence[tuple[Tensor, Sequence[int]]], decoupled: bool) -> "Bound":
         """The decay of these weights, each with the shape that λ must have to be multiplied with it."""
-        decays = torch.tensor(self.weight_decays, dtype=torch.float64)
-        parts = ((1 - self.l1_ratio) * decays, self.l1_ratio * decays)
+        weight_decays = torch.tensor(self.weight_decays, dtype=torch.float64)
+        parts = ((1 - self.l1_ratio) * weight_decays, self.l1_ratio * weight_decays)
         ridge, soft = ([(value, each.to(value).view(*shape)) for value, shape in weights] for each in parts)
         return Bound(self, ridge, soft, decoupled)
 

@@ -35,8 +35,8 @@ class Fit:
 
     def each(self, of: Callable[[Any], Any]) -> "Fit":
         """The same with another value for each of its tensors."""
-        parts = ({name: of(value) for name, value in part.items()} for part in (self.parameters, self.history))
-        return Fit(*parts, self.steps, of(self.diverged))
+        parameters, history = ({name: of(value) for name, value in part.items()} for part in (self.parameters, self.history))
+        return Fit(parameters, history, self.steps, of(self.diverged))
 
 
 @out_of_memory()

@@ -68,7 +68,7 @@ class Job:
         """The same with another value for each of its tensors."""
         return replace(self, problem=self.problem.each(of), schedule=self.schedule.each(of))
 
-    def part(self, trials: slice, decays: slice) -> "Job":
+    def part(self, trials: slice, weight_decays: slice) -> "Job":
         """Some of the trials with some of the λ."""
-        decay = replace(self.decay, weight_decays=self.decay.weight_decays[decays])
+        decay = replace(self.decay, weight_decays=self.decay.weight_decays[weight_decays])
         return replace(self.each(lambda value: value[trials]), decay=decay)

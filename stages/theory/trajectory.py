@@ -34,7 +34,7 @@ def sgd_parts(
     sources: Array,
     start: Array,
     order: NDArray[np.int64],
-    decays: Array,
+    weight_decays: Array,
     *,
     batch_size: int,
     epochs: Sequence[int],
@@ -51,8 +51,8 @@ def sgd_parts(
     """
     (trials, rows, width), parts = inputs.shape, start.shape[2]
     design, trial = np.concatenate([inputs, np.ones((trials, rows, 1))], axis=2), np.arange(trials)[:, None]
-    decay = np.append(np.ones(width), 0.0)[:, None] * np.repeat(decays, parts)  # (d + 1, L·k)
-    weights, aims = np.tile(start, len(decays)), np.tile(sources, len(decays))  # (T, d + 1, L·k), (T, n, L·k)
+    decay = np.append(np.ones(width), 0.0)[:, None] * np.repeat(weight_decays, parts)  # (d + 1, L·k)
+    weights, aims = np.tile(start, len(weight_decays)), np.tile(sources, len(weight_decays))  # (T, d + 1, L·k), (T, n, L·k)
     velocity, found = np.zeros_like(weights), []
     for epoch in range(epochs[-1]):
         for first in range(0, rows, batch_size):
@@ -62,5 +62,5 @@ def sgd_parts(
             velocity = momentum * velocity + gradient
             weights = weights - lr * velocity
         if epoch + 1 in epochs:
-            found.append(weights.reshape(trials, width + 1, len(decays), parts))
+            found.append(weights.reshape(trials, width + 1, len(weight_decays), parts))
     return np.transpose(found, (1, 3, 0, 4, 2))

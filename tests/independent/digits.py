@@ -58,7 +58,7 @@ def digits(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
 
 
 def trained(
-    own: dict[str, Any], data: dict[str, NDArray], images: dict[str, Array], model: str, decays: list[float]
+    own: dict[str, Any], data: dict[str, NDArray], images: dict[str, Array], model: str, weight_decays: list[float]
 ) -> tuple[list[Array], list[int], Shapes]:
     """Every θ (R, L, D) on the way, the steps to evaluate, and the layers of θ. Biases, which start at 0, do not decay."""
     train = own["train"] | (own["train"]["network"] if model == "network" else {})
@@ -67,8 +67,8 @@ def trained(
         weights = [np.zeros((len(data["train_labels"]), images["train"].shape[3], CLASSES))]
     shapes, target = [each.shape[1:] for each in weights], np.eye(CLASSES)[data["train_labels"]][:, None]
     with_bias = [np.pad(each, ((0, 0), (0, 1), (0, 0))).reshape(len(each), 1, -1) for each in weights]
-    start = np.repeat(np.concatenate(with_bias, axis=2), len(decays), axis=1)
-    of_decay = np.array(decays)[:, None] * weights_alone(shapes)  # (L, D)
+    start = np.repeat(np.concatenate(with_bias, axis=2), len(weight_decays), axis=1)
+    of_decay = np.array(weight_decays)[:, None] * weights_alone(shapes)  # (L, D)
 
     def gradient(theta: Array, _: int) -> Array:
         """Of the mean cross-entropy, by back-propagation."""

@@ -17,14 +17,14 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     own, grid = params["equilibrium"]["train"], params["equilibrium"]["sweep"]
     trials, order = len(data["true_weight"]), orders(params["seed"], "equilibrium", data, own["epochs"])
     batches = batches_of(order, own["batch_size"])
-    decays = {"baseline": params["baseline"], "wd": params["equilibrium"]["wd"]}
-    histories = {name: train(own, data, batches, own["lr"], decay) for name, decay in decays.items()}
-    rows = {name: ended(own, data, histories[name], own["lr"], decay) for name, decay in decays.items()}
+    weight_decays = {"baseline": params["baseline"], "wd": params["equilibrium"]["wd"]}
+    histories = {name: train(own, data, batches, own["lr"], decay) for name, decay in weight_decays.items()}
+    rows = {name: ended(own, data, histories[name], own["lr"], decay) for name, decay in weight_decays.items()}
     settled = {name: row.pop("settled") for name, row in rows.items()}
     of_zero = {"train": (data["train_targets"] ** 2).mean(axis=1) / 2, "val": (data["true_weight"] ** 2).sum(axis=1) / 2}
     null = {f"{split}_loss": Values(loss, loss) for split, loss in of_zero.items()} | scores(data, of_zero)
     null |= {name: Values(np.zeros(trials), 0.0) for name in ("weight_norm", "half_squared_norm")}
-    metrics = all_means(rows | {"null": null}, decays) | differences(rows, "wd_minus_baseline")
+    metrics = all_means(rows | {"null": null}, weight_decays) | differences(rows, "wd_minus_baseline")
     curves: Table = []
     for name, history in histories.items():
         metrics[name] |= {"settled": Number(int(settled[name].each.all())), "lr": rounded(own["lr"])}

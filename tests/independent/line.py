@@ -15,19 +15,19 @@ def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     order = orders(params["seed"], "line", data, train["epochs"])
     problem = linear(data, order, train["batch_size"], c=2, bias_decays=True)
     settings, of_adam = {name: train[name] for name in ("lr", "momentum")}, dict(train["adam"])
-    decays = {"baseline": params["baseline"], "wd": own["wd"]}
-    decays |= {"baseline_adam": params["baseline"], "wd_adam": own["adam_wd"]}
+    weight_decays = {"baseline": params["baseline"], "wd": own["wd"]}
+    weight_decays |= {"baseline_adam": params["baseline"], "wd_adam": own["adam_wd"]}
     closed_form = problem.steps_per_epoch == 1 and train["momentum"] == 0
 
     mean_target = problem.targets["train"].mean(axis=1)
     thetas = {
         "null": np.column_stack([np.zeros_like(mean_target), mean_target]),
         "oracle": problem.truth,
-        "ridge": problem.ridge(decays["wd"]),
-        "ridge_adam": problem.ridge(decays["wd_adam"]),
+        "ridge": problem.ridge(weight_decays["wd"]),
+        "ridge_adam": problem.ridge(weight_decays["wd_adam"]),
     }
     curves: Table = []
-    every_adam, arms, adams = of_adam.pop("evaluate_every"), list(decays.values())[:2], list(decays.values())[2:]
+    every_adam, arms, adams = of_adam.pop("evaluate_every"), list(weight_decays.values())[:2], list(weight_decays.values())[2:]
     half = descent_on(problem.design["train"], problem.targets["train"], [decay / 2 for decay in adams])
     by_adam = adam(lambda theta, step: 2 * half(theta, step), problem.begun(adams), of_adam.pop("epochs"), **of_adam)
     by_sgd = "", problem.by_sgd(arms, **settings), problem.steps_per_epoch, problem.steps_per_epoch
@@ -40,7 +40,7 @@ def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 curves += curve(run, "epoch", [step / per_epoch for step in at], history)
 
     rows = {name: problem.row(theta) for name, theta in thetas.items()}
-    metrics = all_means(rows, decays) | differences(rows, "wd_minus_baseline", "wd_adam_minus_baseline_adam")
+    metrics = all_means(rows, weight_decays) | differences(rows, "wd_minus_baseline", "wd_adam_minus_baseline_adam")
 
     grid = own["sweep"]["wd"]
     ends = problem.by_sgd(grid, **settings)[-1]

@@ -27,9 +27,9 @@ class Linear:
         residual = (self.design[split] @ theta[:, :, None])[:, :, 0] - self.targets[split]
         return self.c / 2 * (residual**2).mean(axis=1)
 
-    def by_sgd(self, decays: Sequence[float], *, lr: float, momentum: float) -> list[Array]:
+    def by_sgd(self, weight_decays: Sequence[float], *, lr: float, momentum: float) -> list[Array]:
         """θ (R, L, D) on the way, for each λ: along the data loss on a batch plus (λ/2)·‖·‖² of what decays."""
-        trial, of_decay = np.arange(len(self.start))[:, None], np.array(decays)[:, None] * self.decayed
+        trial, of_decay = np.arange(len(self.start))[:, None], np.array(weight_decays)[:, None] * self.decayed
 
         def gradient(theta: Array, step: int) -> Array:
             rows = self.batches[step]
@@ -37,10 +37,10 @@ class Linear:
             residual = theta @ design.mT - targets[:, None]  # (R, L, b)
             return self.c / design.shape[1] * residual @ design + of_decay * theta
 
-        return sgd(gradient, self.begun(decays), len(self.batches), lr=lr, momentum=momentum)
+        return sgd(gradient, self.begun(weight_decays), len(self.batches), lr=lr, momentum=momentum)
 
-    def begun(self, decays: Sequence[float]) -> Array:
-        return np.repeat(self.start[:, None], len(decays), axis=1)
+    def begun(self, weight_decays: Sequence[float]) -> Array:
+        return np.repeat(self.start[:, None], len(weight_decays), axis=1)
 
     def ridge(self, decay: float) -> Array:
         """The zero of the gradient; at λ = 0 the limit λ → 0, where what decays is shortest."""
@@ -53,7 +53,7 @@ class Linear:
         weight = ridge(centred, aim, 0)
         return np.column_stack([weight, mean - (centre * weight).sum(axis=1)])
 
-    def parts(self, decays: Sequence[float], steps: Sequence[int], **settings: float) -> dict[str, Array]:
+    def parts(self, weight_decays: Sequence[float], steps: Sequence[int], **settings: float) -> dict[str, Array]:
         """What start, signal and noise alone become in so many steps: θ of a linear model is their sum.  (K, R, L, D) each"""
         signal = (self.design["train"] @ self.truth[:, :, None])[:, :, 0]
         alone = {
@@ -61,7 +61,7 @@ class Linear:
             "signal": replace(self, start=0 * self.start, targets={"train": signal}),
             "noise": replace(self, start=0 * self.start, targets={"train": self.targets["train"] - signal}),
         }
-        paths = ((name, each.by_sgd(decays, **settings)) for name, each in alone.items())
+        paths = ((name, each.by_sgd(weight_decays, **settings)) for name, each in alone.items())
         return {name: np.stack([path[step] for step in steps]) for name, path in paths}
 
     def losses(self, theta: Array) -> dict[str, Values]:
@@ -122,10 +122,10 @@ def linear(
     )
 
 
-def descent_on(x: Array, y: Array, decays: Sequence[float] | Array) -> Gradient:
+def descent_on(x: Array, y: Array, weight_decays: Sequence[float] | Array) -> Gradient:
     """The gradient of half the mean squared error of θ (R, L, d) without a bias, plus (λ/2)‖θ‖² for each λ (L,)."""
     square, aim = x.mT @ x / x.shape[1], y[:, None] @ x / x.shape[1]  # (R, d, d), (R, 1, d)
-    return lambda theta, _: theta @ square - aim + np.array(decays)[:, None] * theta
+    return lambda theta, _: theta @ square - aim + np.array(weight_decays)[:, None] * theta
 
 
 def ridge(x: Array, y: Array, decay: Array | float) -> Array:

@@ -23,10 +23,10 @@ def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     null = {f"{split}_{name}": Values(np.full(trials, value), 1.0) for split in ("train", "val") for name, value in same.items()}
     null |= {name: Values(np.zeros(trials), 0.0) for name in ("weight_norm", "half_squared_norm")}
 
-    decays = {"baseline": params["baseline"], "wd": params["wd"]}
-    histories = {name: train(decay) for name, decay in decays.items()}
+    weight_decays = {"baseline": params["baseline"], "wd": params["wd"]}
+    histories = {name: train(decay) for name, decay in weight_decays.items()}
     rows = {name: end(history) for name, history in histories.items()} | {"null": null}
-    metrics = all_means(rows, decays) | differences(rows, "wd_minus_baseline")
+    metrics = all_means(rows, weight_decays) | differences(rows, "wd_minus_baseline")
     curves: Table = []
     for name, history in histories.items():
         curves += curve(name, "step", at, history)

@@ -18,13 +18,13 @@ def optimizers(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """Half the mean squared error without a bias: the arms on orthogonal rows, the sweep on Gaussian ones."""
     own, train, problem = params["optimizers"], params["optimizers"]["train"], linear(data, c=1)
     arms = {"baseline": params["baseline"], "wd": own["wd"]}
-    x, y, truth, decays = data["train_inputs"], data["train_targets"], problem.truth, list(arms.values())
-    at, known = evaluated(train["steps"], train["evaluate_every"]), oracles(x, y, decays, train["adamw"]["eps"])
+    x, y, truth, weight_decays = data["train_inputs"], data["train_targets"], problem.truth, list(arms.values())
+    at, known = evaluated(train["steps"], train["evaluate_every"]), oracles(x, y, weight_decays, train["adamw"]["eps"])
     of_wd = {name: each[:, 1] for name, each in known.items()}
     ends = {name: (weight, of_wd) for name, weight in (of_wd | {"null": 0 * truth, "oracle": truth}).items()}
     curves: Table = []
     for kind, suffix in KINDS.items():
-        path = trained(train, kind, x, y, decays, problem.begun(decays))
+        path = trained(train, kind, x, y, weight_decays, problem.begun(weight_decays))
         for index, arm in enumerate(arms):
             ends[f"{arm}{suffix}"] = path[-1][:, index], {name: each[:, index] for name, each in known.items()}
             curves += curve(f"{arm}{suffix}", "step", at, [problem.losses(path[step][:, index]) for step in at])
@@ -38,13 +38,13 @@ def optimizers(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
 
 def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tuple[Table, dict[str, Any]]:
     """A row for each optimiser, learning rate and λ, then for each oracle and λ; and what is best."""
-    x, y, train, decays = data["general_inputs"], data["general_targets"], own["train"], own["sweep"]["wd"]
-    known = oracles(x, y, decays, train["adamw"]["eps"])
+    x, y, train, weight_decays = data["general_inputs"], data["general_targets"], own["train"], own["sweep"]["wd"]
+    known = oracles(x, y, weight_decays, train["adamw"]["eps"])
     own_rate = {kind: train[kind].get("lr", train["lr"]) for kind in KINDS}
     rates = {kind: sorted({lr, *own["sweep"]["lr"]}) if kind.startswith("adam") else [lr] for kind, lr in own_rate.items()}
-    begun = np.repeat(start[:, None], len(decays), axis=1)
+    begun = np.repeat(start[:, None], len(weight_decays), axis=1)
     ends: list[tuple[str, float | None, Array]] = [
-        (kind, lr, trained(train, kind, x, y, decays, begun, lr)[-1]) for kind, each in rates.items() for lr in each
+        (kind, lr, trained(train, kind, x, y, weight_decays, begun, lr)[-1]) for kind, each in rates.items() for lr in each
     ]
     found: dict[tuple[str, float | None], Table] = {}  # run and learning rate → its rows, by λ
     for run, lr, weight in [*ends, *((name, None, weight) for name, weight in known.items())]:
@@ -52,7 +52,7 @@ def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tu
             {"run": run, "lr": rounded(lr) if lr else None, "weight_decay": rounded(decay), "diverged": Number(0)}
             | means({"risk": risk(weight[:, index], data["true_weight"])}, LOOK)
             | distances(weight[:, index], {name: each[:, index] for name, each in known.items()})
-            for index, decay in enumerate(decays)
+            for index, decay in enumerate(weight_decays)
         ]
     best = {of: min(rows, key=lambda row: row["risk"].value) for of, rows in found.items()}
     signal, noise = own["data"]["weight_norm"], own["data"]["noise"]
@@ -71,37 +71,41 @@ def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tu
 
 
 def trained(
-    train: dict[str, Any], kind: str, x: Array, y: Array, decays: list[float], start: Array, lr: float | None = None
+    train: dict[str, Any], kind: str, x: Array, y: Array, weight_decays: list[float], start: Array, lr: float | None = None
 ) -> list[Array]:
     """The weights (R, L, d) on the way, at a learning rate that falls as (1 − k/steps)²."""
     settings = {"lr": train["lr"]} | train[kind]
     settings["lr"] = (lr or settings["lr"]) * (1 - np.arange(train["steps"]) / train["steps"]) ** 2
     if kind == "adamw":
-        free = descent_on(x, y, [0] * len(decays))
-        return adam(free, start, train["steps"], **settings, decoupled=np.array(decays)[:, None])
-    return (adam if kind == "adam" else sgd)(descent_on(x, y, decays), start, train["steps"], **settings)
+        free = descent_on(x, y, [0] * len(weight_decays))
+        return adam(free, start, train["steps"], **settings, decoupled=np.array(weight_decays)[:, None])
+    return (adam if kind == "adam" else sgd)(descent_on(x, y, weight_decays), start, train["steps"], **settings)
 
 
-def oracles(x: Array, y: Array, decays: list[float], eps: float) -> Weights:
+def oracles(x: Array, y: Array, weight_decays: list[float], eps: float) -> Weights:
     """Ridge; least squares with |w| ≤ 1/λ; and where AdamW rests, at g + ε·λw/(1 − λ|w|) = 0.  (R, L, d) each"""
-    solved = np.stack([ridge(x, y, decay) for decay in decays], axis=1)
-    return {"ridge": solved, "box": at_rest(x, y, np.array(decays), 0), "rest": at_rest(x, y, np.array(decays), eps)}
+    solved = np.stack([ridge(x, y, decay) for decay in weight_decays], axis=1)
+    return {
+        "ridge": solved,
+        "box": at_rest(x, y, np.array(weight_decays), 0),
+        "rest": at_rest(x, y, np.array(weight_decays), eps),
+    }
 
 
-def at_rest(x: Array, y: Array, decays: Array, eps: float) -> Array:
+def at_rest(x: Array, y: Array, weight_decays: Array, eps: float) -> Array:
     """Weight by weight, again and again: with curvature h and pull a, hλu² − (h + λ(a + ε))u + a = 0 for u = |w|.
 
     The smaller root is in the box. Without ε it is min(a/h, 1/λ).
     """
     square, aim = x.mT @ x / x.shape[1], (y[:, None] @ x)[:, 0] / x.shape[1]
-    weight = np.zeros((len(x), len(decays), x.shape[2]))
+    weight = np.zeros((len(x), len(weight_decays), x.shape[2]))
     for _ in range(200):
         before = weight.copy()
         for j in range(x.shape[2]):
             h = square[:, None, j, j]
             pull = aim[:, None, j] - (weight @ square[:, :, j, None])[..., 0] + h * weight[..., j]
-            b = h + decays * (np.abs(pull) + eps)
-            weight[..., j] = 2 * pull / (b + np.sqrt(np.maximum(b**2 - 4 * h * decays * np.abs(pull), 0)))
+            b = h + weight_decays * (np.abs(pull) + eps)
+            weight[..., j] = 2 * pull / (b + np.sqrt(np.maximum(b**2 - 4 * h * weight_decays * np.abs(pull), 0)))
     assert np.abs(weight - before).max() < 1e-12, "coordinate descent has not arrived"
     return weight
 

@@ -103,14 +103,14 @@ def tuned(
     return table, found
 
 
-def penalised(x: Array, y: Array, decays: list[float], ratio: float, *, lr: float, steps: int) -> tuple[Array, Array]:
+def penalised(x: Array, y: Array, weight_decays: list[float], ratio: float, *, lr: float, steps: int) -> tuple[Array, Array]:
     """Steps on the loss and on ridge's share of the penalty, each followed by the soft threshold of ℓ1's share; and the optimum.
 
     The latter by a semismooth Newton method from there: a unit step and its threshold say who is zero, and the signs of others.
     Without decay it is the former.  (R, L, d) each
     """
-    soft, of_ridge, one = ratio * np.array(decays)[:, None], (1 - ratio) * np.array(decays), np.eye(x.shape[2])
-    weight, gradient = np.zeros((len(x), len(decays), x.shape[2])), descent_on(x, y, of_ridge)
+    soft, of_ridge, one = ratio * np.array(weight_decays)[:, None], (1 - ratio) * np.array(weight_decays), np.eye(x.shape[2])
+    weight, gradient = np.zeros((len(x), len(weight_decays), x.shape[2])), descent_on(x, y, of_ridge)
     for step in range(steps):
         weight = weight - lr * gradient(weight, step)
         weight = np.sign(weight) * np.maximum(np.abs(weight) - lr * soft, 0)

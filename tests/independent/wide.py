@@ -31,13 +31,13 @@ def wide(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         "ridge_baseline": problem.ridge(params["baseline"]),
     }
     arms = [params[arm] for arm in ("baseline", "wd")]
-    decays, curves = {"wd_penalty": params["wd"]}, []
+    weight_decays, curves = {"wd_penalty": params["wd"]}, []
     for suffix, start in (("", problem), ("_zero", from_zero)):
         path = start.by_sgd(arms, **settings)
         at = evaluated(len(path) - 1, problem.steps_per_epoch)
         for index, arm in enumerate(("baseline", "wd")):
             name = f"{arm}{suffix}"
-            decays[name], thetas[name] = arms[index], path[-1][:, index]
+            weight_decays[name], thetas[name] = arms[index], path[-1][:, index]
             history = [problem.losses(path[step][:, index]) for step in at]
             for run in (name, "wd_penalty") if name == "wd" else (name,):  # the penalty in the loss has the same gradient
                 curves += curve(run, "epoch", [step / problem.steps_per_epoch for step in at], history)
@@ -51,7 +51,7 @@ def wide(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
             one = each[0, :, index]
             rows[name][part] = Values(one, one + np.sqrt(one * of_truth))
     pairs = "wd_minus_baseline", "wd_zero_minus_baseline_zero", "wd_minus_null", "ridge_minus_ridge_baseline"
-    metrics = all_means(rows, decays) | differences(rows, *pairs)
+    metrics = all_means(rows, weight_decays) | differences(rows, *pairs)
     missed = [problem.mean_missed(thetas[name]) for name in ("wd", "baseline")]
     size = max(float(np.abs(thetas[name]).max()) for name in ("wd", "baseline"))
     metrics["wd_minus_baseline"] |= means({"mean_weight_missed": Values(missed[0] - missed[1], size)})

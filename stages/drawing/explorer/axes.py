@@ -37,9 +37,9 @@ def along_decays(decay: Slider) -> Spec:
     }
 
 
-def zero_at(decays: Sequence[float]) -> float:
+def zero_at(weight_decays: Sequence[float]) -> float:
     """Where 0 stands on a logarithmic axis: half a decade below the smallest λ above it."""
-    return float(f"{min((value for value in decays if value > 0), default=1.0) / math.sqrt(10):.3g}")
+    return float(f"{min((value for value in weight_decays if value > 0), default=1.0) / math.sqrt(10):.3g}")
 
 
 def upwards(drawn: Iterable[ArrayLike], title: str, *, log: bool, level: tuple[str, float] | None = None) -> Spec:

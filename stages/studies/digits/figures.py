@@ -156,7 +156,7 @@ def gained(axes: Axes, place: int, values: Mapping[str, float]) -> None:
     axes.errorbar(after, place, xerr=np.nan_to_num(error), color=DECAY, marker="o", markersize=8, capsize=4)
 
 
-def decays(table: Table, summary: Metrics) -> Figure:
+def weight_decays(table: Table, summary: Metrics) -> Figure:
     """Validation loss over λ, of each model with right and with wrong labels; a diamond is at the best λ."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
@@ -182,7 +182,7 @@ def decays(table: Table, summary: Metrics) -> Figure:
 
 
 def sweeps(table: Table, summary: Metrics) -> dict[str, Figure]:
-    return {"gain": gain(summary), "decays": decays(table, summary)}
+    return {"gain": gain(summary), "decays": weight_decays(table, summary)}
 
 
 FIGURES = Figures(

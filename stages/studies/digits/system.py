@@ -150,5 +150,5 @@ SYSTEM = System(
     draw=draw,
     footprint=footprint,
     key="digits",
-    arms=two_arms(tuple(CASES.values()), decays=("wd", "network_wd")),
+    arms=two_arms(tuple(CASES.values()), weight_decays=("wd", "network_wd")),
 )

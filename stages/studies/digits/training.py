@@ -116,11 +116,11 @@ def network_job(section: Digits, arrays: Arrays, device: torch.device, weight_de
 
 
 def cases(
-    section: Digits, arrays: Arrays, device: torch.device, decays: Sequence[float], network_decays: Sequence[float]
+    section: Digits, arrays: Arrays, device: torch.device, weight_decays: Sequence[float], network_decays: Sequence[float]
 ) -> dict[str, Job]:
     """Both models, with right labels and with some that are wrong."""
     wrong = arrays | {"train_labels": arrays["wrong_labels"]}
-    logistic = [job(section, each, device, decays) for each in (arrays, wrong)]
+    logistic = [job(section, each, device, weight_decays) for each in (arrays, wrong)]
     network = [network_job(section, each, device, network_decays) for each in (arrays, wrong)]
     return dict(zip(CASES, [*logistic, *network], strict=True))
 

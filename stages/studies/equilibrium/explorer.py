@@ -78,15 +78,16 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
 
 
 def sentences(
-    decays: NDArray, products: NDArray, risk: NDArray, lost: NDArray, when: str, settles: list[str], alike: list[list[str]]
+    weight_decays: NDArray, products: NDArray, risk: NDArray, lost: NDArray, when: str, settles: list[str], alike: list[list[str]]
 ) -> list[str]:
     """What each lr·λ does to the risk, whether the norm settles, and whether other learning rates have the same risk.
 
     (L,), (L,), (T, L), (T, L)
     """
-    said = effects(decays, risk, lost, value="risk", when=when)
+    said = effects(weight_decays, risk, lost, value="risk", when=when)
     named = [
-        (f"λ = {decay:g}", f"lr·λ = {product:g}, that is λ = {decay:g},") for decay, product in zip(decays, products, strict=True)
+        (f"λ = {decay:g}", f"lr·λ = {product:g}, that is λ = {decay:g},")
+        for decay, product in zip(weight_decays, products, strict=True)
     ]
     of_risk = [each.replace(*name, 1) for each, name in zip(said, named, strict=True)]
     return ["; ".join([one, norm, *others]) for one, norm, others in zip(of_risk, settles, alike, strict=True)]

@@ -21,7 +21,7 @@ MEASURED = ("train_loss", "val_loss", "weight_norm", "weight", "bias")
 
 
 def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    decays, lost = swept["weight_decay"], swept["diverged"].astype(bool)
+    weight_decays, lost = swept["weight_decay"], swept["diverged"].astype(bool)
     known = np.where(lost, np.nan, 1.0)  # (T, L)
     epochs = thinned(swept["steps"])  # an epoch is an evaluation
     paths = {name: of_one(swept[name][..., epochs] * known[..., None]) for name in MEASURED}
@@ -35,12 +35,12 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
     if expected:
         losses.append(Line("validation, exact", expected["val_loss"], theory=True))
         norms.append(Line("‖w‖₂, exact", expected["weight_norm"], theory=True))
-        of_ends = column(table, "theory").reshape(len(decays), -1).T * known  # (T, L)
+        of_ends = column(table, "theory").reshape(len(weight_decays), -1).T * known  # (T, L)
         over_decays.append(Line("exact", of_one(of_ends)[0], theory=True))
     return Shown(
         title=f"y = {section.data.slope:g}x + {section.data.intercept:g}",
         question="Does decay help where there is nothing to overfit?",
-        decay=Slider("λ", decays.tolist()),
+        decay=Slider("λ", weight_decays.tolist()),
         charts=(
             OverDecays("Validation loss at the end", "λ", "validation loss", log_y=True, lines=over_decays, level=level),
             OverSteps("Loss while it learns", y_title="loss", log_y=True, lines=losses, level=level, **by_epoch),
@@ -58,7 +58,7 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
                 bars=True,
             ),
         ),
-        said=[effects(decays, val_loss, lost, when=f" after {counted(section.train.epochs, 'epoch')}")],
+        said=[effects(weight_decays, val_loss, lost, when=f" after {counted(section.train.epochs, 'epoch')}")],
         facts=(
             ("validation loss", Line("validation loss", *ends["val_loss"])),
             ("slope", Line("slope", *ends["weight"])),
@@ -68,7 +68,7 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
         of_best="lowest validation loss",
         finding=summary["findings"]["loss"],
         doubt=doubt(val_loss, lost, best),
-        notes=notes(decays, lost),
+        notes=notes(weight_decays, lost),
     )
 
 

@@ -92,5 +92,5 @@ SYSTEM = System(
     draw=draw,
     footprint=footprint,
     key="line",
-    arms=two_arms(("", "_adam"), decays=("wd", "adam_wd")),
+    arms=two_arms(("", "_adam"), weight_decays=("wd", "adam_wd")),
 )

@@ -21,7 +21,7 @@ MEASURED = ("train_accuracy", "val_accuracy", "weight_norm")
 
 
 def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    decays, lost, threshold = swept["weight_decay"], swept["diverged"].astype(bool), section.report.threshold
+    weight_decays, lost, threshold = swept["weight_decay"], swept["diverged"].astype(bool), section.report.threshold
     known = np.where(lost, np.nan, 1.0)  # (T, L)
     kept, steps = thinned(swept["steps"]), swept["steps"].astype(int)
     paths = {name: of_one(swept[name][..., kept] * known[..., None]) for name in MEASURED}
@@ -35,7 +35,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
     return Shown(
         title=f"(a + b) mod {section.data.p}",
         question="When does a network go from learning by heart to understanding?",
-        decay=Slider("λ", decays.tolist()),
+        decay=Slider("λ", weight_decays.tolist()),
         charts=(
             OverDecays(
                 "The step at which it generalises",
@@ -73,7 +73,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
         of_best="earliest generalisation",
         absent="not in every trial",
         finding=summary["findings"]["steps"],
-        notes=[gap] * bool(missing) + notes(decays, lost),
+        notes=[gap] * bool(missing) + notes(weight_decays, lost),
     )
 
 

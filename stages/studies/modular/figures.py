@@ -121,7 +121,7 @@ def grokking(table: Table, summary: Metrics) -> Figure:
     last_step = int(summary["steps"])
     own = [row for row in table if row["train_fraction"] == summary["train_fraction"]]
     over_decay.set(yscale="log", ylim=(0.6 * lowest(table, last_step), 2.6 * last_step))
-    decays(over_decay, own, summary)
+    weight_decays(over_decay, own, summary)
     shares(over_share, table, last_step)
     over_decay.set(ylabel="step", title=f"with {summary['train_fraction']:.0%} of the pairs")
     over_share.set_title(wrapped(summary["findings"]["shares"], 30))
@@ -133,7 +133,7 @@ def grokking(table: Table, summary: Metrics) -> Figure:
     return figure
 
 
-def decays(axes: Axes, table: Table, summary: Metrics) -> None:
+def weight_decays(axes: Axes, table: Table, summary: Metrics) -> None:
     """Each run a point above its λ; and the law of the time, 1/(lr·λ), through those where it was measured."""
     grid, runs = by_decay(table)
     last_step = int(summary["steps"])

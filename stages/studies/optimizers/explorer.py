@@ -24,7 +24,7 @@ NEAR = 0.05  # of the way to the wall: a weight that is nearer is said to be at 
 
 
 def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    decays, steps = swept["weight_decay"], swept["steps"].astype(int).tolist()
+    weight_decays, steps = swept["weight_decay"], swept["steps"].astype(int).tolist()
     own = {kind: int(np.flatnonzero(swept[f"{kind}_lr"] == swept[f"{kind}_own_lr"])[0]) for kind in KINDS}
     lost = {kind: swept[f"{kind}_diverged"][own[kind]].astype(bool) for kind in KINDS}  # (T, L) each
     weight = {kind: swept[f"{kind}_weight"][own[kind]] for kind in KINDS}  # (T, L, d) each
@@ -38,14 +38,14 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
     return Shown(
         title=f"{arrays['true_weight'].shape[1]:,} weights, four optimisers",
         question="Does the same λ do the same in SGD, Adam and AdamW?",
-        decay=Slider("λ", decays.tolist()),
+        decay=Slider("λ", weight_decays.tolist()),
         charts=(
-            of_first_trial(weight, arrays["true_weight"][0], decays),
+            of_first_trial(weight, arrays["true_weight"][0], weight_decays),
             OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles)),
             OverSteps("Validation loss while it learns", y_title="loss", lines=histories(swept, "val_loss"), **by_step),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=histories(swept, "weight_norm"), **by_step),
         ),
-        said=[sentences(decays, risks, lost, weight["adamw"])],
+        said=[sentences(weight_decays, risks, lost, weight["adamw"])],
         facts=(
             *((f"risk with {NAMES[kind]}", ends[kind]) for kind in ADAPTIVE),
             *((f"‖w‖₂ with {NAMES[kind]}", Line(NAMES[kind], *norms[kind])) for kind in ADAPTIVE),
@@ -54,7 +54,7 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
         of_best="lowest risk with AdamW",
         finding=summary["findings"]["distance"],
         doubt=doubt(risks["adamw"], lost["adamw"], best),
-        notes=notes(decays, np.any([*lost.values()], axis=0)),
+        notes=notes(weight_decays, np.any([*lost.values()], axis=0)),
     )
 
 
@@ -69,7 +69,7 @@ def histories(swept: Mapping[str, NDArray], name: str) -> list[Line]:
     return [Line(NAMES[kind], *of_one(swept[f"{kind}_{name}"])) for kind in KINDS]
 
 
-def of_first_trial(weight: Mapping[str, NDArray], truth: NDArray, decays: NDArray) -> Weights:
+def of_first_trial(weight: Mapping[str, NDArray], truth: NDArray, weight_decays: NDArray) -> Weights:
     """The weights of the first trial in the order of the true ones, between the walls of AdamW's box."""
     order = np.argsort(truth, kind="stable")
     return Weights(
@@ -79,17 +79,17 @@ def of_first_trial(weight: Mapping[str, NDArray], truth: NDArray, decays: NDArra
         x=list(range(1, len(truth) + 1)),
         series=[(NAMES[kind], each[0][None, :, order]) for kind, each in weight.items()],
         truth=truth[order],
-        walls=np.divide(1, decays, out=np.full(decays.shape, np.nan), where=decays > 0)[None],
+        walls=np.divide(1, weight_decays, out=np.full(weight_decays.shape, np.nan), where=weight_decays > 0)[None],
     )
 
 
-def sentences(decays: NDArray, risks: Mapping[str, NDArray], lost: Mapping[str, NDArray], weight: NDArray) -> list[str]:
+def sentences(weight_decays: NDArray, risks: Mapping[str, NDArray], lost: Mapping[str, NDArray], weight: NDArray) -> list[str]:
     """What each λ does to the risk with Adam and with AdamW, and how many of AdamW's weights are at the walls."""
-    each = [effects(decays, risks[kind], lost[kind], value="risk", when=f" with {NAMES[kind]}") for kind in ADAPTIVE]
+    each = [effects(weight_decays, risks[kind], lost[kind], value="risk", when=f" with {NAMES[kind]}") for kind in ADAPTIVE]
     said = [f"{one}; {continued(other)}" for one, other in zip(*each, strict=True)]
-    near = (decays[:, None] * np.abs(weight) >= 1 - NEAR).mean(axis=2)  # (T, L)
+    near = (weight_decays[:, None] * np.abs(weight) >= 1 - NEAR).mean(axis=2)  # (T, L)
     shares = over_trials(np.where(lost["adamw"], np.nan, near))[0]  # (L,)
-    for place, (decay, share) in enumerate(zip(decays.tolist(), shares.tolist(), strict=True)):
+    for place, (decay, share) in enumerate(zip(weight_decays.tolist(), shares.tolist(), strict=True)):
         if decay and np.isfinite(share):
             at = f"{per_cent(share)} of AdamW's weights are" if share else "none of AdamW's weights is"
             said[place] += f"; {at} at the walls ±{1 / decay:.3g}"

@@ -151,7 +151,7 @@ def learning_rate(table: Table, summary: Metrics) -> Figure:
     """The risk over learning rate and λ, coupled beside decoupled, above each its oracle; the best λ of every row is marked."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
-    decays = sorted({row["weight_decay"] for row in table})
+    weight_decays = sorted({row["weight_decay"] for row in table})
     every = [row for row in table if row["run"] in {*ORACLES, *ORACLES.values()}]
     low, high = np.nanmin(column(every, "risk")), np.nanmax(column(every, "risk"))
     shown: dict[str, Any] = {"vmin": low, "vmax": min(high, CONTRAST * low)}
@@ -166,10 +166,14 @@ def learning_rate(table: Table, summary: Metrics) -> Figure:
         axes.plot(list(best.values()), list(best), marker="o", **mark)
         axes.plot(exact, len(rates) - 1, marker="D", **mark)
         for place, index in np.argwhere(np.isnan(grid)):
-            axes.text(index, place, "diverged", ha="center", va="center", rotation=90 if len(decays) > FEW else 0, fontsize=8)
+            axes.text(
+                index, place, "diverged", ha="center", va="center", rotation=90 if len(weight_decays) > FEW else 0, fontsize=8
+            )
         axes.axhline(len(rates) - 1.5, color="white", linewidth=4)
-        every_few = -(-len(decays) // LABELS)
-        axes.set_xticks(range(0, len(decays), every_few), [f"{decay:g}" for decay in decays[::every_few]], fontsize=11)
+        every_few = -(-len(weight_decays) // LABELS)
+        axes.set_xticks(
+            range(0, len(weight_decays), every_few), [f"{decay:g}" for decay in weight_decays[::every_few]], fontsize=11
+        )
         axes.set_yticks(range(len(rates)), ["exact" if rate is None else f"{rate:g}" for rate in rates])
         axes.set(xlabel="λ", title=f"{NAMES[kind]} (exact: {oracle})")
         axes.grid(visible=False)

@@ -28,8 +28,10 @@ def phases(table: Table, summary: Metrics) -> Figure:
     """The step at which all trials generalise, over λ and the share of the pairs; what happens in words, its borders as lines."""
     figure = Figure()
     axes = figure.subplots()
-    decays, shares = (sorted({row[name] for row in table}) for name in ("weight_decay", "train_fraction"))
-    cells = [[[row for row in table if (row["weight_decay"], row["train_fraction"]) == (x, y)] for x in decays] for y in shares]
+    weight_decays, shares = (sorted({row[name] for row in table}) for name in ("weight_decay", "train_fraction"))
+    cells = [
+        [[row for row in table if (row["weight_decay"], row["train_fraction"]) == (x, y)] for x in weight_decays] for y in shares
+    ]
     names = np.array([[rows[0]["phase"] for rows in line] for line in cells])  # (F, L)
     steps = np.array([[height(arrives(rows)) for rows in line] for line in cells])
     for name, colour in PLAIN.items():
@@ -47,7 +49,7 @@ def phases(table: Table, summary: Metrics) -> Figure:
             x, y = middle(names == name)
             box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
             axes.text(x, y, words, ha="center", va="center", bbox=box)
-    axes.set_xticks(range(len(decays)), [f"{decay:g}" for decay in decays])
+    axes.set_xticks(range(len(weight_decays)), [f"{decay:g}" for decay in weight_decays])
     axes.set_yticks(range(len(shares)), [f"{100 * share:g}" for share in shares])
     axes.set(xlabel="λ", ylabel="% of the pairs trained on")
     axes.grid(visible=False)

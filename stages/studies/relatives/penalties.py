@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 SLACK = 1e-9  # of λ: what rounding may add to a correlation that must not exceed it
 
 
-def elastic_net(inputs: Array, targets: Array, near: Array, decays: Array, l1_ratio: float) -> Array:
+def elastic_net(inputs: Array, targets: Array, near: Array, weight_decays: Array, l1_ratio: float) -> Array:
     """The minimiser of (1/2n)·‖Xw − y‖² + λ·(r·‖w‖₁ + (1 − r)/2·‖w‖²), given weights near it; NaN where they do not lead to it.
 
     The signs s of the weights on their support A decide the rest: w_A = (X_AᵀX_A/n + λ(1 − r)·I)⁻¹(X_Aᵀy/n − λr·s_A), w = 0
@@ -20,7 +20,7 @@ def elastic_net(inputs: Array, targets: Array, near: Array, decays: Array, l1_ra
     """
     rows, width = inputs.shape[1:]
     gram, moment = inputs.mT @ inputs / rows, (inputs.mT @ targets[..., None])[..., 0] / rows  # (T, d, d), (T, d)
-    ridge, threshold = (1 - l1_ratio) * decays[:, None], l1_ratio * decays[:, None]  # (L, 1)
+    ridge, threshold = (1 - l1_ratio) * weight_decays[:, None], l1_ratio * weight_decays[:, None]  # (L, 1)
     signs = np.sign(np.nan_to_num(near))
     active = signs != 0
     solvable = np.isfinite(near).all(axis=-1) & ((active.sum(axis=-1) <= rows) | (ridge[:, 0] > 0))  # (T, L)
@@ -30,7 +30,9 @@ def elastic_net(inputs: Array, targets: Array, near: Array, decays: Array, l1_ra
     aims = np.where(active, moment[:, None] - threshold * signs, 0)
     solved = np.linalg.solve(system, aims[..., None])[..., 0]
     correlations = moment[:, None] - np.einsum("tij,tlj->tli", gram, solved)
-    met = np.where(active, np.sign(solved) == signs, np.abs(correlations) <= threshold + SLACK * decays[:, None]).all(axis=-1)
+    met = np.where(active, np.sign(solved) == signs, np.abs(correlations) <= threshold + SLACK * weight_decays[:, None]).all(
+        axis=-1
+    )
     return np.where((met & solvable)[..., None], solved, np.nan)
 
 

@@ -111,12 +111,12 @@ def kept(dropout: float) -> float:
     return max(round(LEVELS * (1 - dropout)), 1) / LEVELS
 
 
-def steps_until(decays: NDArray, lr: float, longest: int) -> NDArray[np.int64]:
+def steps_until(weight_decays: NDArray, lr: float, longest: int) -> NDArray[np.int64]:
     """Where early stopping stops to be compared with λ: after the time lr·k = 1/λ, to the nearest step, and no later than
     `longest`, where λ = 0 ends.  (L,) → (L,)
     """
     with np.errstate(divide="ignore"):
-        return np.clip(np.round(1 / (lr * np.asarray(decays))), 1, longest).astype(np.int64)
+        return np.clip(np.round(1 / (lr * np.asarray(weight_decays))), 1, longest).astype(np.int64)
 
 
 SYSTEM = System(

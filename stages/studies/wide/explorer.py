@@ -24,7 +24,7 @@ FORGOTTEN = 0.01  # a start of whose loss this share is left
 
 
 def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
-    decays, lengths = swept["weight_decay"], swept["map_epochs"].astype(int)
+    weight_decays, lengths = swept["weight_decay"], swept["map_epochs"].astype(int)
     order = orders(arrays, SYSTEM.key, int(lengths[-1]))
     lost = np.moveaxis(swept["map_diverged"][0], 2, 1)  # (T, M, L)
     known = np.where(lost, np.nan, 1.0)
@@ -43,7 +43,7 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
     return Shown(
         title=f"{section.data.inputs:,} inputs, {section.data.train_rows:,} rows",
         question="Where does the gain of weight decay come from?",
-        decay=Slider("λ", decays.tolist()),
+        decay=Slider("λ", weight_decays.tolist()),
         second=Slider("epochs", lengths.tolist(), int(np.abs(np.log(lengths / section.train.epochs)).argmin())),
         charts=(
             OverDecays(
@@ -52,7 +52,7 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
                 "validation loss",
                 lines=(
                     Line("validation", *val_loss),
-                    Line("expected", in_theory(summary, lengths.tolist(), len(decays)), theory=True),
+                    Line("expected", in_theory(summary, lengths.tolist(), len(weight_decays)), theory=True),
                 ),
                 level=level,
             ),
@@ -71,7 +71,7 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
             weights(section, arrays, swept, order, known),
         ),
         said=[
-            sentences(decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), int(epochs))
+            sentences(weight_decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), int(epochs))
             for m, epochs in enumerate(lengths)
         ],
         facts=(
@@ -82,7 +82,7 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
         best=[lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))],
         of_best="lowest validation loss",
         finding=summary["findings"]["map"],
-        notes=notes(decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
+        notes=notes(weight_decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
     )
 
 
@@ -112,15 +112,15 @@ def parts_of_error(
     return {part: np.concatenate([first[part], trained[part]], axis=2) for part in PARTS}
 
 
-def in_theory(summary: Metrics, lengths: list[int], decays: int) -> NDArray:
+def in_theory(summary: Metrics, lengths: list[int], weight_decays: int) -> NDArray:
     """The expected validation loss, NaN where it is unknown.  (M, L)"""
     found = [summary["map"]["random"][f"epochs_{length}"]["theory"] for length in lengths]
-    return np.array(found, dtype=float).reshape(len(lengths), decays)
+    return np.array(found, dtype=float).reshape(len(lengths), weight_decays)
 
 
 def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: NDArray, known: NDArray) -> Weights:
     """The first trial's weights: trained ones are computed exactly, as SGD on a linear model can be, for every length."""
-    first, decays = {name: array[:1] for name, array in arrays.items() if array.ndim}, swept["weight_decay"]
+    first, weight_decays = {name: array[:1] for name, array in arrays.items() if array.ndim}, swept["weight_decay"]
     start = np.append(first["start_weight"], first["start_bias"][:, None], axis=1)  # (1, d + 1)
     with np.errstate(over="ignore", invalid="ignore"):
         trained = sgd_parts(
@@ -128,7 +128,7 @@ def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: 
             first["train_targets"][..., None],
             start[..., None],
             order[:1],
-            decays,
+            weight_decays,
             batch_size=section.train.batch_size,
             epochs=swept["map_epochs"].astype(int).tolist(),
             lr=float(swept["lr"]),
@@ -149,9 +149,9 @@ def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: 
     )
 
 
-def sentences(decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int) -> list[str]:
+def sentences(weight_decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int) -> list[str]:
     """What each λ does to the validation loss, and how much of the start's loss is left.  (L,), (T, L), (T, L), (T, L), (T,)"""
-    said = effects(decays, val_loss, lost, when=f" after {counted(epochs, 'epoch')}")
+    said = effects(weight_decays, val_loss, lost, when=f" after {counted(epochs, 'epoch')}")
     if not start.any():
         return said
     shares = over_trials(left)[0] / start.mean()

@@ -155,22 +155,25 @@ def over_lengths(summary: Metrics) -> Figure:
     """
     figure = Figure()
     panels, found = figure.subplots(1, 2, sharex=True, sharey=True), summary["map"]
-    decays, lengths = found["weight_decay"], found["epochs"]
+    weight_decays, lengths = found["weight_decay"], found["epochs"]
     shades = matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(lengths)))
     lines: dict[str, list[Any]] = {"random": [], "zero": []}
     for axes, start in zip(panels, lines, strict=True):
         for epochs, shade in zip(lengths, shades, strict=True):
             here = found[start][f"epochs_{epochs}"]
             measured = above(here["val_loss"], summary["val_loss_of_null"])
-            lines[start] += axes.plot(decays, above(here["theory"], found["theory_of_null"]), color=shade)
-            axes.plot(decays, measured, "o", color=shade, markersize=4)
+            lines[start] += axes.plot(weight_decays, above(here["theory"], found["theory_of_null"]), color=shade)
+            axes.plot(weight_decays, measured, "o", color=shade, markersize=4)
             if "best_lambda" in here:
-                best = decays.index(here["best_lambda"])
-                axes.plot(decays[best], measured[best], color=shade, **RING)
+                best = weight_decays.index(here["best_lambda"])
+                axes.plot(weight_decays[best], measured[best], color=shade, **RING)
         axes.axhline(0, color=BLACK, linewidth=1.5, linestyle=":")
-        decay_axis(axes, decays)
+        decay_axis(axes, weight_decays)
         axes.set_title(f"{start} start")
-    axes.set_xticks([0, *(decade for decade in 10.0 ** np.arange(-30, 31, 2) if decays[-1] >= decade >= decays[1 % len(decays)])])
+    decades = [
+        each for each in 10.0 ** np.arange(-30, 31, 2) if weight_decays[-1] >= each >= weight_decays[1 % len(weight_decays)]
+    ]
+    axes.set_xticks([0, *decades])
     panels[0].set_ylabel("validation loss above constant's")
     figure.draw_without_rendering()  # so that the limits are final
     for line, height, epochs in zip(lines["random"], np.linspace(0.8, 0.5, len(lengths)), lengths, strict=True):

@@ -48,9 +48,9 @@ def sweep(section: Wide, arrays: Arrays, device: torch.device, fit: Fitting) -> 
     `map_val_loss` and `map_diverged` are (2, T, L, K), the random start first. An epoch is an evaluation. `path_…` are the
     whole histories from the random start, as long as the longest of the map.
     """
-    decays, lengths = section.sweep.wd, list(section.sweep.epochs)
-    swept = over_decays("wide", job(section, arrays, device, decays), fit)
-    longest = job(section, arrays, device, decays, epochs=lengths[-1])
+    weight_decays, lengths = section.sweep.wd, list(section.sweep.epochs)
+    swept = over_decays("wide", job(section, arrays, device, weight_decays), fit)
+    longest = job(section, arrays, device, weight_decays, epochs=lengths[-1])
     losses, lost, paths = [], [], []
     for start, own in (("random", longest), ("zero", from_zero(longest))):
         whole = project(own.problem)
