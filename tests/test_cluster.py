@@ -24,7 +24,7 @@ SMALL = {
     "modular.sweep.shares.trials": 1,
     "modular.sweep.shares.train_fraction": [0.5],
 }
-NETWORK = "stages/studies/_addition/training.py"
+NETWORK = "stages/engine/addition.py"
 OUTPUT = "data/modular/sweep.npz"
 WANTED = "expected host:port of the head of a Ray cluster that this process may join"
 

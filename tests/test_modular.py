@@ -11,13 +11,13 @@ import torch
 from conftest import CPU, ROOT, changed, draw, metrics, speaks_of, table
 from PIL import Image, ImageSequence
 
+from stages.base.addition import split_at
 from stages.drawing import style
 from stages.engine import models
+from stages.engine.addition import quadratic
 from stages.engine.fit import Fit, fit
 from stages.engine.job import Job
-from stages.studies._addition import results as grokking
-from stages.studies._addition.system import split_at
-from stages.studies._addition.training import quadratic
+from stages.measure import arrivals as grokking
 from stages.studies.modular import figures, results, training
 
 TOLERANCE = 1e-12  # the same arithmetic in another order

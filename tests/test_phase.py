@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import CPU, changed, draw, fit, metrics, table
 
-from stages.studies._addition import results as grokking
-from stages.studies._addition import system as addition
+from stages.base import addition
+from stages.measure import arrivals as grokking
 from stages.studies.phase import figures, results, training
 
 NEVER = -1

@@ -98,23 +98,17 @@ def needed(stage: str) -> set[str]:
     return {written(stage, name) for name in loaded(stage)}
 
 
-def folders(stage: str) -> set[str]:
-    """The folders of families, on which a stage depends that depends on its study's folder."""
-    by_file = {verb for verb, _ in commands(stage)} & set(BY_FILE)
-    return set() if by_file else {name_of(path) for path in (ROOT / "stages" / "studies").glob("_[!_]*")}
-
-
 def shared(name: str) -> bool:
-    """Whether a dependency is a layer or of a family, which a template lists once for all studies."""
-    return name.startswith(tuple(f"stages/{layer}" for layer in (*LAYERS, "studies/_")))
+    """Whether a dependency is a layer, which a template lists once for all studies."""
+    return name.startswith(tuple(f"stages/{layer}" for layer in LAYERS))
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "check"])
 def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
-    """On its verb and its study, and on the layers and families that the stages of its kind import."""
+    """On its verb and its study, and on the layers that the stages of its kind import."""
     code = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
     alike = [other for other in STAGES if kind(other) == kind(stage)]
-    assert code == needed(stage) | folders(stage) | {dep for other in alike for dep in needed(other) if shared(dep)}
+    assert code == needed(stage) | {dep for other in alike for dep in needed(other) if shared(dep)}
     for name in loaded(stage):
         assert any(name == dep or name.startswith(f"{dep}/") for dep in code), name
 

@@ -15,7 +15,7 @@ from conftest import ROOT
 from stages import studies
 
 PARTS = ("system", "training", "results", "figures", "explorer")  # of a study; its other modules are helpers of its results
-BELOW = {  # layer → those that it may import, itself aside; a family is what some studies share
+BELOW = {  # layer → those that it may import, itself aside
     "base": set[str](),
     "console": {"base"},
     "engine": {"base"},
@@ -23,15 +23,12 @@ BELOW = {  # layer → those that it may import, itself aside; a family is what 
     "measure": {"base", "theory"},
     "drawing": {"base"},
     "studies": {"base"},
-    "family/system": {"base"},
-    "family/training": {"base", "engine", "family/system"},
-    "family/results": {"base", "measure"},
-    "study/system": {"base", "family/system"},
-    "study/training": {"base", "engine", "study/system", "family/system", "family/training"},
+    "study/system": {"base"},
+    "study/training": {"base", "engine", "study/system"},
     "study/helper": {"base", "theory", "measure"},
-    "study/results": {"base", "theory", "measure", "study/system", "study/helper", "family/system", "family/results"},
-    "study/figures": {"base", "drawing", "measure", "theory", "study/system", "study/helper", "family/system", "family/results"},
-    "study/explorer": {"base", "drawing", "measure", "theory", "study/system", "study/helper", "family/system", "family/results"},
+    "study/results": {"base", "theory", "measure", "study/system", "study/helper"},
+    "study/figures": {"base", "drawing", "measure", "theory", "study/system", "study/helper"},
+    "study/explorer": {"base", "drawing", "measure", "theory", "study/system", "study/helper"},
     "verb": {"base", "console", "engine", "theory", "measure", "drawing", "studies"},
 }
 LIBRARIES = {  # beside Python's own
@@ -42,9 +39,6 @@ LIBRARIES = {  # beside Python's own
     "theory": {"numpy", "scipy"},
     "measure": {"numpy"},
     "drawing": {"numpy", "matplotlib", "PIL", "vl_convert"},
-    "family/system": {"msgspec", "numpy"},
-    "family/training": {"numpy", "torch"},
-    "family/results": {"numpy"},
     "study/system": {"msgspec", "numpy"},
     "study/training": {"numpy", "torch"},
     "study/helper": {"numpy", "scipy"},
@@ -65,11 +59,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def floor(path: Path) -> str:
-    """The layer of a module; a part of a study, and of a family, for itself."""
+    """The layer of a module; a part of a study for itself."""
     words = path.relative_to(ROOT / "stages").parts
     if words[0] == "studies" and len(words) > 2:
-        if words[1].startswith("_"):
-            return f"family/{path.stem}"
         return f"study/{path.stem if path.stem in PARTS else 'helper'}"
     return words[0] if len(words) > 1 else "verb"
 
@@ -108,15 +100,13 @@ def local(path: Path) -> set[Path]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_imports_downwards_only(path: Path) -> None:
-    """Of the studies its own alone, and families."""
+    """Of the studies its own alone."""
     own = floor(path)
-    assert own in BELOW, f"a family has no {path.name}"
     for other in local(path):
         below = floor(other)
-        if below.startswith(("study/", "family/")):
+        if below.startswith("study/"):
             assert below in BELOW[own], name_of(other)
-            assert other.parent == path.parent or other.parent.name.startswith("_"), f"another study: {name_of(other)}"
-            assert other.parent == path.parent or not own.startswith("family/"), f"another family: {name_of(other)}"
+            assert other.parent == path.parent, f"another study: {name_of(other)}"
         else:
             assert below in (BELOW[own] | {own}) - {"verb"}, name_of(other)
     assert path != ROOT / "stages" / "__init__.py" or not local(path)
@@ -179,7 +169,7 @@ def strings(path: Path) -> set[str]:
 
 
 def outside() -> list[Path]:
-    """The code that may know no study, families too; a benchmark is of something, and names it."""
+    """The code that may know no study; a benchmark is of something, and names it."""
     tools = [path for path in (ROOT / "tools").glob("*.py") if path.name not in ("bench.py", "contenders.py")]
     return [path for path in MODULES if not floor(path).startswith("study/")] + tools
 

@@ -39,9 +39,9 @@ def section_of(study: str, trials: int) -> Any:
 def arrays_of(study: str, trials: int) -> dict[str, Any]:
     """A study's data with so many trials; the pairs of `modular` split, the rows of `wide` in the order of its batches."""
     from stages import studies
+    from stages.base.addition import split_at
     from stages.base.streams import Streams, orders
     from stages.base.system import System
-    from stages.studies._addition.system import split_at
 
     system, section = studies.part(study, System), section_of(study, trials)
     arrays = system.draw(section, Streams(0, system.key))
@@ -65,12 +65,11 @@ def project(work: str, precision: str, runs: int, *, one_by_one: bool = False) -
 
     import torch
 
-    from stages.engine import fit
+    from stages.engine import addition, fit
     from stages.engine.job import nothing
     from stages.engine.machine import device as best_device
     from stages.engine.projection import project as projected
     from stages.engine.train import train
-    from stages.studies._addition import training as addition
     from stages.studies.modular import training as modular_training
     from stages.studies.modular.system import CURVATURE
     from stages.studies.wide import training as wide_training

@@ -1,7 +1,5 @@
 """One folder a study, with four parts: `system.py`, `training.py`, `results.py`, `figures.py`; some have `explorer.py`.
 
-A folder whose name begins with _ holds what a family of studies shares.
-
 This registry knows the folders' names and nothing else. A stage asks it for one part by the contract that the part fulfils:
 `part("wide", System)` is `SYSTEM` of stages/studies/wide/system.py.
 """
@@ -16,7 +14,7 @@ from stages.base.params import SHARED
 
 Contract = TypeVar("Contract")
 FOLDER = Path(__file__).parent
-NAMES = tuple(sorted({path.parent.name for path in FOLDER.glob("[!_]*/*.py")}))
+NAMES = tuple(sorted({path.parent.name for path in FOLDER.glob("*/*.py")}))
 
 
 def part(study: str, contract: type[Contract]) -> Contract:

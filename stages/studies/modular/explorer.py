@@ -12,9 +12,9 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
+from stages.measure.arrivals import arrival, fate
 from stages.measure.explored import lowest, notes, of_one, runs, thinned
 from stages.measure.findings import counted, per_cent
-from stages.studies._addition.results import arrival, fate
 from stages.studies.modular.system import Modular
 
 MEASURED = ("train_accuracy", "val_accuracy", "weight_norm")

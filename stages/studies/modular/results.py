@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from stages.base.storage import Maybe
 from stages.base.streams import Arrays
 from stages.measure import sweeps
+from stages.measure.arrivals import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
 from stages.measure.findings import effect, per_cent, sentence, visible
 from stages.measure.results import HIGHER, LOWER, NEITHER, OF_ARMS, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
 from stages.measure.statistics import alive
-from stages.studies._addition.results import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
 from stages.studies.modular.system import CURVATURE, Modular
 
 PAIRS = (("wd", "baseline"),)  # compared trial by trial

@@ -3,10 +3,10 @@
 The system of Gromov, "Grokking modular arithmetic" (2023).
 """
 
+from stages.base import addition
 from stages.base.params import Accuracy, Count, Fraction, Fractions, Grid, Moments, Positive, Section, ascending
 from stages.base.streams import Arrays, Streams
 from stages.base.system import System, two_arms
-from stages.studies._addition import system as addition
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error, on one-hot labels
 

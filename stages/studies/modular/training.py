@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.base.addition import first_trials, split_at
 from stages.base.streams import Arrays
+from stages.engine import addition
 from stages.engine.decay import Decay
 from stages.engine.job import Job, nothing
 from stages.engine.models import Parameters
@@ -15,8 +17,6 @@ from stages.engine.optimizers import adamw
 from stages.engine.problem import full_batch
 from stages.engine.train import over_decays
 from stages.engine.training import Fitting, Training
-from stages.studies._addition import training as addition
-from stages.studies._addition.system import first_trials, split_at
 from stages.studies.modular.system import CURVATURE, Modular
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.drawing.figures import Figures
 from stages.drawing.style import BLACK, Axes, Figure, Metrics, Table, headline, matplotlib
-from stages.studies._addition.results import arrives
+from stages.measure.arrivals import arrives
 
 WORDS = {
     "soon": "generalises\nsoon",

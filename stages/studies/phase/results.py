@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
+from stages.measure.arrivals import arrivals, arrives, by_weight_decay, share_needed
 from stages.measure.findings import lost_runs, onwards, per_cent, sentence
 from stages.measure.results import LOWER, NEITHER, Results
 from stages.measure.rows import Table
-from stages.studies._addition.results import arrivals, arrives, by_weight_decay, share_needed
 from stages.studies.phase.system import Phase
 
 PHASES = ("soon", "late", "by_heart", "neither", "diverged")

@@ -1,9 +1,9 @@
 """phase: the network of `modular` again, for each λ on each share of the pairs."""
 
+from stages.base import addition
 from stages.base.params import Accuracy, Count, Fractions, Grid, Moments, Positive, Ratio, Section, ascending
 from stages.base.streams import Arrays, Streams
 from stages.base.system import System
-from stages.studies._addition import system as addition
 
 CURVATURE = 2.0  # c of the data loss (c/2)·mean (ŷ − y)²: the mean squared error, on one-hot labels
 

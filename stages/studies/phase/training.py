@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from stages.base.addition import split_at
 from stages.base.streams import Arrays
+from stages.engine import addition
 from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.optimizers import adamw
 from stages.engine.problem import full_batch
 from stages.engine.training import Fitting, Training
-from stages.studies._addition import training as addition
-from stages.studies._addition.system import split_at
 from stages.studies.phase.system import CURVATURE, Phase
 
 HALF = 0.5  # of the pairs, where no share is asked for
@@ -21,7 +21,7 @@ HALF = 0.5  # of the pairs, where no share is asked for
 def job(section: Phase, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
     train, problem = section.train, addition.problem(split_at(arrays, HALF), device, curvature=CURVATURE)
     schedule, decay = full_batch(train.steps, train.evaluate_every), Decay(tuple(weight_decays))
-    return Job(problem, schedule, adamw(train), train.lr, decay, runs_at_once=9)  # more are no faster
+    return Job(problem, schedule, adamw(train), train.lr, decay, runs_at_once=9, heavy=True)  # more are no faster
 
 
 def sweep(section: Phase, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:

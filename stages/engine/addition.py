@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stages.base.addition import split_at
 from stages.base.streams import Arrays
 from stages.engine.job import Job
 from stages.engine.losses import squared
@@ -17,7 +18,6 @@ from stages.engine.models import Model, Parameters, PullBack, one_hot
 from stages.engine.problem import Problem, tensors
 from stages.engine.train import over_decays
 from stages.engine.training import Fitting
-from stages.studies._addition.system import split_at
 
 
 def rows(parameters: Parameters, pairs: Tensor) -> tuple[Tensor, Tensor]:
