@@ -27,6 +27,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+import yaml
 from msgspec import structs
 
 from stages import studies
@@ -246,7 +247,7 @@ class Clone:
                 warnings.catch_warnings(),
             ):
                 stack.enter_context(each)
-            warnings.simplefilter("default")
+            warnings.simplefilter("ignore")
             try:
                 runpy.run_module(words[0], run_name="__main__")
             except SystemExit as ended:
@@ -347,13 +348,23 @@ TINY = {  # every study, so small that a stage takes no longer than its imports;
 }
 
 
+def commands(clone: Clone, stage: str) -> list[str]:
+    """What a stage of dvc.yaml runs, as `Clone.stages` takes it."""
+    listed = yaml.safe_load(clone.read("dvc.yaml"))["stages"][stage]["cmd"]
+    return [each.replace("sh stages/run ", "stages.") for each in ([listed] if isinstance(listed, str) else listed)]
+
+
 def tiny(path: Path) -> Clone:
-    """A clone with `TINY` params after its first `dvc repro`, committed."""
+    """A clone with `TINY` params, all its stages run in this process, and committed as DVC would after `dvc repro`."""
     path.mkdir()
     made = Clone(path)
     for key, value in TINY.items():
         made.set(key, value)
-    made.run("dvc", "repro", timeout=1200)
+    for study, system in SYSTEMS.items():
+        arms = [f"stages.train {study} {arm}" for arm in system.arms]
+        made.stages(f"stages.generate {study}", *arms, *(f"stages.{verb} {study}" for verb in ("sweep", "evaluate", "plot")))
+    made.stages(*(command for stage in ("overview", "explorer") for command in commands(made, stage)))
+    made.run("dvc", "commit", "--force", "--quiet", timeout=1200)
     made.run("git", "commit", "-qam", "tiny")
     assert made.run("git", "status", "--porcelain").stdout == ""
     return made

@@ -22,7 +22,7 @@ from stages.base.yaml12 import Yaml12Loader
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
 TREE: dict[str, Any] = yaml.load(SHIPPED, Loader=Yaml12Loader)
-DOCUMENTS = 800  # of each of the three kinds
+DOCUMENTS = 150  # of each of the three kinds
 
 SCALARS = st.one_of(
     st.none(),
