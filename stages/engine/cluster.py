@@ -77,9 +77,11 @@ def connect() -> int:
             raise UserError(f"{wanted}, got {address!r}, which does not answer")
         try:
             environment = {"py_modules": [str(CODE)], "excludes": ["__pycache__"]}
+            os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # without it a task that is too large is tried for ever
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, RuntimeError, ValueError, RayError) as error:
             raise UserError(f"{wanted}, got {address!r} ({' '.join(str(error).split())[:300]})") from error
+        ray._private.worker._worker_logs_enabled = False  # pages about each lost node, for which Ray has no setting
         known = ray.cluster_resources()
         told = {"nodes": len(ray.nodes()), "CPUs": int(known.get("CPU", 0)), "GPUs": int(known.get("GPU", 0))}
         print(f"Ray cluster at {address}: {', '.join(f'{name}: {count}' for name, count in told.items())}", flush=True)
