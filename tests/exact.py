@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-8  # of what a value is computed from, as it is handed from stage to stage
 AT_THE_END = 3e-10  # the same for the losses and norms that runs end with, of which differences are taken
 # Computed from final parameters, which are kept as coarsely as the way there.
-FROM_PARAMETERS = ("bias", "weight", "mean_weight_missed", "population_loss")
+FROM_PARAMETERS = ("bias", "weight", "mean_weight_missed", "population_loss", "largest_miss")
 
 
 class Number(NamedTuple):

@@ -186,7 +186,7 @@ def test_what_decay_does_at_the_peak_is_said_of_the_median() -> None:
 
 def test_one_trial_with_a_huge_risk_hides_no_peak_and_makes_none() -> None:
     """Where the expectation is infinite, one trial can be nearly all of the mean, and of its standard error."""
-    peak, falling = trials(PEAK), trials(FALLING)
+    peak, falling = trials(PEAK, number=24), trials(FALLING, number=24)
     peak[0, 1], falling[0, 1] = 1e6, 1e6
     assert results.effect_of_rows(COUNTS, peak, inputs=8, floor=1e-12) == "the risk peaks where rows = inputs"
     assert "peaks" not in results.effect_of_rows(COUNTS, falling, inputs=8, floor=1e-12)

@@ -8,6 +8,7 @@ import torch
 from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of, table
 from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -210,7 +211,7 @@ def test_answers_are_too_sure_without_decay_and_less_sure_with_it(trained: dict[
         sure, right = confidence(run, arrays)
         over[row] = sure.mean(axis=1) - right.mean(axis=1)
     assert over["baseline"].min() > 0.01
-    assert over["baseline_noisy"].min() > 0.1
+    assert over["baseline_noisy"].min() > 0.05
     assert over["wd"].max() < -0.03  # with right labels too unsure
     assert (over["wd_noisy"] < over["baseline_noisy"]).all()
 
@@ -234,7 +235,7 @@ def test_stopping_early_beats_decay_where_labels_are_wrong() -> None:
     """Every tuned λ too, on test rows, in either model; and with right labels in neither."""
     rows, swept = metrics("digits"), metrics("digits_sweep")
     for model, suffix in (("logistic", ""), ("network", "_network")):
-        assert rows[f"stopped{suffix}_noisy"]["test_loss"] < 0.9 * swept[f"{model}_noisy"]["test_loss_at_chosen"]
+        assert rows[f"stopped{suffix}_noisy"]["test_loss"] < 0.95 * swept[f"{model}_noisy"]["test_loss_at_chosen"]
         assert rows[f"stopped{suffix}_noisy"]["test_accuracy"] > swept[f"{model}_noisy"]["test_accuracy_at_chosen"]
         assert rows[f"stopped{suffix}"]["test_loss"] > swept[model]["test_loss_at_chosen"]
 
@@ -243,15 +244,16 @@ def test_stopping_early_beats_decay_where_labels_are_wrong() -> None:
 def test_with_right_labels_the_accuracy_of_logistic_regression_stays_where_it_is() -> None:
     """What the page says of its change, and in the exercise of that at λ = 0.001; the loss falls visibly all the same."""
     swept, gap = metrics("digits_sweep")["logistic"], metrics("digits")["wd_minus_baseline"]
-    assert abs(swept["test_accuracy_change"]) < 2 * swept["test_accuracy_change_se"]
-    assert abs(gap["test_accuracy"]) < 2 * gap["test_accuracy_se"]
-    assert gap["test_loss"] < -4 * gap["test_loss_se"]
+    visible = stats.t.ppf(0.995, 23)  # one of a hundred, of 24 trials
+    assert abs(swept["test_accuracy_change"]) < stats.t.ppf(1 - 0.005 / 6, 23) * swept["test_accuracy_change_se"]  # one of six
+    assert abs(gap["test_accuracy"]) < 0.005 * metrics("digits")["baseline"]["test_accuracy"]
+    assert gap["test_loss"] < -visible * gap["test_loss_se"]
 
 
-def test_with_wrong_labels_the_tuned_decay_of_logistic_regression_calibrates_worse() -> None:
+def test_with_wrong_labels_the_tuned_decay_of_logistic_regression_leaves_the_calibration() -> None:
     """It is chosen by the loss; a smaller one calibrates best."""
     swept = metrics("digits_sweep")["logistic_noisy"]
-    assert swept["test_calibration_error_change"] > 2 * swept["test_calibration_error_change_se"]
+    assert abs(swept["test_calibration_error_change"]) < stats.t.ppf(0.995, 23) * swept["test_calibration_error_change_se"]
     assert 0 < swept["best_lambda_calibration"] < swept["best_lambda"] < swept["best_lambda_accuracy"]
 
 
@@ -274,12 +276,13 @@ def arms_said(right: tuple[float, float], wrong: tuple[float, float], stop: floa
     for suffix, (gap, error) in {"": right, "_noisy": wrong, "_network": right, "_network_noisy": wrong}.items():
         rows |= {f"baseline{suffix}": usual | {"weight_decay": 0.0}, f"wd{suffix}": usual | {"weight_decay": 0.1} | changes}
         values = {"val_loss": gap, "val_loss_se": error, "test_calibration_error": gap, "test_calibration_error_se": error}
-        rows[f"wd{suffix}_minus_baseline{suffix}"] = values
-        rows[f"wd{suffix}_minus_stopped{suffix}"] = {"test_loss": stop, "test_loss_se": 0.01}
+        rows[f"wd{suffix}_minus_baseline{suffix}"] = values | {"trials": 8}
+        rows[f"wd{suffix}_minus_stopped{suffix}"] = {"test_loss": stop, "test_loss_se": 0.01, "trials": 8}
     return rows
 
 
 LOWERS, RAISES = "λ = 0.1 lowers the validation loss by 20%", "λ = 0.1 raises the validation loss by 20%"
+SHOW = "(8 trials show one from "
 NO_EFFECT, WRONG = "λ = 0.1 has no visible effect on the validation loss", "with 20% wrong labels"
 ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1"
 
@@ -290,9 +293,10 @@ ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 
         (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1), f"{LOWERS}; {WRONG} by 40%, where stopping early is better"),
         (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015), f"{LOWERS}; {WRONG} by 40%"),
         (arms_said((0.2, 0.01), (-0.4, 0.01)), f"{RAISES}; {WRONG} it lowers it by 40%"),
-        (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT}; {WRONG} it lowers it by 40%"),
-        (arms_said((-0.2, 0.01), (-0.4, 0.3)), f"{LOWERS}; {WRONG} it has no visible effect on it"),
-        (arms_said((0.2, 0.2), (-0.4, 0.4)), f"{NO_EFFECT}; {WRONG} the same"),
+        (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} it lowers it by 40%"),
+        (arms_said((-0.2, 0.01), (-0.4, 0.2)), f"{LOWERS}; {WRONG} it has no visible effect on it {SHOW}70% on)"),
+        (arms_said((0.2, 0.2), (-0.4, 0.2)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} the same"),
+        (arms_said((0.2, 0.2), (-0.4, 0.15)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} none either"),
         (arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
         (arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1), f"{ONE_LOST}; {WRONG} the same"),
     ],
@@ -307,7 +311,7 @@ def cases(**changes: tuple[float, float, float]) -> dict[str, Any]:
     """What the chosen λ change: loss, accuracy and calibration error of a case, from 0.5, each with an error of 0.01."""
     found: dict[str, Any] = {"wrong": 0.2}
     for case in CASES:
-        found[case] = {"diverged": 0, "trials": 8, "best_lambda": 0.1}
+        found[case] = {"diverged": 0, "trials": 8, "test_rows": 1000, "best_lambda": 0.1}
         for measure, change in zip(results.MEASURES, changes.get(case, (0.0, 0.0, 0.0)), strict=True):
             values = {"change": change, "change_se": 0.01, "at_zero": 0.5, "at_chosen": 0.5 + change}
             found[case] |= {f"test_{measure}_{name}": value for name, value in values.items()}
@@ -331,8 +335,15 @@ ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic
     ("found", "said"),
     [
         (cases(), f"{NO_MEASURE} the same"),
-        (cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)), f"{ALL_MEASURES} loss"),
-        (cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)), f"{NO_MEASURE} no measure and worsens accuracy"),
+        (
+            cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)),
+            f"{ALL_MEASURES} loss, accuracy and calibration in logistic regression, loss and worsens calibration in the network",
+        ),
+        (
+            cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
+            f"{NO_MEASURE} no measure and worsens loss, accuracy and calibration in logistic regression, "
+            "loss and worsens accuracy in the network",
+        ),
         (ALONE, SINGLE),
         (DIVERGED, LOST),
     ],
@@ -342,19 +353,22 @@ def test_what_both_models_gain_is_said(found: dict[str, Any], said: str) -> None
 
 
 TUNED = "In logistic regression tuned λ lowers the test"
-CALIBRATED = f"{TUNED} calibration error by 50%; with 20% wrong labels it raises the test accuracy from 50% to 60%"
+SHARPER = (
+    f"{TUNED} calibration error by 50% and lowers the test loss by 20%; "
+    "with 20% wrong labels it raises the test accuracy from 50% to 60% and lowers the test loss by 20%"
+)
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, -0.1)), CALIBRATED),
+        (cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, 0.0)), SHARPER),
         (cases(logistic=(-0.1, 0.0, 0.0)), f"{TUNED} loss by 20%; with 20% wrong labels it changes nothing visibly"),
         (ALONE, SINGLE),
         (DIVERGED, LOST),
     ],
 )
-def test_the_panel_says_the_first_measure_that_changes(found: dict[str, Any], said: str) -> None:
+def test_the_panel_says_each_measure_that_changes(found: dict[str, Any], said: str) -> None:
     assert results.panel_said(found) == said
 
 
@@ -364,7 +378,8 @@ BOTH = "The best λ with right labels and with 20% wrong labels"
 @pytest.mark.parametrize(
     ("best", "places", "said"),
     [
-        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), "With 20% wrong labels the best λ is larger: 1 instead of 0.1"),
+        ((0.1, 1.0), ([1] * 9, [2] * 9), "With 20% wrong labels the best λ is larger: 1 instead of 0.1"),
+        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), f"{BOTH}: 0.1 and 1"),  # three places by one: too few to tell
         ((0.1, 1.0), ([1, 1, 1], [0, 3, 2]), f"{BOTH}: 0.1 and 1"),
         ((0.1, 0.1), ([1, 1, 1], [1, 1, 1]), f"{BOTH}: 0.1 and 0.1"),
         ((1.0, 0.1), ([2, 2, 2], [1, 1, 1]), f"{BOTH}: 1 and 0.1"),
@@ -384,15 +399,18 @@ def test_a_larger_decay_is_larger_trial_by_trial(
 def test_a_decay_at_which_a_trial_diverged_is_not_chosen() -> None:
     """Nor is anything compared with λ = 0 where that diverged."""
     values = {
-        f"{split}_{name}": np.array([[0.5, 0.1, 0.3], [0.4, 0.2, 0.3]]) for split in ("val", "test") for name in results.MEASURES
+        f"{split}_{name}": np.array([[0.5, 0.1, 0.3], [0.4, 0.2, 0.3]])
+        for split in ("val", "test")
+        for name in (*results.MEASURES, "calibration_floor")
     }
-    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([0, 2]), np.array([2, 2]))
+    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([0, 2]), np.array([2, 2]), 9)
     assert (found["best_lambda"], found["largest_chosen_lambda"]) == (2.0, 2.0)
     assert found["test_loss_change"] == pytest.approx(-0.15)
-    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([1, 2]), np.array([1, 1]))
+    found = results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([1, 2]), np.array([1, 1]), 9)
     assert found["test_loss_at_chosen"] == pytest.approx(0.15)
     assert "test_loss_change" not in found
-    assert results.judged(np.array([0.0, 1.0, 2.0]), values, np.array([], dtype=int), np.array([], dtype=int)) == {"trials": 2}
+    none = np.array([], dtype=int)
+    assert results.judged(np.array([0.0, 1.0, 2.0]), values, none, none, 9) == {"trials": 2, "test_rows": 9}
 
 
 def test_runs_of_the_sweep_that_diverge_are_told_for_each_case(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:

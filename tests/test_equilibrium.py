@@ -222,7 +222,7 @@ def test_what_decay_adds_to_the_risk_is_the_noise_of_the_batches(settings: Any) 
 
 
 def arm(**values: float) -> dict[str, float]:
-    known = {"weight_decay": 0.1, "weight_norm": 0.99, "late_norm": 1.0, "late_norm_theory": 0.98, "settled": 1}
+    known = {"weight_decay": 0.1, "weight_norm": 0.99, "late_norm": 1.0, "late_norm_theory": 0.98, "settled": 1, "swing": 1.2}
     return {name: value for name, value in (known | values).items() if not math.isnan(value)}
 
 
@@ -230,7 +230,9 @@ def arm(**values: float) -> dict[str, float]:
     ("row", "said"),
     [
         (arm(), "holds it at 1, within 2.1% of theory"),
-        (arm(settled=0), "takes it to 0.99 in 3,000 steps, without time to settle"),
+        (arm(settled=0), "takes it to 0.99 in 3,000 steps, where it has not settled"),
+        (arm(swing=2.4), "holds it at 1 on average, swinging 2.4-fold, within 2.1% of theory"),
+        (arm(late_norm_theory=0.5), "holds it at 1, 100% off theory"),
         (arm(late_norm_theory=math.nan), "holds it at 1"),
         (arm(weight_decay=0.0, settled=0, late_norm_theory=math.nan), "lets it grow to 0.99"),
         (arm(weight_norm=math.nan), "makes it grow beyond all bounds"),

@@ -43,8 +43,13 @@ BASELINE = [2.0, 2.2, 1.8]
         ([1.0, 1.2, 0.9], (), "λ = 3 lowers the validation loss by 48%: 1.03 after 10 epochs"),
         ([3.0, 3.3, 2.7], (), "λ = 3 raises the validation loss by 50%: 3 after 10 epochs"),
         ([6.0, 6.3, 5.4], (), "λ = 3 raises the validation loss 3-fold: 5.9 after 10 epochs"),
-        ([1.9, 2.4, 1.5], (), "λ = 3 has no visible effect on the validation loss: 1.93 after 10 epochs"),
-        (BASELINE, (), "λ = 3 hardly changes the validation loss: 2 after 10 epochs"),
+        (
+            [1.9, 2.4, 1.5],
+            (),
+            "λ = 3 has no visible effect on the validation loss: 1.93 after 10 epochs (3 trials show one from 73% on)",
+        ),
+        ([2.00499, 2.205, 1.80501], (), "λ = 3 hardly changes the validation loss: 2 after 10 epochs"),
+        (BASELINE, (), "λ = 3 has no visible effect on the validation loss: 2 after 10 epochs"),
         (
             [1.0, 1.2, 9.0],
             ((2, 1),),
@@ -300,7 +305,7 @@ def test_the_numbers_of_optimizers_are_the_tracked_ones(inside: Clone) -> None:
 
 def test_the_walls_are_reached_by_as_many_weights_as_is_said() -> None:
     weight_decays, lost = np.array([0.0, 5.0]), {kind: np.zeros((2, 2), dtype=bool) for kind in ("adam", "adamw")}
-    risks = {"adam": np.array([[1.0, 0.6], [1.2, 0.7]]), "adamw": np.array([[1.0, 1.5], [1.2, 1.8]])}
+    risks = {"adam": np.array([[1.0, 0.55], [1.2, 0.75]]), "adamw": np.array([[1.0, 1.55], [1.2, 1.75]])}
     weight = np.array([[[9.0, 9, 9, 9], [0.2, -0.2, 0.1, 0]], [[9, 9, 9, 9], [0.191, 0.18, 0.1, 0]]])  # 3 of 8 are at ±0.2
     said = sentences(weight_decays, risks, lost, weight)
     assert said[0] == "Without decay the risk is 1.1 with Adam; without decay the risk is 1.1 with AdamW"

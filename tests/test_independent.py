@@ -265,7 +265,10 @@ def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
     assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"
 
 
-@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "phase", "digits"])
+SLOW = [pytest.param("phase", marks=pytest.mark.slow)]  # half a minute; its sentence and its cells have tests of their own
+
+
+@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "digits", *SLOW])
 def test_every_committed_number(bench: Clone, study: str) -> None:
     (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     bench.run(sys.executable, "-m", "stages.generate", study)

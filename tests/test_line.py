@@ -74,8 +74,10 @@ def test_the_sweep_has_the_line_of_every_epoch(settings: Any, line_arrays: dict[
     """From the start on, with the norm that is measured beside it and the loss that follows from it."""
     swept = training.sweep(settings.line, line_arrays, CPU, fit)
     slope, intercept = swept["weight"], swept["bias"]
-    np.testing.assert_allclose(slope[..., 0], np.broadcast_to(line_arrays["start_weight"], slope[..., 0].shape), rtol=TOLERANCE)
-    np.testing.assert_allclose(np.abs(slope), swept["weight_norm"], rtol=1e-6)  # the norm is rounded
+    np.testing.assert_allclose(
+        slope[..., 0], np.broadcast_to(line_arrays["start_weight"], slope[..., 0].shape), rtol=TOLERANCE, atol=1e-8
+    )
+    np.testing.assert_allclose(np.abs(slope), swept["weight_norm"], rtol=1e-6, atol=1e-8)  # the norm is rounded
     x, y = line_arrays["train_inputs"][0, :, 0], line_arrays["train_targets"][0]
     losses = np.square(slope[..., None] * x + intercept[..., None] - y).mean(axis=-1)
     np.testing.assert_allclose(losses, swept["train_loss"], rtol=1e-6, atol=1e-6)  # rounded, too

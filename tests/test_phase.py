@@ -28,6 +28,7 @@ def runs(cells: dict[float, list[list[Cell]]], diverged: int = 0) -> list[dict[s
     return rows
 
 
+BOTH = "To generalise within 90 steps in both trials,"
 SOON, LATE, BY_HEART, NEITHER = [(10, 20)] * 2, [(10, 50)] * 2, [(10, NEVER)] * 2, [(NEVER, NEVER)] * 2
 MIXED = [(10, 20), (10, NEVER)]
 
@@ -37,28 +38,31 @@ MIXED = [(10, 20), (10, NEVER)]
     [
         (
             {0.0: [BY_HEART, SOON], 1.0: [LATE, SOON], 5.0: [NEITHER, NEITHER]},
-            "Within 90 steps λ = 0 needs 60% of the pairs, λ = 1 needs 50%; at λ = 5 no share is enough",
+            f"{BOTH} λ = 0 needs 60% of the pairs, λ = 1 needs 50%; at λ = 5 no share is enough",
         ),
         (
             {0.0: [BY_HEART, MIXED], 1.0: [LATE, LATE], 2.0: [SOON, SOON], 5.0: [NEITHER] * 2, 9.0: [NEITHER] * 2},
-            "Within 90 steps λ = 0 fails on 60% of the pairs, λ = 2 needs 50%; from λ = 5 on no share is enough",
+            f"{BOTH} λ = 0 does not on 60% of the pairs, λ = 2 needs 50%; from λ = 5 on no share is enough",
         ),
-        ({0.0: [SOON, SOON], 1.0: [LATE, LATE]}, "Within 90 steps λ = 0 needs 50% of the pairs, and no other λ needs fewer"),
-        ({0.0: [LATE, BY_HEART, SOON]}, "Within 90 steps λ = 0 needs 70% of the pairs"),
+        (
+            {0.0: [SOON, SOON], 1.0: [LATE, LATE]},
+            f"{BOTH} λ = 0 needs 50% of the pairs, and no other λ needs fewer",
+        ),
+        ({0.0: [LATE, BY_HEART, SOON]}, f"{BOTH} λ = 0 needs 70% of the pairs"),
         ({0.0: [BY_HEART] * 2, 1.0: [MIXED] * 2}, "Within 90 steps no λ generalises on any share of the pairs"),
         ({0.0: [BY_HEART] * 2, 1.0: [SOON, MIXED]}, "Within 90 steps no λ generalises on 60% of the pairs"),
         ({0.0: [BY_HEART], 1.0: [LATE], 2.0: [SOON]}, "Within 90 steps 2 of 3 λ generalise on 50% of the pairs"),
-        ({0.0: [[(10, NEVER)], [(10, 20)]]}, "Within 90 steps λ = 0 needs 60% of the pairs"),
+        ({0.0: [[(10, NEVER)], [(10, 20)]]}, "To generalise within 90 steps, λ = 0 needs 60% of the pairs"),
     ],
 )
 def test_the_sentence_is_what_the_runs_did(cells: dict[float, list[list[Cell]]], said: str) -> None:
-    assert results.finding(runs(cells), 90) == said
+    assert results.finding(runs(cells), 90, 100) == said
 
 
 def test_what_diverged_is_said() -> None:
     cells = {0.0: [SOON, SOON], 1.0: [NEITHER, NEITHER]}
-    said = "Within 90 steps λ = 0 needs 50% of the pairs, and no other λ needs fewer; at λ = 1 no share is enough"
-    assert results.finding(runs(cells, diverged=3), 90) == f"{said}; 3 of 8 runs diverged"
+    said = f"{BOTH} λ = 0 needs 50% of the pairs, and no other λ needs fewer; at λ = 1 no share is enough"
+    assert results.finding(runs(cells, diverged=3), 90, 100) == f"{said}; 3 of 8 runs diverged"
 
 
 @pytest.mark.parametrize(

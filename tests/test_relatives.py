@@ -304,7 +304,7 @@ def test_the_risk_of_l2_does_not_depend_on_which_weights_are_large() -> None:
 )
 def test_the_prior_that_fits_is_said_where_it_is_visible(sparse: float, dense: float, said: str) -> None:
     found = {
-        truth: {"l1": {"risk_minus_l2": gap, "risk_minus_l2_se": 0.01}, "l2": {"risk": 0.3}}
+        truth: {"l1": {"risk_minus_l2": gap, "risk_minus_l2_se": 0.01, "trials": 30}, "l2": {"risk": 0.3}}
         for truth, gap in (("sparse", sparse), ("dense", dense))
     }
     assert results.of_risk(found, "sparse", 0) == said
@@ -352,7 +352,7 @@ def both(dense: float, sparse: float, error: float | None = 0.01, weight_decay: 
     for (without, decayed), gap in zip(results.ARMS.values(), (dense, sparse), strict=True):
         usual = {"val_loss": 1.0, "diverged": 0, "trials": 4}
         rows |= {without: usual | {"weight_decay": 0.0}, decayed: usual | {"weight_decay": weight_decay}}
-        rows[f"{decayed}_minus_{without}"] = {"val_loss": gap} | ({} if error is None else {"val_loss_se": error})
+        rows[f"{decayed}_minus_{without}"] = {"val_loss": gap, "trials": 4} | ({} if error is None else {"val_loss_se": error})
     return rows
 
 

@@ -37,7 +37,7 @@ LIBRARIES = {  # beside Python's own
     "engine": {"numpy", "torch"},
     "engine/cluster": {"ray", "torch"},
     "theory": {"numpy", "scipy"},
-    "measure": {"numpy"},
+    "measure": {"numpy", "scipy"},
     "drawing": {"numpy", "matplotlib", "PIL", "vl_convert"},
     "study/system": {"msgspec", "numpy"},
     "study/training": {"numpy", "torch"},

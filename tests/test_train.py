@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from conftest import CPU, TRAINING, fit
+from conftest import CPU, TRAINING, changed, draw, fit
 from torch import Tensor
 
 from stages.base.streams import Arrays
@@ -41,6 +41,12 @@ def job(arrays: Arrays, settings: Any, *weight_decays: float, **changes: Any) ->
 
 def swept(arrays: Arrays, settings: Any, *weight_decays: float, **changes: Any) -> Fit:
     return fit("wide", job(arrays, settings, *weight_decays, **changes))
+
+
+@pytest.fixture(scope="module")
+def wide_arrays(settings: Any) -> Arrays:
+    """Sixteen trials, which halves divide."""
+    return draw("wide", changed(settings.wide, {"data.trials": 16}))
 
 
 def test_a_swept_run_is_the_arm_at_its_decay(settings: Any, wide_arrays: Arrays) -> None:

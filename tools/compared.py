@@ -20,11 +20,12 @@ import numpy as np
 from stages import studies
 from stages.base.errors import UserError
 from stages.base.rounding import DIGITS
-from stages.measure.findings import visible
+from stages.measure.findings import sign
 from stages.measure.results import Better, Results
 from stages.measure.statistics import difference
 from tools.process import output, run
 
+MANY = 1000  # trials of a mean whose number is not written
 Side = Callable[[str], str | None]  # path → text, None where there is no such file
 Change = tuple[float | None, float | None]  # at the base, now
 OUTPUT = re.compile(r"^    outs:\n    - path: (data/\w+\.npz)\n      hash: md5\n      md5: (\w+)$", re.MULTILINE)  # in dvc.lock
@@ -36,7 +37,7 @@ class Effect:
 
     change: float
     error: float | None  # its standard error; None where none is known
-    trials: int | None = None  # so many pairs of trials gave it; None where it is the difference of two means
+    trials: int  # so many pairs of trials gave it, or so many trials the smaller of two means
 
     @property
     def size(self) -> float:
@@ -47,8 +48,9 @@ class Effect:
 
     @property
     def seen(self) -> bool:
-        """Whether it stands out of its error; what has none does."""
-        return bool(self.change) and (self.error is None or visible(self.change, self.error))
+        """Whether it is visible; what has no error is."""
+        gap = {"value": self.change, "value_se": self.error or 0.0, "trials": self.trials}
+        return bool(self.change) and (self.error is None or sign(gap, "value") != 0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Compared:
         if old is None or new is None or never(place, old) or never(place, new):
             return None
         before, now = self.errors(place)
-        return Effect(new - old, None if before is None or now is None else math.hypot(before, now))
+        trials = [int(each) for each in self.at(f"{place.rpartition('.')[0]}.trials") if each]
+        return Effect(new - old, None if before is None or now is None else math.hypot(before, now), min(trials, default=MANY))
 
     def size(self, place: str) -> float:
         """In standard errors; a step that is reached no more, or now, is beyond all."""

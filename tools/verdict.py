@@ -44,7 +44,7 @@ def change(found: Compared, place: str, *, error: bool = False) -> str:
 
 
 def judged(found: Compared, place: str) -> str:
-    """Better, worse, or hidden by two standard errors; a step that is never reached is later than any."""
+    """Better, worse, or hidden by chance; a step that is never reached is later than any."""
     moved, (old, new) = found.effect(place), found.at(place)
     if old is None or new is None or old == new:
         return ""
@@ -97,7 +97,7 @@ def of_rows(study: str, rows: tuple[str, ...], names: list[str], found: Compared
             yield from (sentence(place, found) for place in seen if place == seen[0] or place.endswith(".diverged"))
         elif changed:
             what, whose = spoken(changed[0].rpartition(".")[2]), named(changed[0], found)
-            yield f"no visible change of the {what} {whose} (within two standard errors)"
+            yield f"no visible change of the {what} {whose} (not beyond chance)"
 
 
 def sentence(place: str, found: Compared) -> str:

@@ -3,11 +3,14 @@
 Shapes: R trials, p the modulus, h hidden units.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
+from stages.base.errors import UserError
 from stages.base.params import Count, Positive, Section
 from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
@@ -46,6 +49,19 @@ def draw(data: Pairs, streams: Streams) -> Arrays:
 def rows_of(train_fraction: float, p: int) -> int:
     """How many of the p² pairs are trained on: at least one, and not all."""
     return min(max(round(train_fraction * p * p), 1), p * p - 1)
+
+
+def true_share(train_fraction: float, p: int) -> float:
+    """The share of the pairs that are trained on, as there are whole pairs only."""
+    return rows_of(train_fraction, p) / p**2
+
+
+def must_differ(train_fractions: Sequence[float], p: int, key: str) -> None:
+    """Raise UserError where two shares, ascending, are the same number of pairs: there are whole pairs only."""
+    for one, other in itertools.pairwise(train_fractions):
+        if rows_of(one, p) == rows_of(other, p):
+            told = f"{one:g} and {other:g}, both {rows_of(one, p)} of {p * p}"
+            raise UserError(f"params.yaml: {key}: expected shares of different numbers of pairs, got {told}")
 
 
 def split_at(arrays: Arrays, train_fraction: float) -> Arrays:

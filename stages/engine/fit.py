@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from stages.base.rounding import END, PATH, losses_on_grid, on_grid
 from stages.engine.job import Job, Measured
 from stages.engine.machine import out_of_memory
-from stages.engine.models import Parameters, accuracy, calibration_error, take
+from stages.engine.models import Parameters, accuracy, calibration_error, calibration_floor, take
 from stages.engine.optimizers import stepper
 from stages.engine.problem import Batches, Problem, Split
 
@@ -99,7 +99,9 @@ def measure(problem: Problem, parameters: Parameters) -> dict[str, Tensor]:
         if problem.classes:
             measured[f"{split}_accuracy"] = accuracy(predictions, targets)
         if problem.loss.probabilities:
-            measured[f"{split}_calibration_error"] = calibration_error(problem.loss.probabilities(predictions), targets)
+            probabilities = problem.loss.probabilities(predictions)
+            measured[f"{split}_calibration_error"] = calibration_error(probabilities, targets)
+            measured[f"{split}_calibration_floor"] = calibration_floor(probabilities)
     squares = [parameters[name].square().flatten(2).sum(2) for name in problem.weights]
     measured["weight_norm"] = torch.stack(squares).sum(0).sqrt()
     return measured

@@ -4,6 +4,7 @@ Shapes: T trials, L decays, n rows, b rows of a batch, d inputs, C classes.
 Nothing here mixes runs, so a run that overflows cannot harm its neighbours.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -76,8 +77,24 @@ def calibration_error(probabilities: Tensor, targets: Tensor) -> Tensor:
     """
     confidence, chosen = probabilities.max(-1)
     gaps = (chosen == targets.argmax(-1)[:, None]).double() - confidence  # (T, L, n)
-    place = (confidence * BINS).ceil()  # 1 to BINS, the right end of a bin its own
-    return sum(((place == each) * gaps).sum(2).abs() for each in range(1, BINS + 1)) / targets.shape[1]  # type: ignore[return-value]
+    return _over_bins(confidence, gaps).abs().sum(0) / targets.shape[1]
+
+
+def calibration_floor(probabilities: Tensor) -> Tensor:
+    """What `calibration_error` is by chance alone if every confidence p is right: √(2/π)·Σ over bins √(Σ p(1 − p))/n.
+
+    The number of right answers of a bin is then a sum of independent draws, whose mean absolute deviation this is, as for a
+    normal distribution.  (T, L, n, C) → (T, L)
+    """
+    confidence = probabilities.amax(-1)
+    variances = _over_bins(confidence, confidence * (1 - confidence))
+    return math.sqrt(2 / math.pi) * variances.sqrt().sum(0) / probabilities.shape[2]
+
+
+def _over_bins(confidence: Tensor, values: Tensor) -> Tensor:
+    """The sum of values in each bin of the confidence, whose right end is its own.  (T, L, n) each → (BINS, T, L)"""
+    place = (confidence * BINS).ceil()
+    return torch.stack([((place == each) * values).sum(2) for each in range(1, BINS + 1)])
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

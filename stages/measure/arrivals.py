@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.measure.findings import lost_runs, per_cent, sentence
+from stages.measure.findings import counted, lost_runs, per_cent, sentence
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error
 
@@ -72,7 +72,7 @@ def by_weight_decay(table: Table) -> dict[float, Table]:
 
 def fate(row: Mapping[str, float], steps: int) -> str:
     """Say what becomes of an arm within its steps: `generalises at step 333`."""
-    within, lost = f"within {steps:,} steps", lost_runs(row["diverged"], row["trials"], "trials")
+    within, lost = f"within {counted(steps, 'step')}", lost_runs(row["diverged"], row["trials"], "trials")
     said = sentence(
         (row["steps_to_generalise"] >= 0, f"generalises at step {row['steps_to_generalise']:,.0f}"),
         (row["generalised"], f"generalises in {per_cent(row['generalised'])} of trials"),

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.measure.findings import diverged, effect, sign, spoken
-from stages.measure.statistics import mean_and_error
+from stages.measure.statistics import mean_and_error, over_pairs
 
 POINTS = 50  # of a curve, about
-HARDLY = 0.005  # a change by a smaller share is not worth its digits
 
 
 def over_trials(values: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -37,8 +36,9 @@ def lowest(means: NDArray, lost: NDArray) -> int | None:
 
 def doubt(values: NDArray, lost: NDArray, best: int | None) -> str:
     """What to say where the best λ is not visibly better than no decay, trial by trial; else nothing.  (T, L), (T, L)"""
-    gap = mean_and_error("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
-    return "but not visibly below the one without decay" if gap and not sign(gap, "gap") else ""
+    gap = over_pairs("gap", np.where(lost[:, 0], np.nan, values[:, best] - values[:, 0])) if best else {}
+    hidden = "gap" in gap and not sign(gap, "gap", among=values.shape[1] - 1)
+    return "but not visibly below the one without decay" if hidden else ""
 
 
 def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
@@ -47,23 +47,22 @@ def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
     return np.union1d(places, np.flatnonzero(np.isin(steps, always)))
 
 
-def effects(weight_decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "") -> list[str]:
+def effects(
+    weight_decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "", null: float = np.inf
+) -> list[str]:
     """A sentence for each λ: what it does to a value against the smallest λ, trial by trial, and what the value is.
 
-    A change by less than HARDLY is said to hardly change the value. `when` is added to it, such as ` after 10 epochs`.
-    (L,), (T, L), (T, L)
+    `when` is added to it, such as ` after 10 epochs`; `null` is the value of the null model.  (L,), (T, L), (T, L)
     """
     kept = np.where(lost, np.nan, values)
     rows = [row | mean_and_error(value, column) for row, column in zip(runs(weight_decays, lost), kept.T, strict=True)]
     said, named = [], spoken(value)
     for index, row in enumerate(rows):
-        gap = mean_and_error(value, kept[:, index] - kept[:, 0])
         at = f"{row[value]:.3g}{when}" if value in row else ""
-        if index and f"{value}_se" in gap and abs(gap[value]) < HARDLY * rows[0][value]:
-            said.append("; ".join([f"λ = {weight_decays[index]:g} hardly changes the {named}: {at}", *lost_in(rows[0], row)]))
-        elif index:
-            found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap}
-            said.append(effect(found, value=value, when=f": {at}"))
+        if index:
+            gap = over_pairs(value, kept[:, index] - kept[:, 0])
+            found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap, "null": {value: null}}
+            said.append(effect(found, value=value, when=f": {at}", among=len(rows) - 1))
         else:
             first = f"Without decay the {named} is {at}" if at else "Without decay every trial diverged"
             said.append("; ".join([first, *lost_in(row)]) if at else first)

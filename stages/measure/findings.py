@@ -10,41 +10,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.measure.statistics import mean_and_error
+from stages.measure.statistics import over_pairs, threshold
 
 Metrics = Mapping[str, Any]
 Case = tuple[Any, str]  # (when, what is said then)
 LEAST = 1e-6  # what a share is rounded up to
-VISIBLE = 2.0  # standard errors; an effect within them is not visible
+HARDLY = 0.005  # a change by a smaller share is visible at most, and not worth its digits
+FOLD = 98  # more by so many times, both values say more than their ratio
 SINGLE = "A single trial has no error to tell an effect by"
 WITHOUT_ZERO = "λ = 0 has nothing to compare with"
 VERBS = {-1: "lowers", 1: "raises"}
 
 
-def visible(gap: float, error: float | None) -> bool:
-    """Whether a mean difference is beyond its errors; without an error nothing is."""
-    return error is not None and abs(gap) > VISIBLE * error
+def sign(gap: Mapping[str, float], value: str = "val_loss", *, among: int = 1, of: float = 0.0, unit: float = 0.0) -> int:
+    """Return 1 where a mean of differences is visibly above 0, −1 where it is visibly below, else 0, also where it is unknown.
 
-
-def sign(gap: Mapping[str, float], value: str = "val_loss") -> int:
-    """Return 1 where a mean difference is visibly above 0, −1 where it is visibly below, else 0, also where it is unknown."""
-    mean = gap.get(value, 0.0)
-    return int(np.sign(mean)) if visible(mean, gap.get(f"{value}_se")) else 0
-
-
-def sign_over_trials(gaps: NDArray) -> int:
-    """Return the `sign` of the mean of differences, trial by trial.  (T,)"""
-    return sign(mean_and_error("gap", gaps), "gap")
-
-
-def best_changes(one: NDArray, other: NDArray) -> bool:
-    """Tell whether the best λ visibly changes between two sets of runs, NaN at λ at which a trial diverged.  (T, L) each
-
-    In both, the λ that is best in the other is visibly worse, trial by trial, or diverges.
+    `gap` has the mean, its standard error and the number of `trials` that were paired. It is visible beyond `threshold` errors,
+    where it is one of `among` comparisons; and where it is not below HARDLY of the value `of` that it changes. What is counted
+    in steps of `unit` is not known better than that: its error is at least that of rounding to it.
     """
-    places = [int(np.nanargmin(values.mean(axis=0))) for values in (one, other)]
-    gaps = [one[:, places[1]] - one[:, places[0]], other[:, places[0]] - other[:, places[1]]]
-    return all(np.isnan(gap).any() or sign_over_trials(gap) for gap in gaps)
+    mean, error, pairs = gap.get(value, 0.0), gap.get(f"{value}_se"), int(gap.get("trials", 0))
+    if error is None or pairs < 2 or abs(mean) < HARDLY * abs(of):
+        return 0
+    error = max(error, unit / math.sqrt(12 * pairs))
+    return int(np.sign(mean)) if abs(mean) > threshold(pairs, among) * error else 0
+
+
+def sign_over_trials(gaps: NDArray, *, among: int = 1, of: float = 0.0, unit: float = 0.0) -> int:
+    """Return the `sign` of the mean of differences, trial by trial.  (T,)"""
+    return sign(over_pairs("gap", gaps), "gap", among=among, of=of, unit=unit)
+
+
+def as_good(values: NDArray, *, among: int = 1) -> list[int]:
+    """List the places of the lowest mean, and of all that are not visibly above it, trial by trial.  (T, L) → places
+
+    NaN where a trial diverged: such a place is none of them, so there may be none. The lowest is compared with all others, and
+    there are `among` such comparisons.
+    """
+    means = values.mean(axis=0)
+    whole = np.flatnonzero(~np.isnan(means)).tolist()
+    best, among = min(whole, key=means.__getitem__, default=0), among * max(len(whole) - 1, 1)
+    return [place for place in whole if sign_over_trials(values[:, place] - values[:, best], among=among) <= 0]
 
 
 def sentence(*cases: Case, lost: Sequence[str] = ()) -> str:
@@ -70,18 +76,53 @@ def of_pair(metrics: Metrics, *cases: Case, one: str = "wd", other: str = "basel
     return sentence((why, why), *cases, lost=diverged(metrics, other, one))
 
 
-def effect(metrics: Metrics, one: str = "wd", other: str = "baseline", *, value: str = "val_loss", when: str = "") -> str:
+def effect(
+    metrics: Metrics,
+    one: str = "wd",
+    other: str = "baseline",
+    *,
+    value: str = "val_loss",
+    when: str = "",
+    more: str = "",
+    among: int = 1,
+    brief: bool = False,
+) -> str:
     """Say what the λ of a row does to a value, against another row: `λ = 3 lowers the validation loss by 43%`.
 
-    `when` is added to it, such as ` after 10 epochs`.
+    `when` is added to it, such as ` after 10 epochs`, and `more` to what is visible. What is not visible comes with the size that
+    would be, what is worse than a constant with that, unless `brief`. The effect is one of `among` that are looked at.
     """
     (weight_decay, against), gap = (metrics[row]["weight_decay"] for row in (one, other)), metrics[f"{one}_minus_{other}"]
-    seen, named = sign(gap, value), spoken(value)
-    size = f" {by(gap[value], metrics[other][value])}" if seen and not diverged(metrics, other, one) else ""
-    end = f"{size}{when}" + (f" against λ = {against:g}" if against else "")
-    nothing = f"λ = {weight_decay:g} has no visible effect on the {named}{when}"
-    changes = f"λ = {weight_decay:g} {VERBS.get(seen)} the {named}{end}"
-    return of_pair(metrics, (seen, changes), (True, nothing), one=one, other=other, value=value)
+    at, what, before = f"λ = {weight_decay:g}", f"the {spoken(value)}", metrics[other].get(value, 0.0)
+    seen, whole = sign(gap, value, among=among), not diverged(metrics, other, one)
+    end = (f" {by(gap[value], before)}" if seen and whole else "") + when + (f" against λ = {against:g}" if against else "")
+    worse = "; a constant predicts better" if not brief and beyond_null(metrics, one, value) else ""
+    shows = "" if brief else power(gap, value, before, among)
+    return of_pair(
+        metrics,
+        (seen and not sign(gap, value, among=among, of=before), f"{at} hardly changes {what}{when}{worse}"),
+        (seen, f"{at} {VERBS.get(seen)} {what}{end}{more}{worse}"),
+        (True, f"{at} has no visible effect on {what}{when}{shows}{worse}"),
+        one=one,
+        other=other,
+        value=value,
+    )
+
+
+def beyond_null(metrics: Metrics, one: str, value: str) -> bool:
+    """Tell whether a row's loss is above the null model's: visibly, where pairs of trials tell it, and by more than hardly."""
+    gap, null = metrics.get(f"{one}_minus_null"), metrics.get("null", {}).get(value)
+    if null is None or value not in metrics[one] or not value.endswith("loss"):
+        return False
+    return metrics[one][value] > (1 + HARDLY) * null and (not gap or sign(gap, value) > 0)
+
+
+def power(gap: Mapping[str, float], value: str, before: float, among: int) -> str:
+    """Say how large an effect must be for these trials to show it: ` (8 trials show one from 1.2% on)`; nothing where unknown."""
+    error, trials = gap.get(f"{value}_se"), int(gap.get("trials", 0))
+    if not error or before <= 0 or trials < 2:
+        return ""
+    return f" ({trials} trials show one from {at_most(max(threshold(trials, among) * error / before, HARDLY), 2)} on)"
 
 
 def diverged(metrics: Metrics, *rows: str) -> list[str]:
@@ -96,9 +137,9 @@ def lost_runs(lost: float, of: float | None = None, what: str = "runs") -> str:
 
 
 def by(gap: float, of: float) -> str:
-    """Word a change: `by 43%`, from a doubling on `3.2-fold`."""
-    if of <= 0:
-        return f"by {abs(gap):.2g}"
+    """Word a change: `by 43%`, from a doubling on `3.2-fold`, from a hundredfold on `from 3e-16 to 0.02`."""
+    if of <= 0 or gap >= FOLD * of:
+        return f"from {of:.2g} to {of + gap:.2g}"
     return f"{1 + gap / of:.2g}-fold" if gap >= of else f"by {per_cent(abs(gap) / of)}"
 
 
@@ -134,6 +175,14 @@ def spoken(value: str) -> str:
 def listed(words: Sequence[str]) -> str:
     """Join words: `loss`, `loss and accuracy`, `loss, accuracy and calibration`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def ranged(numbers: Sequence[float], grid: Sequence[float]) -> str:
+    """Write some numbers of a grid: `2 to 5` where they are neighbours, else `0.5, 2 and 5`."""
+    places = sorted(list(grid).index(number) for number in numbers)
+    words = [f"{grid[place]:g}" for place in places]
+    together = len(places) > 2 and places[-1] - places[0] == len(places) - 1
+    return f"{words[0]} to {words[-1]}" if together else listed(words)
 
 
 def onwards(weight_decays: Sequence[float], what: str) -> str:

@@ -121,8 +121,8 @@ def excess_parts(
     """What is left of the start, what shrinkage lost of the signal, what noise was fitted: ½‖·‖² of each.  (R, L, K) each
 
     The trained weights' error is the exact sum of the three (`trajectory.sgd_parts`). Start and noise have mean zero, so the
-    expected excess loss is the sum of the three halves. `epochs` are the lengths of training that are asked for, the whole by
-    default.  weight_decays (L,), batch orders (R, E, n)
+    expected excess loss is the sum of the three halves. `excess_intercept` is what the bias has of the second. `epochs` are the
+    lengths of training that are asked for, the whole by default.  weight_decays (L,), batch orders (R, E, n)
     """
     truth, start = (np.column_stack([arrays[f"{one}_weight"], arrays[f"{one}_bias"]]) for one in ("true", "start"))
     signal = np.einsum("rnd,rd->rn", arrays["train_inputs"], truth[:, :-1]) + truth[:, -1:]
@@ -139,8 +139,9 @@ def excess_parts(
         momentum=momentum,
     )
     missed = trained - np.stack([none, truth, none], axis=1)[:, None, None]  # (R, L, K, 3, d + 1)
-    errors = losses_on_grid(half_square(missed), truth_size(arrays)[:, None, None, None])
-    return dict(zip(PARTS, np.moveaxis(errors, 3, 0), strict=True))
+    size = truth_size(arrays)[:, None, None, None]
+    errors, of_bias = (losses_on_grid(half_square(each), size) for each in (missed, missed[..., -1:]))
+    return dict(zip(PARTS, np.moveaxis(errors, 3, 0), strict=True)) | {"excess_intercept": of_bias[..., 1]}
 
 
 def trajectories(arrays: Arrays, steps: NDArray, *, weight_decay: float, lr: float, curvature: float) -> Row:

@@ -15,7 +15,8 @@ Row = dict[str, NDArray]  # of a metrics file, before it is summarised: (R,) eac
 Runs = Mapping[str, Mapping[str, NDArray]]  # row → what `train` wrote of it
 Table = list[dict[str, Any]]
 SPLITS = ("train", "val", "test")
-HISTORIES = (*(f"{split}_{value}" for value in ("loss", "accuracy", "calibration_error") for split in SPLITS), "weight_norm")
+VALUES = ("loss", "accuracy", "calibration_error", "calibration_floor")
+HISTORIES = (*(f"{split}_{value}" for value in VALUES for split in SPLITS), "weight_norm")
 
 
 def ended(run: Mapping[str, NDArray]) -> Row:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from stages.base.rounding import END, on_grid, to_resolution
 
 Values = Mapping[str, NDArray]
+LEVEL = 0.01  # the share of trials in which chance alone may be called visible
 HUGE, UNIT = 2.0**500, 2.0**600  # powers of two: to divide by one is exact
 
 
@@ -37,6 +39,20 @@ def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
 
 def summarise(values: Values) -> dict[str, float]:
     return {key: number for name, each in values.items() for key, number in mean_and_error(name, each).items()}
+
+
+def over_pairs(name: str, gaps: ArrayLike) -> dict[str, float]:
+    """`mean_and_error` of differences trial by trial, with their number as `trials`."""
+    return {**mean_and_error(name, gaps), "trials": int(np.isfinite(np.asarray(gaps)).sum())}
+
+
+def threshold(pairs: int, among: int = 1) -> float:
+    """How many standard errors a mean of so many differences must be from 0 to be visible: Student's t, two-sided, at LEVEL.
+
+    Where `among` comparisons are made at once each has its share of LEVEL (Bonferroni), so that LEVEL holds for all of them.
+    t and not 2 errors: with 2 trials chance goes beyond 2 in 30 % of cases, with 8 in 9 %. Infinite for less than two.
+    """
+    return float(stdtrit(pairs - 1, 1 - LEVEL / among / 2)) if pairs > 1 else math.inf
 
 
 def best_decays(means: Sequence[Mapping[str, float]]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
 from stages.base.storage import Integers
-from stages.measure.findings import SINGLE, WITHOUT_ZERO, by, lost_runs, onwards, sentence, sign_over_trials
+from stages.measure.findings import SINGLE, WITHOUT_ZERO, by, lost_runs, onwards, ranged, sentence, sign_over_trials
 from stages.measure.rows import HISTORIES, Table
 from stages.measure.statistics import best_decays, mean_and_error, z_score
 
@@ -71,20 +71,27 @@ def summary(weight_decays: NDArray, ended: Mapping[str, NDArray], diverged: NDAr
 
 
 def finding(weight_decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str:
-    """Say what the λ of a grid do to the validation loss, each compared with λ = 0 trial by trial.  (L,), (T, L) each"""
+    """Say what the λ of a grid do to the validation loss, each compared with λ = 0 trial by trial.  (L,), (T, L) each
+
+    The best λ comes with those that are not visibly worse. With every λ there is another comparison, which `sign` allows for.
+    """
     whole = np.flatnonzero(~diverged.any(axis=0)).tolist()
     known = np.where(diverged, np.nan, val_loss)
     means = known.mean(axis=0)
 
     def against(of: int) -> dict[int, int]:
         """Tell of each λ whether its loss is visibly above or below that of another."""
-        return {index: sign_over_trials(known[:, index] - known[:, of]) for index in whole}
+        others = max(len(whole) - 1, 1)
+        return {index: sign_over_trials(known[:, index] - known[:, of], among=others, of=means[of]) for index in whole}
 
     lower = [index for index, seen in against(0).items() if seen < 0]
     best = min(lower, key=means.__getitem__) if lower else 0
-    higher = [index for index, seen in against(best).items() if seen > 0 and index > best]
+    from_best = against(best)
+    alike = [weight_decays[index] for index, seen in from_best.items() if seen <= 0 and index]
+    higher = [index for index, seen in from_best.items() if seen > 0 and index > best]
     rise = [weight_decays[index] for index in higher] if higher == whole[-len(higher) :] else []
     most = f"λ = {weight_decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
+    most += f"; {ranged(alike, weight_decays.tolist())} are not visibly worse" if len(alike) > 1 else ""
     return sentence(
         (0 not in whole, WITHOUT_ZERO),
         (len(diverged) == 1, SINGLE),

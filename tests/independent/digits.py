@@ -13,6 +13,7 @@ CASES = {"logistic": "", "logistic_noisy": "_noisy", "network": "_network", "net
 CLASSES, BINS = 10, 10
 SPLITS = ("train", "val", "test")
 JUDGED = ("test_loss", "test_accuracy", "test_calibration_error")
+TOLD = (*JUDGED, "test_calibration_floor")
 Row = dict[str, Array]  # (R,) each
 Shapes = list[tuple[int, ...]]  # of each layer's weights
 
@@ -48,6 +49,7 @@ def digits(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         ended = [measured(path[-1][:, every.index(decay)], images, of, shapes) for decay in grid]
         table += [{"run": case} | row for row in sweep(grid, [sized(row) for row in ended], null["val_loss"])[0]]
         summary[case] = judged(grid, ended) | {"trials": Number(trials), "diverged": Number(0)}
+        summary[case]["test_rows"] = Number(images["test"].shape[2])
     metrics = all_means({name: sized(row) for name, row in rows.items()} | {"null": null}, of_arms)
     for one, other in (("wd", "baseline"), ("stopped", "baseline"), ("wd", "stopped")):
         for suffix in CASES.values():
@@ -121,6 +123,9 @@ def measured(theta: Array, images: dict[str, Array], data: dict[str, NDArray], s
         found[f"{split}_loss"] = -np.log(np.take_along_axis(chances, labels[:, :, None], axis=2)).mean(axis=(1, 2))
         found[f"{split}_accuracy"] = right.mean(axis=1)
         found[f"{split}_calibration_error"] = np.abs(bins).sum(axis=0) / right.shape[1]
+        # The mean absolute deviation of a sum of independent draws, as of a normal one, if each is right as often as it is sure.
+        spread = [((np.ceil(BINS * sure) == each) * sure * (1 - sure)).sum(axis=1) for each in range(1, BINS + 1)]
+        found[f"{split}_calibration_floor"] = (2 / np.pi) ** 0.5 * np.sqrt(spread).sum(axis=0) / right.shape[1]
     return found
 
 
@@ -136,7 +141,7 @@ def judged(grid: list[float], ended: list[Row]) -> dict[str, Number]:
         "largest_chosen_lambda": places.max(),
     }
     zero, chosen = ended[0], at_places(ended, places)
-    found = {f"{name}_at_zero": zero[name] for name in JUDGED} | {f"{name}_at_chosen": chosen[name] for name in JUDGED}
+    found = {f"{name}_at_zero": zero[name] for name in TOLD} | {f"{name}_at_chosen": chosen[name] for name in TOLD}
     found |= {f"{name}_change": chosen[name] - zero[name] for name in JUDGED}
     return {name: rounded(grid[place]) for name, place in best.items()} | means(sized(found))
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from exact import Array, Number, Table, Values, all_means, curve, differences, means, of_trial, rounded
 from numpy.typing import NDArray
+from scipy import stats
 
 from independent.shared import Results, batches_of, evaluated, orders, sgd
 
-MEASURED = ("gradient", "late_norm", "angle", "late_norm_theory", "angle_theory")
+MEASURED = ("gradient", "late_norm", "swing", "angle", "late_norm_theory", "angle_theory")
 
 
 def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
@@ -25,6 +26,8 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     null = {f"{split}_loss": Values(loss, loss) for split, loss in of_zero.items()} | scores(data, of_zero)
     null |= {name: Values(np.zeros(trials), 0.0) for name in ("weight_norm", "half_squared_norm")}
     metrics = all_means(rows | {"null": null}, weight_decays) | differences(rows, "wd_minus_baseline")
+    gap = rows["wd"]["late_val_loss"].each - rows["baseline"]["late_val_loss"].each
+    metrics["wd_minus_baseline"] |= means({"late_val_loss": Values(gap, 1.0)})
     curves: Table = []
     for name, history in histories.items():
         metrics[name] |= {"settled": Number(int(settled[name].each.all())), "lr": rounded(own["lr"])}
@@ -102,16 +105,27 @@ def ended(own: dict[str, Any], data: dict[str, NDArray], history: dict[str, Any]
     gradient, norms = np.mean(gradients, axis=0), np.array([each["weight_norm"].each for each in history["measured"]])
     norm, cosine, product = norms[late].mean(axis=0), np.exp(np.mean(logs, axis=0)), lr * decay
     found |= {"gradient": Values(gradient, 10 * gradient), "late_norm": Values(norm, norm)}
+    found["swing"] = Values(norms[late].max(axis=0) / norms[late].min(axis=0), 10.0)
+    found["late_val_loss"] = Values(np.mean([history["measured"][k]["val_loss"].each for k in late], axis=0), 1.0)
     found["angle"] = Values(np.degrees(np.arccos(cosine)), 100.0)
     found["settled"] = Values(np.zeros(len(norm)), 0.0)
     if product > 0:
-        left = np.mean([(1 - product) ** (4 * history["steps"][k]) for k in late])
-        found["settled"] = Values(np.maximum(1, (norms.max(axis=0) / norm) ** 4) * left <= 0.01, 0.0)
+        slowest = max(abs(2 * (1 - product) ** 2 - 1), (1 - product) ** 4)  # near the equilibrium, and far from it
+        left = np.mean([slowest ** history["steps"][k] for k in late])
+        in_time = np.maximum(1, (norms.max(axis=0) / norm) ** 4) * left <= 0.01
+        found["settled"] = Values(in_time & rests(norms[late]), 0.0)
         if own["momentum"] == 0:
             expected = (lr * gradient / (2 * decay - lr * decay**2)) ** 0.25
             found["late_norm_theory"] = Values(expected, 10 * expected)
             found["angle_theory"] = Values(np.full(len(norm), math.degrees(math.acos(1 - product))), 1.0)
     return found
+
+
+def rests(norms: Array) -> bool:
+    """Whether the norm (K, R) has the same mean in both halves: to 1 %, or to what Student's t at 1 % does not tell from it."""
+    middle = len(norms) // 2
+    drift = np.log(norms[middle:].mean(axis=0) / norms[:middle].mean(axis=0))
+    return bool(abs(drift.mean()) <= 0.01 or stats.ttest_1samp(drift, 0).pvalue >= 0.01)
 
 
 def summary(grid: list[float], found: dict[tuple[float, float], dict[str, Values]], steps: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from exact import Table, all_means, curve, differences, sweep
+from exact import Table, Values, all_means, curve, differences, sweep
 from numpy.typing import NDArray
 
 from independent.linear import descent_on, linear
@@ -40,6 +40,11 @@ def line(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 curves += curve(run, "epoch", [step / per_epoch for step in at], history)
 
     rows = {name: problem.row(theta) for name, theta in thetas.items()}
+    for name, theta in thetas.items():
+        missed = [
+            np.abs(problem.design[split] @ (theta - problem.truth)[:, :, None]).max(axis=(1, 2)) for split in problem.design
+        ]
+        rows[name]["largest_miss"] = Values(np.max(missed, axis=0), 10.0)
     metrics = all_means(rows, weight_decays) | differences(rows, "wd_minus_baseline", "wd_adam_minus_baseline_adam")
 
     grid = own["sweep"]["wd"]

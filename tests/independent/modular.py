@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from independent.shared import Results, adam, evaluated
 
+PURITIES = ("purity", "purity_at_start")
+
 
 def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     """Outputs W₂ᵀ(W₁[a] + W₁[p + b])², mean squared error on one-hot labels; θ is W₁ and W₂ in one row a trial."""
@@ -16,8 +18,9 @@ def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     train, arrivals, at = grokking(own, data, share)
 
     def end(history: list[dict[str, Values]]) -> dict[str, Values]:
-        norm, pure = history[-1]["weight_norm"].each, history[-1].pop("purity").each
-        return history[-1] | {"half_squared_norm": Values(norm**2 / 2, norm**2), "purity": Values(pure, 1.0)}
+        norm = history[-1]["weight_norm"].each
+        pure = {name: history[-1].pop(name) for name in PURITIES}
+        return history[-1] | {"half_squared_norm": Values(norm**2 / 2, norm**2)} | pure
 
     same = {"loss": (1 / p) * (1 - 1 / p), "accuracy": 1 / p}  # of every class equally likely
     null = {f"{split}_{name}": Values(np.full(trials, value), 1.0) for split in ("train", "val") for name, value in same.items()}
@@ -39,7 +42,8 @@ def modular(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     found = []
     for decay in grid:
         history = train(decay)
-        del history[-1]["purity"]
+        for name in PURITIES:
+            del history[-1][name]
         found.append(history[-1] | {name: Values(each.astype(float), 0.0) for name, each in arrivals(history).items()})
     table, summary = sweep(grid, found, null["val_loss"])
     summary |= {"threshold": rounded(own["report"]["threshold"]), "steps": Number(steps), "train_fraction": rounded(share)}
@@ -134,7 +138,7 @@ def grokking(own: dict[str, Any], data: dict[str, NDArray], share: float) -> tup
     def train(decay: float) -> list[dict[str, Values]]:
         path = adam(gradient, start, steps, lr=lr, decoupled=decay, **moments)
         history = [measured(path[step]) for step in at]
-        return [*history[:-1], history[-1] | {"purity": purity(path[-1])}]
+        return [*history[:-1], history[-1] | {"purity": purity(path[-1]), "purity_at_start": purity(path[0])}]
 
     def arrivals(history: list[dict[str, Values]]) -> dict[str, NDArray[np.int64]]:
         """The first evaluated step of each trial with so much accuracy, −1 for never."""

@@ -7,7 +7,7 @@ from exact import Array, Number, Table, Values, all_means, curve, differences, m
 from numpy.typing import NDArray
 
 from independent.linear import descent_on, linear, ridge, risk
-from independent.shared import Results, adam, evaluated, sgd
+from independent.shared import Gradient, Results, adam, batches_of, evaluated, orders, sgd
 
 KINDS = {"sgd": "", "momentum": "_momentum", "adam": "_adam", "adamw": "_adamw"}  # → what its rows end with
 NEAREST, LOOK = 2.0**-17, 2.0**-20  # what rounding may move a distance, and a risk of the sweep's coarse weights
@@ -33,10 +33,10 @@ def optimizers(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     for name, (weight, of_decay) in ends.items():
         metrics[name] |= means({"largest_weight": Values(np.abs(weight).max(axis=1), 1.0)}) | distances(weight, of_decay)
     metrics |= differences(rows, *[f"wd{suffix}_minus_baseline{suffix}" for suffix in KINDS.values()])
-    return Results(*over_grid(own, data, problem.start), metrics, curves)
+    return Results(*over_grid(own, data, problem.start, params["seed"]), metrics, curves)
 
 
-def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tuple[Table, dict[str, Any]]:
+def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array, seed: int) -> tuple[Table, dict[str, Any]]:
     """A row for each optimiser, learning rate and λ, then for each oracle and λ; and what is best."""
     x, y, train, weight_decays = data["general_inputs"], data["general_targets"], own["train"], own["sweep"]["wd"]
     known = oracles(x, y, weight_decays, train["adamw"]["eps"])
@@ -50,6 +50,7 @@ def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tu
     for run, lr, weight in [*ends, *((name, None, weight) for name, weight in known.items())]:
         found[run, lr] = [
             {"run": run, "lr": rounded(lr) if lr else None, "weight_decay": rounded(decay), "diverged": Number(0)}
+            | dict.fromkeys(("batch_size", "largest_share", "largest_share_se", "from_batch_rest", "from_batch_rest_se"))
             | means({"risk": risk(weight[:, index], data["true_weight"])}, LOOK)
             | distances(weight[:, index], {name: each[:, index] for name, each in known.items()})
             for index, decay in enumerate(weight_decays)
@@ -67,7 +68,95 @@ def over_grid(own: dict[str, Any], data: dict[str, NDArray], start: Array) -> tu
         if kind.startswith("adam"):
             summary[kind]["lrs"] = [rounded(each) for each in rates[kind]]
             summary[kind]["best_lambdas"] = [best[kind, each]["weight_decay"] for each in rates[kind]]
-    return [row for rows in found.values() for row in rows], summary
+    table, summary["batches"] = on_batches(own, data, seed, begun, known, {name: best[name, None] for name in ("ridge", "box")})
+    kinds = [row for (run, _), rows in found.items() if run in KINDS for row in rows]
+    return [*kinds, *table, *(row for (run, _), rows in found.items() if run in known for row in rows)], summary
+
+
+def on_batches(
+    own: dict[str, Any], data: dict[str, NDArray], seed: int, start: Array, known: Weights, best: dict[str, Any]
+) -> tuple[Table, dict[str, Any]]:
+    """AdamW on batches, at a learning rate that falls along a line; and where it should rest, by damped steps of its equation."""
+    batches, weight_decays, truth = own["sweep"]["batches"], own["sweep"]["wd"], data["true_weight"]
+    x, y = data["general_inputs"], data["general_targets"]
+    settings = {name: batches[name] for name in ("beta1", "beta2", "eps")}
+    settings["lr"] = batches["lr"] * (1 - np.arange(batches["steps"]) / batches["steps"])
+    rows: dict[str, Table] = {"adamw": [], "batch_rest": []}
+    summary: dict[str, Any] = {}
+    for size in batches["size"]:
+        slope, rest = descent_on(x, y, [0] * len(weight_decays)), known["rest"]
+        if size < len(x[0]):
+            order = orders(seed, "optimizers", {"train_targets": y}, -(-batches["steps"] * size // len(x[0])))
+            slope = on_rows(x, y, batches_of(order, size))
+            rests = [resting(x, y, decay, size) if decay else known["rest"][:, 0] for decay in weight_decays]
+            rest = np.stack(rests, axis=1)
+        weight = adam(slope, start, batches["steps"], **settings, decoupled=np.array(weight_decays)[:, None])[-1]
+        risks, shares = {}, {}
+        for run, each in (("adamw", weight), ("batch_rest", rest)):
+            for index, decay in enumerate(weight_decays):
+                share = decay * np.abs(each[:, index]).max(axis=1)
+                ends = {"risk": risk(each[:, index], truth), "largest_share": Values(share, 1.0)}
+                near = {name: one[:, index] for name, one in known.items()} | {"batch_rest": rest[:, index]}
+                row = means(ends, 8 * LOOK) | distances(each[:, index], near)
+                rows[run].append(
+                    {"run": run, "lr": None, "batch_size": Number(size), "weight_decay": rounded(decay), "diverged": Number(0)}
+                    | row
+                )
+                if run == "adamw":
+                    risks[decay], shares[decay] = ends["risk"].each, share
+        chosen = min(risks, key=lambda decay: risks[decay].mean())
+        exact = {name: risk(known[name][:, weight_decays.index(best[name]["weight_decay"].value)], truth).each for name in best}
+        found = {"best_lambda": rounded(chosen), "trials": Number(len(truth))}
+        found |= means(
+            {"risk_at_best": Values(risks[chosen], 2.0), "largest_share_at_best": Values(shares[chosen], 1.0)}, 8 * LOOK
+        )
+        for name, each in exact.items():
+            found |= means({f"risk_minus_{name}": Values(risks[chosen] - each, 2.0)}, 8 * LOOK)
+            found[f"risk_of_{name}"] = rounded(each.mean())
+        off = [row["from_batch_rest"] for row in rows["adamw"][-len(weight_decays) + 1 :]]
+        summary[f"batch_{size}"] = found | {"farthest": max(off)}
+    return [*rows["adamw"], *rows["batch_rest"]], summary
+
+
+def on_rows(x: Array, y: Array, batches: list[NDArray[np.int64]]) -> Gradient:
+    """The gradient of half the mean squared error on the rows of each step's batch."""
+    trial = np.arange(len(x))[:, None]
+
+    def gradient(theta: Array, step: int) -> Array:
+        own_x, own_y = x[trial, batches[step]], y[trial, batches[step]]
+        return (theta @ own_x.mT - own_y[:, None]) @ own_x / own_x.shape[1]
+
+    return gradient
+
+
+def resting(x: Array, y: Array, decay: float, size: int) -> Array:
+    """The root of λw = −ḡ/√(ḡ² + V), V the variance of a batch's mean drawn without putting back.  (R, d)
+
+    Newton's method on all weights of a trial, the derivative by differences, its steps halved until the gap falls.
+    """
+    rows = x.shape[1]
+
+    def gap(trial: int, weight: Array) -> Array:
+        each = x[trial] * (x[trial] @ weight - y[trial])[:, None]
+        mean, variance = each.mean(axis=0), each.var(axis=0) / size * (rows - size) / (rows - 1)
+        return decay * weight + mean / np.sqrt(mean**2 + variance)
+
+    found = []
+    for trial in range(len(x)):
+        weight = ridge(x[trial : trial + 1], y[trial : trial + 1], decay)[0]
+        for _ in range(60):
+            here = gap(trial, weight)
+            if np.abs(here).max() < 1e-12:
+                break
+            step = 1e-6 * np.eye(len(weight))
+            slope = np.column_stack([(gap(trial, weight + each) - gap(trial, weight - each)) / 2e-6 for each in step])
+            move, length = np.linalg.solve(slope, here), 1.0
+            while length > 1e-4 and np.linalg.norm(gap(trial, weight - length * move)) > np.linalg.norm(here):
+                length /= 2
+            weight = weight - length * move
+        assert np.abs(gap(trial, weight)).max() < 1e-9, "Newton's method has not arrived"
+        found.append(weight)
+    return np.array(found)
 
 
 def trained(

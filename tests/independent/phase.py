@@ -17,6 +17,7 @@ def phase(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     own, grid, report = params["phase"], params["phase"]["sweep"], params["phase"]["report"]
     counts = dict.fromkeys(("soon", "late", "by_heart", "neither", "diverged"), 0)
     table: Table = []
+    tenfold = 0
     enough: dict[float, tuple[float, Array]] = {}  # λ → the smallest share from which on it generalises, and when on that
     for share in grid["train_fraction"]:
         train, arrivals, _ = grokking(own, data, share)
@@ -26,6 +27,7 @@ def phase(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
             soon = generalised and not (memorised and when[1].mean() >= report["late"] * when[0].mean())
             name = "soon" if soon else "late" if generalised else "by_heart" if memorised else "neither"
             counts[name] += 1
+            tenfold += bool(generalised and memorised and when[0].mean() > 0 and when[1].mean() >= 10 * when[0].mean())
             if not generalised:
                 enough.pop(decay, None)
             else:
@@ -37,6 +39,7 @@ def phase(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     summary: dict[str, Any] = {
         "cells": {name: Number(count) for name, count in counts.items()},
         "steps": Number(own["train"]["steps"]),
+        "tenfold": Number(tenfold),
     }
     summary |= {"p": Number(own["data"]["p"])} | {name: rounded(report[name]) for name in ("threshold", "late")}
     if enough:

@@ -100,6 +100,7 @@ def tuned(
         risks[method] = values["risk"].each[trial, choice]
     for method, other in ((method, other) for method in trained for other in ("none", "l2") if method != other):
         found[method] |= means({f"risk_minus_{other}": Values(risks[method] - risks[other], 1.0)})
+        found[method]["trials"] = Number(len(risks[method]))
     return table, found
 
 

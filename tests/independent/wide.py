@@ -50,6 +50,8 @@ def wide(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
         for part, each in excess(problem, parts).items():
             one = each[0, :, index]
             rows[name][part] = Values(one, one + np.sqrt(one * of_truth))
+        of_bias = (parts["signal"][0, :, index, -1] - problem.truth[:, -1]) ** 2 / 2
+        rows[name]["excess_intercept"] = Values(of_bias, of_bias + np.sqrt(of_bias * of_truth))
     pairs = "wd_minus_baseline", "wd_zero_minus_baseline_zero", "wd_minus_null", "ridge_minus_ridge_baseline"
     metrics = all_means(rows, weight_decays) | differences(rows, *pairs)
     missed = [problem.mean_missed(thetas[name]) for name in ("wd", "baseline")]

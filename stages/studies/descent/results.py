@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.base.rounding import losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
-from stages.measure.findings import SINGLE, VERBS, sentence, sign_over_trials
+from stages.measure.findings import SINGLE, VERBS, counted, sentence, sign_over_trials
 from stages.measure.linear import optimum
 from stages.measure.results import LOWER, Results
 from stages.measure.rows import Table
@@ -21,6 +21,8 @@ from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
 from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
+
+FEW = 8  # trials, of which one may well be as far from their mean as all others together
 
 
 def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:
@@ -72,7 +74,7 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
 
     `theory` is exact given each trial's rows, an expectation over the direction of w* and the noise; `closed_form`, at Λ = 0,
     is an expectation over the rows too. `z` is the mean of the trials' own gaps to `theory`, in standard errors; 0 where it
-    is less than what training may have left. Singular values (T, min(n, d)), measured (T, L)
+    is less than what training may have left, None where one trial decides both. Singular values (T, min(n, d)), measured (T, L)
     """
     inputs, signal, noise = sizes(arrays)
     known: dict[str, Any] = {"inputs": inputs, "signal": signal, "noise": noise}
@@ -88,9 +90,15 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
             | mean_and_error("risk", own)
             | {"theory": float(losses_on_grid(mean_and_error("theory", expected)["theory"], signal**2))}
             | {"closed_form": closed if penalty == 0 and np.isfinite(closed) else None}
-            | {"z": z_score(gap["gap"], gap.get("gap_se"), left)}
+            | {"z": None if one_decides(own - expected) else z_score(gap["gap"], gap.get("gap_se"), left)}
         )
     return table
+
+
+def one_decides(gaps: NDArray) -> bool:
+    """Tell whether a single trial makes up most of the variance, as it does at n = d, where the risk has no expectation.  (T,)"""
+    squares = (gaps - gaps.mean()) ** 2
+    return len(gaps) >= FEW and 2 * squares.max() > squares.sum()
 
 
 def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
@@ -108,7 +116,7 @@ def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs
 def at_the_peak(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
     """Say what theory's best Λ does to the median risk where the number of rows is nearest that of inputs.  (N,), (T, N) each"""
     place = min(range(len(counts)), key=lambda index: abs(counts[index] - inputs))
-    where = f"With {counts[place]} rows and {inputs} inputs, Λ = {best:g}"
+    where = f"With {counted(counts[place], 'row')} and {counted(inputs, 'input')}, Λ = {best:g}"
     without, with_best = (np.maximum(each[:, place], floor) for each in (at_zero, at_best))
     seen = sign_over_trials(np.log(with_best) - np.log(without))
     change = f"from {np.median(without):.2g} to {np.median(with_best):.2g}"
@@ -129,11 +137,11 @@ def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: 
     """
     each = np.maximum(each, floor)
     means, logs, all_rows = each.mean(axis=0), np.log(each), range(len(counts))
+    pairs = list(itertools.combinations(all_rows, 2))
 
     def higher(one: int, other: int) -> bool:
-        return means[one] > means[other] and sign_over_trials(logs[:, one] - logs[:, other]) > 0
+        return means[one] > means[other] and sign_over_trials(logs[:, one] - logs[:, other], among=len(pairs)) > 0
 
-    pairs = list(itertools.combinations(all_rows, 2))
     rises = [(low, high) for low, high in pairs if higher(high, low)]
     low, high = max(rises, key=lambda pair: means[pair[1]] / means[pair[0]], default=(0, 0))
     falls = any(higher(high, after) for after in all_rows[high + 1 :])

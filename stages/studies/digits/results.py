@@ -25,7 +25,10 @@ from stages.studies.digits.system import CASES, CLASSES, Digits
 PAIRS = (("wd", "baseline"), ("stopped", "baseline"), ("wd", "stopped"))  # compared trial by trial
 MODELS = ("logistic", "network")
 MEASURES = {"loss": "loss", "accuracy": "accuracy", "calibration_error": "calibration"}  # → spoken
+NOTHING = "no visible effect"
+COMPARISONS = len(MEASURES) * len(MODELS)  # of a λ that is chosen with λ = 0
 KNOWN_TO = {f"test_{measure}": 4 * 2.0**-PATH for measure in MEASURES} | {"test_accuracy": 0.0}  # accuracies are not rounded
+JUDGED = (*KNOWN_TO, "test_calibration_floor")
 
 
 def chance(trials: int) -> Row:
@@ -81,7 +84,9 @@ def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
     verbs = [each.removeprefix(same).partition(f"{named} ")[0] for each in (one, two)]
     return words.sentence(
         (not (one.startswith(same) and two.startswith(same)), one),
+        (share.startswith("0%"), one),
         (one == two, f"{one}; with {share} the same"),
+        (all(NOTHING in each for each in (one, two)), f"{one}; with {share} none either"),
         (verbs[0] == verbs[1], f"{one}; with {share} {two.partition(f'{named} ')[2]}"),
         (True, f"{one}; with {share} it {two.removeprefix(same).replace(named, 'it')}"),
     )
@@ -97,19 +102,22 @@ def evaluate_sweep(_: Digits, arrays: Arrays, swept: Mapping[str, NDArray]) -> t
         table += [{"run": case} | row for row in sweeps.table(own["weight_decay"], ended, own["diverged"])]
         whole = np.flatnonzero(~own["diverged"].any(axis=0))
         places[case] = whole[ended["val_loss"][:, whole].argmin(axis=1)] if len(whole) else whole
-        found[case] = judged(own["weight_decay"], ended, whole, places[case]) | {"diverged": int(own["diverged"].sum())}
+        found[case] = judged(own["weight_decay"], ended, whole, places[case], arrays["test_labels"].shape[1])
+        found[case] |= {"diverged": int(own["diverged"].sum())}
     said = {"panel": panel_said(found), "gain": gain_said(found), "decays": decays_said(found, places)}
     return table, found | {"findings": said}
 
 
-def judged(weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places: NDArray) -> dict[str, float]:
+def judged(
+    weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray, places: NDArray, test_rows: int
+) -> dict[str, float]:
     """λ chosen on each trial's validation rows, judged on its test rows, and the change against λ = 0, trial by trial.
 
     A test row of a trial has no part in its choice. `best_lambda` has the lowest mean validation loss, `best_lambda_accuracy`
     and `best_lambda_calibration` the best of these on validation rows.
     `whole` are the λ at which no trial diverged, `places` the choice of each trial among them.  (L,), (T, L) each, (W,), (T,)
     """
-    found: dict[str, float] = {"trials": len(ended["val_loss"])}
+    found: dict[str, float] = {"trials": len(ended["val_loss"]), "test_rows": test_rows}
     if not len(whole):
         return found
     means = {measure: ended[f"val_{measure}"][:, whole].mean(axis=0) for measure in MEASURES}
@@ -120,10 +128,10 @@ def judged(weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray,
         "least_chosen_lambda": weight_decays[places.min()],
         "largest_chosen_lambda": weight_decays[places.max()],
     }
-    at_chosen = {name: ended[name][np.arange(len(places)), places] for name in KNOWN_TO}
+    at_chosen = {name: ended[name][np.arange(len(places)), places] for name in JUDGED}
     found |= summarise({f"{name}_at_chosen": each for name, each in at_chosen.items()})
     if whole[0] == 0:  # no trial diverged at λ = 0
-        at_zero = {name: ended[name][:, 0] for name in KNOWN_TO}
+        at_zero = {name: ended[name][:, 0] for name in JUDGED}
         found |= summarise({f"{name}_at_zero": each for name, each in at_zero.items()})
         for name, each in difference(at_chosen, at_zero, KNOWN_TO).items():
             if name != "trials":
@@ -131,9 +139,15 @@ def judged(weight_decays: NDArray, ended: Mapping[str, NDArray], whole: NDArray,
     return found
 
 
+def moved(case: Metrics, measure: str) -> int:
+    """Return 1 where the chosen λ visibly raises a measure on test rows, −1 where it lowers it, else 0."""
+    name, unit = f"test_{measure}", 1 / case["test_rows"] if measure == "accuracy" else 0.0
+    return words.sign(case, f"{name}_change", among=COMPARISONS, of=case.get(f"{name}_at_zero", 0.0), unit=unit)
+
+
 def better(case: Metrics, measure: str) -> int:
     """Return 1 where the chosen λ is visibly better than λ = 0, −1 where it is visibly worse, else 0."""
-    return words.sign(case, f"test_{measure}_change") * (1 if measure == "accuracy" else -1)
+    return moved(case, measure) * (1 if measure == "accuracy" else -1)
 
 
 def of_chosen(found: Metrics, said: str) -> str:
@@ -147,34 +161,43 @@ def of_chosen(found: Metrics, said: str) -> str:
 
 
 def gain_said(found: Metrics) -> str:
-    """Say what the chosen λ visibly change on test rows, in both models alike."""
-    right, wrong = (improved([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
-    share, more = f"{words.per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else wrong
-    return of_chosen(found, f"Tuned, λ improves {right} in both models; with {share} {more}")
+    """Say what the chosen λ visibly change on test rows, in each model."""
+    right, wrong = ([improved(found[f"{model}{suffix}"]) for model in MODELS] for suffix in ("", "_noisy"))
+    share, more = f"{words.per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else in_models(wrong)
+    noisy = f"; with {share} {more}" if found["wrong"] else ""
+    return of_chosen(found, f"Tuned, λ improves {in_models(right)}{noisy}")
 
 
-def improved(cases: Sequence[Metrics]) -> str:
-    """List the measures that are visibly better in all of these cases, and those that are worse."""
-    seen = {named: {better(case, measure) for case in cases} for measure, named in MEASURES.items()}
-    gained, lost = (words.listed([named for named, each in seen.items() if each == {way}]) for way in (1, -1))
+def improved(case: Metrics) -> str:
+    """List the measures that are visibly better, and those that are worse."""
+    gained, lost = (
+        words.listed([named for measure, named in MEASURES.items() if better(case, measure) == way]) for way in (1, -1)
+    )
     return (gained or "no measure") + (f" and worsens {lost}" if lost else "")
 
 
+def in_models(said: Sequence[str]) -> str:
+    """Say once what is true of both models."""
+    one, other = said
+    return f"{one} in both models" if one == other else f"{one} in logistic regression, {other} in the network"
+
+
 def panel_said(found: Metrics) -> str:
-    """Say of logistic regression the first of accuracy, calibration error and loss that the chosen λ visibly change."""
-    parts = [first_change(found[case]) for case in ("logistic", "logistic_noisy")]
-    said = f"In logistic regression tuned λ {parts[0]}; with {words.per_cent(found['wrong'])} wrong labels it {parts[1]}"
-    return of_chosen(found, said)
+    """Say what the chosen λ visibly change in logistic regression."""
+    right, wrong = (changes(found[case]) for case in ("logistic", "logistic_noisy"))
+    noisy = f"; with {words.per_cent(found['wrong'])} wrong labels it {wrong}" if found["wrong"] else ""
+    return of_chosen(found, f"In logistic regression tuned λ {right}{noisy}")
 
 
-def first_change(case: Metrics) -> str:
-    """Say the first visible change: `raises the test accuracy from 66% to 80%`, `lowers the test loss by 20%`."""
+def changes(case: Metrics) -> str:
+    """List the visible changes: `raises the test accuracy from 66% to 80% and lowers the test loss by 20%`."""
+    parts = []
     for measure in ("accuracy", "calibration_error", "loss"):
-        if seen := words.sign(case, f"test_{measure}_change"):
+        if seen := moved(case, measure):
             gap, before, after = (case[f"test_{measure}_{what}"] for what in ("change", "at_zero", "at_chosen"))
             size = f"from {100 * before:.3g}% to {100 * after:.3g}%" if measure == "accuracy" else words.by(gap, before)
-            return f"{words.VERBS[seen]} the test {words.spoken(measure)} {size}"
-    return "changes nothing visibly"
+            parts.append(f"{words.VERBS[seen]} the test {words.spoken(measure)} {size}")
+    return words.listed(parts) or "changes nothing visibly"
 
 
 def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
@@ -183,14 +206,16 @@ def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
         return "A case has no λ at which no trial diverged"
     share = f"{words.per_cent(found['wrong'])} wrong labels"
     best = [[found[f"{model}{suffix}"]["best_lambda"] for suffix in ("", "_noisy")] for model in MODELS]
-    more = all(words.sign_over_trials(places[f"{model}_noisy"] - places[model]) > 0 for model in MODELS)
+    more = all(
+        words.sign_over_trials(places[f"{model}_noisy"] - places[model], among=len(MODELS), unit=1) > 0 for model in MODELS
+    )
     larger = more and all(right < wrong for right, wrong in best)
     each = [f"{wrong:g} instead of {right:g}" if larger else f"{right:g} and {wrong:g}" for right, wrong in best]
     said = f"With {share} the best λ is larger" if larger else f"The best λ with right labels and with {share}"
     return f"{said}: {', in the network '.join(each)}"
 
 
-READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(KNOWN_TO, 3)).items()}
+READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(JUDGED, 3)).items()}
 HEADLINES = {"val_loss": LOWER, "val_accuracy": HIGHER, "test_calibration_error": LOWER, "best_lambda": NEITHER} | OF_ARMS
 TOLD = ("baseline", "wd", "wd_noisy", "wd_network", "wd_network_noisy", "null")
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES, rows=TOLD)

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
-from stages.measure.findings import at_most, effect, sentence
+from stages.measure.findings import at_most, effect, per_cent, sentence, sign_over_trials
 from stages.measure.results import LOWER, NEITHER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
-from stages.measure.statistics import alive, curve, mean_and_error
+from stages.measure.statistics import alive, curve, mean_and_error, over_pairs
 from stages.studies.equilibrium import theory
 from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
 
-SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off
+SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off; and of ‖w‖ by which it may drift
+SWINGS = 1.5  # from so many times its smallest value on, a norm is said to swing
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
 
 
@@ -32,12 +33,14 @@ def evaluate(section: Equilibrium, arrays: Arrays, runs: Runs) -> tuple[Metrics,
         lr, late = float(run["lr"]), run["steps"] >= run["steps"][-1] / 2
         of_run = {key: run[key][:, late] for key in WATCHED} | {"peak": run["weight_norm"].max(axis=1)}
         measured = late_training(of_run, run["steps"][late], lr, run["weight_decay"], float(run["momentum"]))
-        settled[name] = measured.pop("settled")
+        settled[name] = bool(measured.pop("settled").all() and is_still(of_run["weight_norm"]))
+        measured["late_val_loss"] = run["val_loss"][:, late].mean(axis=1)
         rows[name] = linear.losses_row(known, run, CURVATURE) | {key: value * alive(run) for key, value in measured.items()}
         rows[name]["effective_lr"] = effective(lr, rows[name]["weight_norm"])
     found = metrics(rows, runs, [("wd", "baseline")], of_zero)
+    found["wd_minus_baseline"] |= over_pairs("late_val_loss", rows["wd"]["late_val_loss"] - rows["baseline"]["late_val_loss"])
     for name, run in runs.items():
-        found[name] |= {"settled": int(settled[name].all()), "lr": float(run["lr"])}
+        found[name] |= {"settled": int(settled[name]), "lr": float(run["lr"])}
     return found | {"findings": findings(found, int(runs["wd"]["steps"][-1]))}, curves(runs)
 
 
@@ -68,16 +71,18 @@ def late_training(late: Mapping[str, NDArray], steps: NDArray, lr: float, weight
 
     `gradient` is the mean square of the gradient at the unit vector, which a step shows as push/lr. The norm that theory expects
     hangs on it, the angle does not. Theory is for SGD without momentum. `settled` is whether the norm had the time to get to its
-    equilibrium, wherever that is.
+    equilibrium, wherever that is; `is_still` says whether it got there. `swing` is its largest value over its smallest.
     Histories (…, K), `peak` (…), steps (K,), λ a number or (…) → (…) each
     """
-    with np.errstate(over="ignore"):  # where the norm grows beyond all bounds
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # where the norm grows beyond all bounds, or ends at 0
         gradient = (late["push"] ** 2).mean(axis=-1) / lr**2
+        swing = late["weight_norm"].max(axis=-1) / late["weight_norm"].min(axis=-1)
     norm, product = late["weight_norm"].mean(axis=-1), lr * weight_decay + np.zeros_like(gradient)
     expected = np.where(momentum > 0, np.nan, product)
     return {
         "gradient": gradient,
         "late_norm": norm,
+        "swing": swing,
         "late_norm_theory": theory.norm(lr, expected / lr, gradient),
         "angle": np.degrees(theory.mean_angle(late["angle"])),
         "angle_theory": np.degrees(theory.angle(expected)),
@@ -85,12 +90,22 @@ def late_training(late: Mapping[str, NDArray], steps: NDArray, lr: float, weight
     }
 
 
+def is_still(norms: NDArray) -> bool:
+    """Tell whether the norm keeps its mean from one half of these steps to the other, within SETTLED or chance.  (T, K)"""
+    half = norms.shape[1] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drift = np.log(norms[:, half:].mean(axis=1) / norms[:, : max(half, 1)].mean(axis=1))
+    known = mean_and_error("drift", drift)
+    return not sign_over_trials(drift) or abs(known["drift"]) <= SETTLED
+
+
 def findings(rows: Metrics, steps: int) -> dict[str, str]:
     """Write a sentence for each figure."""
     rates = [f"at {row['effective_lr']:.2g} with λ = {row['weight_decay']:g}" for row in arms(rows) if "effective_lr" in row]
     return {
-        "panel": effect(rows) + (f"; the effective learning rate ends {' and '.join(rates)}" if rates else ""),
-        "curves": effect(rows, when=f" after {steps:,} steps"),
+        "panel": effect(rows, value="late_val_loss")
+        + (f"; the effective learning rate ends {' and '.join(rates)}" if rates else ""),
+        "curves": effect(rows, value="late_val_loss", when=f", the mean over steps {steps // 2:,} to {steps:,}"),
         "norm": norms_said(rows, steps),
     }
 
@@ -111,12 +126,14 @@ def fate(row: Mapping[str, float], steps: int) -> str:
     if "weight_norm" not in row:
         return "makes it grow beyond all bounds"
     norm, held = row["weight_norm"], row["late_norm"]
-    off = at_most(abs(held / row["late_norm_theory"] - 1), 2) if row["settled"] and "late_norm_theory" in row else ""
+    off = abs(held / row["late_norm_theory"] - 1) if row["settled"] and "late_norm_theory" in row else 0.0
+    near = f", within {at_most(off, 2)} of theory" if off <= theory.ALIKE else f", {per_cent(off)} off theory"
+    held_at = f"holds it at {held:.3g}" + (f" on average, swinging {row['swing']:.2g}-fold" if row["swing"] >= SWINGS else "")
     return sentence(
         (row["weight_decay"] == 0, f"lets it grow to {norm:.3g}"),
-        (not row["settled"], f"takes it to {norm:.3g} in {steps:,} steps, without time to settle"),
-        (off, f"holds it at {held:.3g}, within {off} of theory"),
-        (True, f"holds it at {held:.3g}"),
+        (not row["settled"], f"takes it to {norm:.3g} in {steps:,} steps, where it has not settled"),
+        (off, held_at + near),
+        (True, held_at),
     )
 
 
@@ -132,6 +149,8 @@ def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> 
     runs |= {"risk": swept["val_loss"].mean(axis=-1) * lost, "val_loss": swept["val_loss"][..., -1] * lost}
     in_time = np.stack([of_rate["settled"] for of_rate in each])
     settled = np.all(in_time & ~swept["diverged"], axis=1)  # (H, L)
+    for h, i in np.argwhere(settled):
+        settled[h, i] = is_still(swept["weight_norm"][h, :, i])
     table = [
         {"lr": rate, "product": product, "weight_decay": swept["weight_decay"][h, i], "trial": trial}
         | {"diverged": int(swept["diverged"][h, trial, i]), "settled": int(settled[h, i])}

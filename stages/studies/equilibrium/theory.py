@@ -49,10 +49,13 @@ def mean_angle(angles: Floats) -> Floats:
 def unsettled(product: ArrayLike, steps: NDArray, peak: ArrayLike, settled: ArrayLike) -> Floats:
     """How far ‖w‖⁴ still is from its equilibrium, as a share of it, at most, on average over these steps.
 
-    The distance shrinks by (1 − ηλ)⁴ a step, to leading order. It begins at most at that of the largest norm on the way, from
-    above, or at the whole, from below. `settled` is the norm where it settles.  (…), (K,) → (…)
+    Without fluctuations ‖w‖² goes to (1 − ηλ)²‖w‖² + const/‖w‖². So the distance shrinks by (1 − ηλ)⁴ a step far from the
+    equilibrium, and by |2(1 − ηλ)² − 1| near it, at ηλ = 1 not at all; the slower of them counts. It begins at most at that of
+    the largest norm on the way, from above, or at the whole, from below. `settled` is the norm where it settles.
+    (…), (K,) → (…)
     """
-    left = (np.abs(1 - known(product)[..., None]) ** (4 * np.asarray(steps))).mean(axis=-1)
+    square = (1 - known(product)[..., None]) ** 2
+    left = (np.maximum(square**2, np.abs(2 * square - 1)) ** np.asarray(steps)).mean(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where the norm ends at 0, or beyond all bounds
         return np.maximum((np.asarray(peak) / np.asarray(settled)) ** 4, 1) * left
 

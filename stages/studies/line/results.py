@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
 from stages.measure import linear, sweeps
-from stages.measure.findings import effect
+from stages.measure.findings import counted, effect
 from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
-from stages.measure.rows import Runs, Table, curves, metrics
+from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.studies.line.system import CURVATURE, Line
 
 LIMITS = {"ridge": "wd", "ridge_adam": "wd_adam"}  # reference row → the run whose λ it has
@@ -24,34 +24,34 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
 
 def evaluate(section: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
     limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
-    rows = linear.rows(arrays, runs, limits, CURVATURE)
+    rows = linear.rows(arrays, runs, limits, CURVATURE, lambda *found: of_parameters(arrays, *found))
     theory = {
         name: linear.trajectories(arrays, run["steps"], **numbers(run))
         for name, run in runs.items()
         if name in IN_CLOSED_FORM and run["steps_per_epoch"] == 1 and run["momentum"] == 0
     }
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
-    return found | {"findings": findings(found, section, arrays)}, curves(runs, "epoch", theory)
+    return found | {"findings": findings(found, section)}, curves(runs, "epoch", theory)
 
 
-def findings(rows: Metrics, section: Line, arrays: Arrays) -> dict[str, str]:
+def findings(rows: Metrics, section: Line) -> dict[str, str]:
     """A sentence for each figure."""
     epochs, adam = section.train.epochs, section.train.adam.epochs
-    missed = {row: largest_miss(rows[row], arrays) for row in ("wd", "ridge")}
+    missed = {row: rows[row].get("largest_miss", np.nan) for row in ("wd", "ridge")}
     return {
-        "panel": effect(rows),
-        "curves": effect(rows, when=f" after {epochs:,} epochs"),
-        "adam": effect(rows, "wd_adam", "baseline_adam", when=f" after {adam:,} epochs of Adam"),
+        "panel": effect(rows, brief=True),
+        "curves": effect(rows, when=f" after {counted(epochs, 'epoch')}"),
+        "adam": effect(rows, "wd_adam", "baseline_adam", when=f" after {counted(adam, 'epoch')} of Adam"),
         "fit": f"Trained to the end, λ = {rows['wd']['weight_decay']:g} misses the line by {missed['ridge']:.2g}; "
-        f"{epochs:,} epochs miss it by {missed['wd']:.2g}",
+        f"after {counted(epochs, 'epoch')} a line misses it by {missed['wd']:.2g} on average",
     }
 
 
-def largest_miss(row: Mapping[str, float], arrays: Arrays) -> float:
-    """Between the line of a row and the true one, at any training or validation row."""
-    x = np.concatenate([arrays[f"{split}_inputs"][0, :, 0] for split in ("train", "val")])
-    slope, intercept = row["weight"] - arrays["true_weight"][0, 0], row["bias"] - arrays["true_bias"][0]
-    return float(np.abs(slope * x + intercept).max())
+def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
+    """How far each trial's line is from the true one at most, at any training or validation row.  (T, 1), (T,) → (T,)"""
+    x = np.concatenate([arrays[f"{split}_inputs"][..., 0] for split in ("train", "val")], axis=1)
+    slope, intercept = weight - arrays["true_weight"], (bias - arrays["true_bias"])[:, None]
+    return {"largest_miss": np.abs(slope * x + intercept).max(axis=1)}
 
 
 def numbers(run: Mapping[str, NDArray]) -> dict[str, float]:

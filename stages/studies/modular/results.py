@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.addition import true_share
 from stages.base.storage import Maybe
 from stages.base.streams import Arrays
 from stages.measure import sweeps
 from stages.measure.arrivals import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
-from stages.measure.findings import effect, per_cent, sentence, visible
+from stages.measure.findings import HARDLY, as_good, counted, effect, per_cent, ranged, sentence
 from stages.measure.results import HIGHER, LOWER, NEITHER, OF_ARMS, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
 from stages.measure.statistics import alive
@@ -33,13 +34,14 @@ def chance(arrays: Arrays) -> Row:
     return row | {"weight_norm": np.zeros(trials), "half_squared_norm": np.zeros(trials)}
 
 
-def purity(run: Mapping[str, NDArray]) -> NDArray[np.float64]:
-    """The share of a unit's power at its strongest frequency at the end, on average over units.  (R, h, F, K) → (R,)"""
-    return run["spectrum"][..., -1].max(axis=2).mean(axis=1) / 255 * alive(run)
+def purity(run: Mapping[str, NDArray], place: int = -1) -> NDArray[np.float64]:
+    """The share of a unit's power at its strongest frequency at an evaluation, on average over units.  (R, h, F, K) → (R,)"""
+    return run["spectrum"][..., place].max(axis=2).mean(axis=1) / 255 * alive(run)
 
 
 def evaluate(section: Modular, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
-    rows = {name: ended(run) | {"purity": purity(run)} for name, run in runs.items()} | {"null": chance(arrays)}
+    rows = {name: ended(run) | {"purity": purity(run), "purity_at_start": purity(run, 0)} for name, run in runs.items()}
+    rows["null"] = chance(arrays)
     found = metrics(rows, runs, PAIRS, losses_of_zero(arrays))
     for name, run in runs.items():
         found[name] |= arrival(run, section.report.threshold)
@@ -51,20 +53,21 @@ def findings(rows: Metrics, steps: int) -> dict[str, str]:
     at = {row: f"λ = {rows[row]['weight_decay']:g}" for row in ("wd", "baseline")}
     fates = dict.fromkeys(f"{name} {fate(rows[row], steps)}" for row, name in at.items())
     said = "; ".join(fates) if len(fates) > 1 else f"In both arms {next(iter(fates))}"
+    losses = effect(rows, when=f" after {counted(steps, 'step')}", brief=True)
     hopeless = at["wd"] != at["baseline"] and not beats_chance(rows)
-    shares = dict.fromkeys(f"{per_cent(rows[row]['purity'])} at {name}" for row, name in at.items())
+    shares = {f"{per_cent(rows[row]['purity'])} at {name}": None for row, name in at.items()}
+    shares[f"{per_cent(rows['wd']['purity_at_start'])} at the start"] = None
     return {
         "panel": said,
         "accuracy": said,
-        "curves": effect(rows, when=f" after {steps:,} steps") + ("; with decay it is no better than chance" if hopeless else ""),
+        "curves": losses + ("; with decay it is no better than chance" if hopeless else ""),
         "frequencies": "A unit's strongest frequency holds " + ", ".join(shares).replace("%", "% of its power", 1),
     }
 
 
 def beats_chance(rows: Metrics) -> bool:
-    """Tell whether the validation loss with decay is visibly below that of every class equally likely."""
-    gap = rows["wd"]["val_loss"] - rows["null"]["val_loss"]
-    return gap < 0 and visible(gap, rows["wd"].get("val_loss_se"))
+    """Tell whether the validation loss with decay is below that of every class equally likely, by more than hardly."""
+    return rows["wd"].get("val_loss", 0.0) < (1 - HARDLY) * rows["null"]["val_loss"]
 
 
 def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
@@ -81,7 +84,7 @@ def evaluate_sweep(section: Modular, arrays: Arrays, swept: Mapping[str, NDArray
     others = [dict.fromkeys(table[0]) | row for row in others]
     summary = {"threshold": section.report.threshold, "steps": int(swept["steps"][-1]), "train_fraction": share}
     summary |= pace(table, lr=float(swept["lr"]))
-    said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], shares.wd)}
+    said = {"steps": pace_said(table, summary), "shares": shares_said([*table, *others], shares.wd, int(arrays["p"]))}
     return [*table, *others], found | summary | {"findings": said}
 
 
@@ -103,11 +106,15 @@ def pace(table: Table, *, lr: float) -> dict[str, float]:
 
 def pace_said(table: Table, summary: Mapping[str, float]) -> str:
     """Say what λ does to the step at which all trials generalise."""
-    within = f"within {summary['steps']:,} steps"
+    within = f"within {counted(int(summary['steps']), 'step')}"
     if "quickest_lambda" not in summary:
         return f"No λ makes every trial generalise {within}"
+    known = by_weight_decay(table)
     said = f"λ = {summary['quickest_lambda']:g} generalises soonest, at step {summary['steps_at_quickest']:,.0f}"
-    smallest, without = next(iter(by_weight_decay(table).items()))
+    arrived = [each for each, rows in known.items() if arrives(rows) is not None]
+    alike = as_good(np.array([[row["steps_to_generalise"] for row in known[each]] for each in arrived], dtype=float).T)
+    said += f" ({ranged([arrived[each] for each in alike], list(known))} not visibly later)" if len(alike) > 1 else ""
+    smallest, without = next(iter(known.items()))
     step, alone = arrives(without), [arrives([row]) is not None for row in without]
     return sentence(
         (summary["quickest_lambda"] == smallest, said),
@@ -117,12 +124,12 @@ def pace_said(table: Table, summary: Mapping[str, float]) -> str:
     )
 
 
-def shares_said(table: Table, weight_decays: tuple[float, ...]) -> str:
+def shares_said(table: Table, weight_decays: tuple[float, ...], p: int) -> str:
     """Say from which share of the pairs on all trials generalise, with the smallest and with the largest λ."""
     rows = by_weight_decay(table)
     needed = {each: share_needed(rows.get(each, [])) for each in (weight_decays[0], weight_decays[-1])}
-    said = [f"λ = {each:g} needs {'more' if share is None else per_cent(share)}" for each, share in needed.items()]
-    return ", ".join(said) + " of the pairs"
+    said = [f"λ = {each:g} needs {'more' if share is None else per_cent(true_share(share, p))}" for each, share in needed.items()]
+    return ", ".join(said) + " of the pairs, for all trials to generalise"
 
 
 READ = sweeps.READ | {"train_accuracy": 3, "val_accuracy": 3}

@@ -9,12 +9,18 @@ With ε > 0 the same line, solved for g, says that a sum is stationary:
     data loss + (ε/λ)·Σ (−log(1 − λ|w|) − λ|w|),
 a convex barrier inside the box, as interior-point methods have it.
 
+With batches the gradient that a step sees is ḡ + noise, with variance V_j = Var_j/B·(n − B)/(n − 1) in weight j, where ḡ and Var
+are the mean and the variance over rows of the gradient at w. As the learning rate goes to 0 and β₂ to 1, m → ḡ and
+v → ḡ² + V, so at rest
+    λw_j = −ḡ_j/√(ḡ_j² + V_j).
+At B = n that is the box. Where V is much larger than ḡ², √V is nearly the same for all weights: ridge with λ·√V. (Derived here.)
+
 Shapes: n rows, d inputs. The data loss is half the mean squared error.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
+from scipy import optimize
 
 Array = NDArray[np.float64]
 BETWEEN = 100.0  # factor from one barrier to the next weaker one
@@ -26,7 +32,7 @@ ROUNDING = 1e-15  # of the sum, in the same units
 def box(inputs: Array, targets: Array, weight_decay: float) -> Array:
     """The minimiser of ‖Xw − y‖² with every |w| ≤ 1/λ; plain least squares at λ = 0.  (n, d), (n,) → (d,)"""
     wall = 1 / weight_decay if weight_decay else np.inf
-    return lsq_linear(inputs, targets, bounds=(-wall, wall), method="bvls", tol=1e-14, max_iter=10 * inputs.shape[1]).x
+    return optimize.lsq_linear(inputs, targets, bounds=(-wall, wall), method="bvls", tol=1e-14, max_iter=10 * inputs.shape[1]).x
 
 
 def rest(inputs: Array, targets: Array, weight_decay: float, *, eps: float) -> Array:
@@ -43,6 +49,32 @@ def rest(inputs: Array, targets: Array, weight_decay: float, *, eps: float) -> A
         weight = _inside(hessian, pull, weight, weight_decay, strength, size=size, enough=CLOSE)
         strength /= BETWEEN
     return _inside(hessian, pull, weight, weight_decay, eps, size=size, enough=CONVERGED)
+
+
+def batch_rest(inputs: Array, targets: Array, weight_decays: Array, batch_size: int) -> Array:
+    """Where AdamW on batches rests, for each λ > 0, ascending: the root of λw = −ḡ/√(ḡ² + V).  (n, d), (n,), (L,) → (L, d)
+
+    Newton's method, from the largest λ, where w is nearly 0, to ever smaller ones, each from the root before. `batch_size` < n.
+    """
+    rows, weight, found = len(inputs), np.zeros(inputs.shape[1]), []
+    share = (rows - batch_size) / (rows - 1) / batch_size
+
+    def gap(weight: Array, weight_decay: float) -> tuple[Array, Array]:
+        """λw + ḡ/√(ḡ² + V), and its derivative (d, d)."""
+        errors = inputs @ weight - targets
+        mean, hessian = inputs.T @ errors / rows, inputs.T @ inputs / rows
+        variance = share * ((inputs**2).T @ errors**2 / rows - mean**2)
+        slope = 2 * share * ((inputs**2 * errors[:, None]).T @ inputs / rows - mean[:, None] * hessian)
+        root = np.sqrt(mean**2 + variance)
+        derivative = hessian / root[:, None] - (mean / root**3)[:, None] * (mean[:, None] * hessian + slope / 2)
+        return weight_decay * weight + mean / root, derivative + weight_decay * np.eye(len(weight))
+
+    for weight_decay in weight_decays[::-1].tolist():
+        solved = optimize.root(gap, weight, args=(weight_decay,), jac=True, tol=1e-12)
+        weight = solved.x if solved.success else np.full_like(weight, np.nan)
+        found.append(weight)
+        weight = np.nan_to_num(weight)
+    return np.array(found[::-1]).reshape(len(weight_decays), -1)
 
 
 def _inside(hessian: Array, pull: Array, weight: Array, decay: float, eps: float, *, size: float, enough: float) -> Array:

@@ -25,6 +25,7 @@ from stages.drawing.style import (
     label_ends,
     log_steps,
     loss_axis,
+    matplotlib,
 )
 from stages.drawing.sweeps import decay_axis
 from stages.drawing.tables import column
@@ -118,13 +119,15 @@ def curves(table: Table, metrics: Metrics) -> Figure:
 
 
 def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
-    return {"distance": distance(table, summary), "learning_rate": learning_rate(table, summary)}
+    figures = {"distance": distance(table, summary), "learning_rate": learning_rate(table, summary)}
+    return figures | {"batches": batches(table, summary)}
 
 
 def distance(table: Table, summary: Metrics) -> Figure:
     """How far each optimiser ends from ridge, and from least squares in the box, over λ."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
+    table = [row for row in table if row["batch_size"] is None]
     for axes, oracle, named in zip(panels, ("ridge", "box"), ("ridge", "least squares in the box"), strict=True):
         axes.set(yscale="log", ylim=(FLOOR / 2, 30), title=f"distance from {named}")
         ends = []
@@ -151,6 +154,7 @@ def learning_rate(table: Table, summary: Metrics) -> Figure:
     """The risk over learning rate and λ, coupled beside decoupled, above each its oracle; the best λ of every row is marked."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
+    table = [row for row in table if row["batch_size"] is None]
     weight_decays = sorted({row["weight_decay"] for row in table})
     every = [row for row in table if row["run"] in {*ORACLES, *ORACLES.values()}]
     low, high = np.nanmin(column(every, "risk")), np.nanmax(column(every, "risk"))
@@ -183,9 +187,46 @@ def learning_rate(table: Table, summary: Metrics) -> Figure:
     return figure
 
 
+def batches(table: Table, summary: Metrics) -> Figure:
+    """The risk of AdamW over λ for each batch size, between ridge's and the box's; and how near its weights get to the wall."""
+    figure = Figure()
+    over_decay, over_size = figure.subplots(1, 2, width_ratios=(3, 2))
+    trained, rest = (
+        [row for row in table if row["run"] == run and row["batch_size"] is not None] for run in ("adamw", "batch_rest")
+    )
+    sizes = sorted({row["batch_size"] for row in trained})
+    for oracle, dash in (("ridge", ":"), ("box", "--")):
+        rows = [row for row in table if row["run"] == oracle]
+        over_decay.plot(column(rows, "weight_decay"), column(rows, "risk"), color=BLACK, linestyle=dash, label=f"exact: {oracle}")
+    ends = []
+    for place, size in enumerate(sizes):
+        colour = matplotlib.colors.to_hex(matplotlib.colormaps["Blues"](0.35 + 0.6 * place / max(len(sizes) - 1, 1)))
+        own, expected = ([row for row in rows if row["batch_size"] == size] for rows in (trained, rest))
+        over_decay.plot(column(own, "weight_decay"), column(own, "risk"), marker="o", color=colour, linewidth=2)
+        over_decay.plot(column(expected, "weight_decay"), column(expected, "risk"), "D", **DIAMOND)
+        if np.isfinite(end := column(own, "risk")[-1]):
+            ends.append((float(end), f"{size:g}", colour))
+    over_decay.plot([], [], "D", label="exact: AdamW", **DIAMOND)
+    decay_axis(over_decay, sorted({row["weight_decay"] for row in table}))
+    over_decay.xaxis.set_major_formatter("{x:g}")
+    over_decay.set(title="risk, ‖w − w*‖², with AdamW on batches of …", ylim=(0, None))
+    over_decay.legend(loc="lower left")
+    label_ends(over_decay, ends, apart=APART)
+    largest = max(row["weight_decay"] for row in table)
+    own, expected = ([row for row in rows if row["weight_decay"] == largest] for rows in (trained, rest))
+    over_size.axhline(1, color=BLACK, linestyle="--", linewidth=1)
+    over_size.plot(column(own, "batch_size"), column(own, "largest_share"), marker="o", color=DECAY, linewidth=2)
+    over_size.plot(column(expected, "batch_size"), column(expected, "largest_share"), "D", **DIAMOND)
+    over_size.set(xscale="log", xlabel="batch size", ylim=(0, 1.1), title=f"largest |w|·λ at λ = {largest:g}")
+    over_size.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    over_size.minorticks_off()
+    headline(figure, summary["findings"]["batches"])
+    return figure
+
+
 FIGURES = Figures(
     sweep=sweep,
-    sweep_columns=("run", "lr", "weight_decay", "diverged", "risk", "from_ridge", "from_box"),
+    sweep_columns=("run", "lr", "batch_size", "weight_decay", "diverged", "risk", "from_ridge", "from_box", "largest_share"),
     study=draw,
     panel=partial(panel, x="step", y="val_loss"),
     panel_columns=("run", "step", "val_loss"),

@@ -1,6 +1,6 @@
 """optimizers, measured: how far each optimiser ends from ridge, and from least squares in the box |w| ≤ 1/λ.
 
-Shapes: T trials, L values of λ, R learning rates, d inputs.
+Shapes: T trials, L values of λ, R learning rates, B batch sizes, d inputs.
 """
 
 import itertools
@@ -19,8 +19,8 @@ from stages.measure import linear
 from stages.measure.linear import optimum
 from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
-from stages.measure.statistics import alive, mean_and_error, summarise
-from stages.studies.optimizers.box import box, rest
+from stages.measure.statistics import alive, mean_and_error, over_pairs, summarise
+from stages.studies.optimizers.box import batch_rest, box, rest
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
 from stages.theory.risk import risk
 
@@ -32,6 +32,7 @@ KNOWN = 16  # bits of a distance: what is nearer than 1e-5 is zero
 ARRIVED = 0.05  # of the oracle's length: an optimiser that ends nearer is said to end there
 SAME = "At λ = 0 ridge and the box are both least squares"
 ADAPTIVE_ROWS = [f"wd{ROWS[kind]}" for kind in ADAPTIVE]
+OF_BATCHES = ("largest_share", "largest_share_se", "from_batch_rest", "from_batch_rest_se")  # columns of their rows alone
 PAIRS = tuple((f"wd{suffix}", f"baseline{suffix}") for suffix in ROWS.values())  # compared trial by trial
 
 
@@ -96,7 +97,7 @@ def of_losses(rows: Metrics) -> str:
     second = other.removeprefix(f"λ = {rows['wd_adamw']['weight_decay']:g} ").replace("the validation loss", "it")
     return words.sentence(
         (one == other, one),
-        (neither, f"{one} or {NAMES['adamw']}"),
+        (neither, one.replace(f" with {NAMES['adam']}", f" with {NAMES['adam']} or {NAMES['adamw']}")),
         (";" in one + other or ":" in one + other, f"{one}; {other}"),
         (True, f"{one}, and {second}"),
     )
@@ -109,7 +110,12 @@ def of_ends(rows: Metrics, cut: float) -> str:
     if not (weight_decay and arrived and apart) or words.diverged(rows, *ADAPTIVE_ROWS):
         return ""
     box = f"caps them at ±{1 / weight_decay:g}" if cut else "leaves them"
-    return f"With λ = {weight_decay:g} Adam divides all weights by {1 + weight_decay:g}, AdamW {box}"
+    return f"On all rows, with λ = {weight_decay:g}, Adam divides all weights by {divisor(weight_decay)}, AdamW {box}"
+
+
+def divisor(weight_decay: float) -> str:
+    """Write 1 + λ, by which ridge divides on orthogonal rows."""
+    return f"{1 + weight_decay:g}" if 1 + weight_decay >= 1.00001 else f"1 + {weight_decay:g}"
 
 
 def is_near(rows: Metrics, kind: str) -> bool:
@@ -124,34 +130,44 @@ def of_scatter(rows: Metrics, steps: int, cut: float) -> str:
         return SAME
     adam, adamw = (words.per_cent(rows[f"wd{ROWS[kind]}"].get(f"from_{ENDS_AT[kind]}", math.inf)) for kind in ADAPTIVE)
     divides, wall = is_near(rows, "adam"), f"{1 / weight_decay:g}"
-    first = f"Adam divides weights by {1 + weight_decay:g}" if divides else f"Adam is {adam} away from ridge {after}"
+    first = f"Adam divides weights by {divisor(weight_decay)}" if divides else f"Adam is {adam} away from ridge {after}"
     second = words.sentence(
-        (not is_near(rows, "adamw") and divides, f"AdamW is {adamw} away from the box |w| ≤ {wall} {after}"),
-        (not is_near(rows, "adamw"), f"AdamW {adamw} away from the box |w| ≤ {wall}"),
+        (not is_near(rows, "adamw") and divides, f"AdamW is {adamw} away from least squares in the box |w| ≤ {wall} {after}"),
+        (not is_near(rows, "adamw"), f"AdamW {adamw} away from least squares in the box |w| ≤ {wall}"),
         (cut, f"AdamW caps {'them' if divides else 'weights'} at {wall}"),
         (True, f"AdamW leaves {'them' if divides else 'weights'}, as none is beyond {wall}"),
     )
-    said = f"λ = {weight_decay:g}: {first}, {second}"
+    said = f"λ = {weight_decay:g}, all rows: {first}, {second}"
     return words.sentence((True, said), lost=words.diverged(rows, *ADAPTIVE_ROWS))
 
 
 def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
-    """Tabulate each optimiser, learning rate and λ, and each oracle and λ."""
+    """Tabulate each optimiser, learning rate and λ; AdamW at each batch size and λ; and each oracle and λ."""
     rows, weight_decays = general(arrays), swept["weight_decay"].tolist()
     each = [oracles(rows, weight_decay, section.train.adamw.eps) for weight_decay in weight_decays]
     known = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}  # (T, L, d)
     ends = {kind: measured(swept, kind, known, arrays["true_weight"]) for kind in KINDS}
     theory = {name: measured_ends(weight[None], known, arrays["true_weight"]) for name, weight in known.items()}
     none = np.zeros((1, 1, len(weight_decays)))
-    grids = [(kind, swept[f"{kind}_lr"].tolist(), swept[f"{kind}_diverged"], ends[kind]) for kind in KINDS]
+    of_kinds = [(kind, {"lr": swept[f"{kind}_lr"].tolist()}, swept[f"{kind}_diverged"], ends[kind]) for kind in KINDS]
+    of_oracles = [(name, {"lr": [None]}, none, values) for name, values in theory.items()]
+    batches, sizes = on_batches(rows, swept, known), {"batch_size": swept["batch_size"].tolist()}
+    solved = {name: np.zeros((len(sizes["batch_size"]), 1, len(weight_decays))) for name in batches}
+    of_batches = [(name, sizes, swept["batch_diverged"] if name == "adamw" else solved[name], batches[name]) for name in batches]
     table = [
-        {"run": run, "lr": lr, "weight_decay": weight_decay, "diverged": int(lost[place, :, index].sum())}
+        {"run": run, "lr": None, "batch_size": None}
+        | {axis: each, "weight_decay": weight_decay, "diverged": int(lost[place, :, index].sum())}
+        | dict.fromkeys(OF_BATCHES)
         | at_one(values, place, index)
-        for run, rates, lost, values in [*grids, *((name, [None], none, values) for name, values in theory.items())]
-        for place, lr in enumerate(rates)
+        for run, settings, lost, values in [*of_kinds, *of_batches, *of_oracles]
+        for axis, places in settings.items()
+        for place, each in enumerate(places)
         for index, weight_decay in enumerate(weight_decays)
     ]
-    return table, summary(section, arrays, swept, ends, theory)
+    found = summary(section, arrays, swept, ends, theory)
+    small = of_sizes(batches["adamw"], theory, swept["batch_size"].tolist(), weight_decays)
+    said = batches_said(small, swept["batch_size"].tolist(), section)
+    return table, found | {"batches": small, "findings": found["findings"] | said}
 
 
 def measured(swept: Mapping[str, NDArray], kind: str, known: Oracles, truth: NDArray) -> Row:
@@ -171,6 +187,74 @@ def at_one(ends: Row, place: int, index: int) -> dict[str, float | None]:
     if any(np.isnan(each[place, :, index]).any() for each in ends.values()):
         return empty
     return empty | summarise({name: each[place, :, index] for name, each in ends.items()})
+
+
+def on_batches(arrays: Arrays, swept: Mapping[str, NDArray], known: Oracles) -> dict[str, Row]:
+    """What AdamW ends with on batches, `adamw`, and where it should come to rest, `batch_rest`.  (B, T, L) each
+
+    `largest_share` is the largest |w| in units of the wall 1/λ; of B = n the rest is the box's.
+    """
+    weight_decays, sizes, truth = swept["weight_decay"], swept["batch_size"].tolist(), arrays["true_weight"]
+    positive, pairs = weight_decays > 0, list(zip(arrays["train_inputs"], arrays["train_targets"], strict=True))
+    rests = np.repeat(known["rest"][None], len(sizes), axis=0)
+    for place, size in enumerate(sizes):
+        if size < len(arrays["train_targets"][0]):
+            rests[place][:, positive] = np.stack([batch_rest(x, y, weight_decays[positive], size) for x, y in pairs])
+    lost = np.any(swept["batch_diverged"], axis=1, keepdims=True)
+    weights = {"adamw": np.where(lost[..., None], np.nan, swept["batch_weight"]), "batch_rest": rests}
+    return {
+        name: measured_ends(weight, known, truth)
+        | {"largest_share": weight_decays * np.abs(weight).max(axis=-1), "from_batch_rest": distance(weight, rests)}
+        for name, weight in weights.items()
+    }
+
+
+def of_sizes(ends: Row, theory: Mapping[str, Row], sizes: Sequence[int], weight_decays: Sequence[float]) -> dict[str, Any]:
+    """For each batch size AdamW's best λ and its risk there, beside ridge's and the box's at theirs, trial by trial."""
+    best = {name: int(theory[name]["risk"][0].mean(axis=0).argmin()) for name in ("ridge", "box")}
+    found: dict[str, Any] = {}
+    for place, size in enumerate(sizes):
+        risks = ends["risk"][place]
+        means = risks.mean(axis=0)
+        own: dict[str, float] = found.setdefault(f"batch_{size}", {})
+        if np.isnan(means).all():
+            continue
+        chosen = int(np.nanargmin(means))
+        own |= {"best_lambda": weight_decays[chosen]} | mean_and_error("risk_at_best", risks[:, chosen])
+        for name, at in best.items():
+            own |= over_pairs(f"risk_minus_{name}", risks[:, chosen] - theory[name]["risk"][0][:, at])
+            own[f"risk_of_{name}"] = float(theory[name]["risk"][0][:, at].mean())
+        own |= mean_and_error("largest_share_at_best", ends["largest_share"][place, :, chosen])
+        off = ends["from_batch_rest"][place].mean(axis=0)[1:]
+        own |= {"farthest": float(np.nanmax(off))} if np.isfinite(off).any() else {}
+    return found
+
+
+def batches_said(found: Metrics, sizes: Sequence[int], section: Comparison) -> dict[str, str]:
+    """Say what AdamW's best risk is beside ridge's, on the largest and the smallest batches; and how near weights get to 1/λ."""
+    names = {size: "all rows" if size >= section.data.rows else f"batches of {size}" for size in sizes}
+    known = {names[size]: found[f"batch_{size}"] for size in (sizes[-1], sizes[0]) if found[f"batch_{size}"]}
+    risks = [f"{beside_ridge(own)} on {name}" for name, own in known.items()]
+    parts = [
+        f"on {name} its largest weight is {words.per_cent(own['largest_share_at_best'])} of 1/λ, with {beside_ridge(own)}"
+        for name, own in known.items()
+    ]
+    why = words.sentence(
+        (not known, "At every λ a trial diverged on batches"),
+        (section.data.trials == 1, words.SINGLE),
+        (True, ""),
+    )
+    return {
+        "batches": why or f"AdamW at its best λ has {'; '.join(risks)}",
+        "panel": why or f"AdamW at its best λ: {'; '.join(parts)}",
+    }
+
+
+def beside_ridge(own: Mapping[str, float]) -> str:
+    """Word a risk beside ridge's: `20% more risk than ridge`."""
+    seen, gap, ridge = words.sign(own, "risk_minus_ridge", among=2), own["risk_minus_ridge"], own["risk_of_ridge"]
+    size = words.per_cent(abs(gap) / ridge) if ridge > 0 else f"{abs(gap):.2g}"
+    return f"{size} {'more' if seen > 0 else 'less'} risk than ridge" if seen else "no visibly other risk than ridge"
 
 
 def summary(
@@ -237,40 +321,42 @@ def away(share: float, optimisers: int = 1) -> str:
 
 def of_rates(risks: Mapping[str, NDArray], rates: Mapping[str, NDArray], weight_decays: NDArray) -> str:
     """Say whether the best λ depends on the learning rate, with Adam and with AdamW.  (R, T, L), (R,) each"""
-    best = {kind: best_at(each, weight_decays) for kind, each in risks.items()}
-    known = {kind: [each for each in found if each is not None] for kind, found in best.items()}
-    ranges = {kind: f"{spread(each)} with {NAMES[kind]}" for kind, each in known.items()}
-    moves, stays = [], []
-    for kind, each in risks.items():
-        ends = [f"{best[kind][rate]:g} at lr = {rates[kind][rate]:g}" for rate in moved(each)]
-        moves += [f"from {' to '.join(ends)} with {NAMES[kind]}"] if ends else []
-        stays += [] if ends else [f"; it is {ranges[kind]}"]
-    unclear = f"The learning rate does not visibly change the best λ: {', '.join(ranges.values())}"
-    everywhere = f"The best λ is {' and '.join(ranges.values())}, at every learning rate"
+    grid, single = weight_decays.tolist(), next(iter(risks.values())).shape[1] == 1
+    good = {kind: as_good_at(each) for kind, each in risks.items()}
+    common = {kind: set.intersection(*each.values()) if each else set() for kind, each in good.items()}
+    fits = {
+        kind: f"{words.ranged([grid[each] for each in places], grid)} with {NAMES[kind]}"
+        for kind, places in common.items()
+        if places
+    }
+    parts = [f"no λ is visibly better than {said} at any learning rate" for said in fits.values()]
+    for kind in risks:
+        if kind not in fits and good[kind]:
+            best = {rate: grid[int(np.nanargmin(risks[kind][rate].mean(axis=0)))] for rate in good[kind]}
+            ends = [f"{best[rate]:g} at lr = {rates[kind][rate]:g}" for rate in farthest_apart(good[kind])]
+            parts.append(f"with {NAMES[kind]} the best λ moves from {' to '.join(ends)}")
+    said = "; ".join(parts)
     return words.sentence(
-        (next(iter(risks.values())).shape[1] == 1, words.SINGLE),
-        (not all(known.values()), "At every λ and learning rate a trial diverged"),
-        (moves, f"The best λ moves {', and '.join(moves)}{''.join(stays)}"),
-        (any(len(set(each)) > 1 for each in known.values()), unclear),
-        (known == best, everywhere),
-        (True, f"{everywhere} without divergence"),
+        (single, words.SINGLE),
+        (not all(good.values()), "At every λ and learning rate a trial diverged"),
+        (len(fits) == len(risks), f"At every learning rate no λ is visibly better than {', '.join(fits.values())}"),
+        (True, said[:1].upper() + said[1:]),
     )
 
 
-def spread(values: Sequence[float]) -> str:
-    """Write a range, `5 to 10`, or the one value."""
-    ends = sorted(values)
-    return " to ".join(f"{value:g}" for value in dict.fromkeys(ends[:1] + ends[-1:]))
+def as_good_at(risks: NDArray) -> dict[int, set[int]]:
+    """The places of the λ than which none is visibly better, at each learning rate where any is known.  (R, T, L)"""
+    found = {rate: set(words.as_good(each, among=len(risks))) for rate, each in enumerate(risks)}
+    return {rate: places for rate, places in found.items() if places}
 
 
-def moved(risks: NDArray) -> tuple[int, ...]:
-    """Find the two learning rates farthest apart between which the best λ visibly changes; none if there are none.  (R, T, L)"""
-    known = np.flatnonzero(~np.isnan(risks.mean(axis=1)).all(axis=1)).tolist()
-    pairs = [(one, other) for one, other in itertools.combinations(known, 2) if words.best_changes(risks[one], risks[other])]
-    return max(pairs, key=lambda pair: pair[1] - pair[0], default=())
+def farthest_apart(good: Mapping[int, set[int]]) -> tuple[int, int]:
+    """Find the two learning rates farthest apart that share no such λ; the first and the last where any two share one."""
+    pairs = [(one, other) for one, other in itertools.combinations(good, 2) if not good[one] & good[other]]
+    return max(pairs, key=lambda pair: pair[1] - pair[0], default=(min(good), max(good)))
 
 
-READ = {"weight_decay": 1, "diverged": Integers(3)}
+READ = {"weight_decay": 1, "diverged": Integers(3), "batch_weight": 4, "batch_diverged": Integers(3), "batch_size": Integers(1)}
 for kind in KINDS:
     READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": Integers(3)}
 HEADLINES = {"risk": LOWER} | OF_REGRESSION

@@ -5,7 +5,8 @@ Beside them stand the Gaussian rows that they were made from, on which the weigh
 
 import numpy as np
 
-from stages.base.params import Count, Grid, Moments, Momentum, NonNegative, Positive, Positives, Section, ascending
+from stages.base.params import Count, Counts, Grid, Moments, Momentum, NonNegative, Positive, Positives, Section, ascending
+from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System, two_arms
 
@@ -43,9 +44,19 @@ class Train(Section, frozen=True):
     adamw: Moments
 
 
+class Batches(Moments, frozen=True):
+    size: Counts
+    steps: Count
+    lr: Positive
+
+    def __post_init__(self) -> None:
+        ascending("size", self.size)
+
+
 class Sweep(Section, frozen=True):
     wd: Grid
     lr: Positives
+    batches: Batches
 
     def __post_init__(self) -> None:
         ascending("wd", self.wd, zero_first=True)
@@ -83,7 +94,7 @@ def draw(section: Comparison, streams: Streams) -> Arrays:
             arrays |= {f"{split}_inputs": stored, f"{split}_targets": stored @ weight + noise[split]}
         return arrays
 
-    return single(streams.draw(data.trials, trial)) | {"noise": np.array(data.noise)}
+    return single(streams.draw(data.trials, trial)) | {"noise": np.array(data.noise), "seed": np.array(streams.seed)}
 
 
 def footprint(section: Comparison) -> int:
@@ -109,6 +120,7 @@ SYSTEM = System(
         "true_weight": 2,  # (T, d)
         "start_weight": 2,  # (T, d)
         "noise": 0,  # standard deviation
+        "seed": Integers(0),  # of the batch orders
     },
     draw=draw,
     footprint=footprint,

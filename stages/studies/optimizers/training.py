@@ -1,4 +1,4 @@
-"""optimizers, trained: SGD, momentum, Adam and AdamW on all rows, each with a learning rate that settles.
+"""optimizers, trained: SGD, momentum, Adam and AdamW on all rows, AdamW on batches too, each with a learning rate that settles.
 
 Shapes: T trials, L decays, R learning rates, d inputs.
 """
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from stages.base.rounding import LOOK, on_grid
-from stages.base.streams import Arrays
+from stages.base.streams import Arrays, orders
 from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.optimizers import Optimizer, adam, adamw, sgd
-from stages.engine.problem import full_batch, linear, linear_to_zero
+from stages.engine.problem import full_batch, linear, linear_to_zero, shuffled
 from stages.engine.training import Fitting, Training
-from stages.studies.optimizers.system import CURVATURE, ROWS, Comparison, Train, general
+from stages.studies.optimizers.system import CURVATURE, ROWS, SYSTEM, Comparison, Train, general
 
 ADAPTIVE = ("adam", "adamw")  # swept over learning rates too
 
@@ -60,7 +60,26 @@ def sweep(section: Comparison, arrays: Arrays, device: torch.device, fit: Fittin
         found |= {f"{kind}_{name}": np.stack([fit[name] for fit in fits]) for name in ("weight", "diverged")}
         found |= {f"{kind}_{name}": fits[rates.index(own)][name] for name in ("val_loss", "weight_norm")}
         found["steps"] = fits[0]["steps"]
-    return found | {"diverged": np.concatenate([found[f"{kind}_diverged"] for kind in ROWS])}
+    found |= {"diverged": np.concatenate([found[f"{kind}_diverged"] for kind in ROWS])}
+    return found | on_batches(section, whole, general(arrays), fit)
+
+
+def on_batches(section: Comparison, whole: Job, arrays: Arrays, fit: Fitting) -> Arrays:
+    """AdamW on batches of each size (B,), reshuffled every epoch: `batch_weight` (B, T, L, d), `batch_diverged` (B, T, L).
+
+    The learning rate falls to zero along a line, and the moments are long, so that what the batches stir settles.
+    """
+    batches, rows, ends = section.sweep.batches, arrays["train_targets"].shape[1], []
+    for size in batches.size:
+        schedule = full_batch(batches.steps, batches.steps)
+        if size < rows:
+            drawn = shuffled(orders(arrays, SYSTEM.key, -(-batches.steps * size // rows)), size, whole.device)
+            schedule = replace(drawn, batches=drawn.batches[: batches.steps], evaluate_every=batches.steps)
+        schedule = replace(schedule, pace=linear_to_zero(batches.steps))
+        job = replace(whole, schedule=schedule, optimizer=adamw(batches), lr=batches.lr)
+        ends.append(ended(f"batches of {size}", job, fit))
+    found = {f"batch_{name}": np.stack([each[name] for each in ends]) for name in ("weight", "diverged")}
+    return found | {"batch_size": np.array(batches.size)}
 
 
 def ended(kind: str, job: Job, fit: Fitting) -> Arrays:

@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stages.base.addition import true_share
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure.arrivals import arrivals, arrives, by_weight_decay, share_needed
-from stages.measure.findings import lost_runs, onwards, per_cent, sentence
+from stages.measure.findings import continued, counted, lost_runs, onwards, per_cent, sentence
 from stages.measure.results import LOWER, NEITHER, Results
 from stages.measure.rows import Table
 from stages.studies.phase.system import Phase
@@ -30,8 +31,10 @@ def evaluate_sweep(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray])
     table = [row | {"phase": cells[row["weight_decay"], row["train_fraction"]]} for row in table]
     counts, needed, last_step = Counter(cells.values()), needs(table), int(steps[-1])
     summary = {"steps": last_step, "p": int(arrays["p"]), "threshold": report.threshold, "late": report.late}
-    found = {"cells": {name: counts[name] for name in PHASES}} | ({"fewest": fewest(needed)} if needed else {})
-    said = finding(table, last_step)
+    found = {"cells": {name: counts[name] for name in PHASES}, "tenfold": tenfold(table)} | (
+        {"fewest": fewest(needed)} if needed else {}
+    )
+    said = finding(table, last_step, int(arrays["p"]))
     return table, summary | found | {"findings": {"panel": said, "map": said}}
 
 
@@ -53,6 +56,12 @@ def phase(trials: Table, late: float) -> str:
     return "by_heart" if memorised is not None else "neither"
 
 
+def tenfold(table: Table) -> int:
+    """Count the cells that take at least ten times the steps to generalise that they take to memorise."""
+    steps = [(arrives(rows, "memorise"), arrives(rows)) for rows in by_cell(table).values()]
+    return sum(generalised >= 10 * memorised for memorised, generalised in steps if memorised and generalised is not None)
+
+
 def needs(table: Table) -> dict[float, dict[str, Any]]:
     """λ → the share of the pairs from which on all trials generalise, and when on that share. Without λ that have none."""
     found = {}
@@ -69,18 +78,22 @@ def fewest(needed: Mapping[float, dict[str, Any]]) -> dict[str, Any]:
     return min(needed.values(), key=lambda each: (each["train_fraction"], each["steps_to_generalise"]))
 
 
-def finding(table: Table, steps: int) -> str:
+def finding(table: Table, steps: int, p: int) -> str:
     """Say how many pairs it takes to generalise: with the smallest λ, with the best, and from where on none are enough."""
-    within, weight_decays, needed = f"Within {steps:,} steps", list(by_weight_decay(table)), needs(table)
+    table = [row | {"train_fraction": true_share(row["train_fraction"], p)} for row in table]
+    trials, length = len({row["trial"] for row in table}), counted(steps, "step")
+    within, weight_decays, needed = f"Within {length}", list(by_weight_decay(table)), needs(table)
     shares = sorted({row["train_fraction"] for row in table})
     largest = f"{per_cent(shares[-1])} of the pairs"
+    many = {1: ""}.get(trials, " in both trials" if trials == 2 else f" in all {trials} trials")
+    all_trials = f"To generalise {continued(within)}{many},"
     somewhere = {weight_decay for (weight_decay, _), rows in by_cell(table).items() if arrives(rows) is not None}
     beyond = [weight_decay for weight_decay in weight_decays if weight_decay > max(somewhere, default=math.inf)]
     return sentence(
         (not somewhere, f"{within} no λ generalises on any share of the pairs"),
         (len(shares) == 1, f"{within} {len(somewhere)} of {len(weight_decays)} λ generalise on {largest}"),
         (not needed, f"{within} no λ generalises on {largest}"),
-        (True, f"{within} {pairs_needed(needed, weight_decays, largest)}{onwards(beyond, 'no share is enough')}"),
+        (True, f"{all_trials} {pairs_needed(needed, weight_decays, largest)}{onwards(beyond, 'no share is enough')}"),
         lost=[lost_runs(sum(row["diverged"] for row in table), len(table))],
     )
 
@@ -91,7 +104,7 @@ def pairs_needed(needed: Mapping[float, dict[str, Any]], weight_decays: Sequence
         return ""
     best, own = fewest(needed), needed.get(weight_decays[0])
     share = own["train_fraction"] if own else math.inf
-    said = f"λ = {weight_decays[0]:g} " + (f"needs {per_cent(share)} of the pairs" if own else f"fails on {largest}")
+    said = f"λ = {weight_decays[0]:g} " + (f"needs {per_cent(share)} of the pairs" if own else f"does not on {largest}")
     more = sentence(
         (best["train_fraction"] < share, f", λ = {best['weight_decay']:g} needs {per_cent(best['train_fraction'])}"),
         (len(weight_decays) > 1, ", and no other λ needs fewer"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from stages.base.addition import split_at
+from stages.base.addition import must_differ, split_at
 from stages.base.streams import Arrays
 from stages.engine import addition
 from stages.engine.decay import Decay
@@ -27,6 +27,7 @@ def job(section: Phase, arrays: Arrays, device: torch.device, weight_decays: Seq
 def sweep(section: Phase, arrays: Arrays, device: torch.device, fit: Fitting) -> Arrays:
     """`train_accuracy` and `val_accuracy` (F, T, L, K), NaN where a run is right about all pairs before; `diverged` (F, T, L)."""
     whole, shares = job(section, arrays, device, section.sweep.wd), section.sweep.train_fraction
+    must_differ(shares, int(arrays["p"]), "phase.sweep.train_fraction")
     found = addition.over_shares("phase", whole, arrays, shares, curvature=CURVATURE, device=device, fit=fit)
     names = ("diverged", "train_accuracy", "val_accuracy")
     return {name: np.stack([each[name] for each in found]) for name in names} | {"steps": found[0]["steps"]}

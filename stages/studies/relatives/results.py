@@ -13,11 +13,22 @@ from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import linear
-from stages.measure.findings import SINGLE, continued, effect, lost_runs, per_cent, sentence, sign, sign_over_trials, unpaired
+from stages.measure.findings import (
+    SINGLE,
+    continued,
+    counted,
+    effect,
+    lost_runs,
+    per_cent,
+    sentence,
+    sign,
+    sign_over_trials,
+    unpaired,
+)
 from stages.measure.linear import optimum
 from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
-from stages.measure.statistics import alive, mean_and_error, summarise, z_score
+from stages.measure.statistics import alive, mean_and_error, over_pairs, summarise, z_score
 from stages.studies.relatives import penalties
 from stages.studies.relatives.stopping import stopped_risk
 from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
@@ -50,7 +61,7 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
             rows[name] = linear.weights_row(data, weight, CURVATURE) | {"risk": risk(weight, data["true_weight"])}
         found |= metrics(rows, own, [(pair[1], pair[0])], linear.losses_of_zero(data, CURVATURE))
         found[f"{pair[1]}_minus_{pair[0]}"] |= mean_and_error("risk", rows[pair[1]]["risk"] - rows[pair[0]]["risk"])
-    overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {section.train.steps:,} steps")
+    overfits, ended = overfitting(runs["baseline"]), effect(found, when=f" after {counted(section.train.steps, 'step')}")
     said = {
         "panel": on_both(found, sparse_truth(section.data.nonzeros, section.data.inputs)),
         "curves": f"{overfits}; {continued(ended)}" if overfits else ended,
@@ -155,7 +166,7 @@ def tuned(
     for method in TUNED:
         for other in ("none", "l2"):
             if method != other:
-                found[method] |= mean_and_error(f"risk_minus_{other}", risks[method] - risks[other])
+                found[method] |= over_pairs(f"risk_minus_{other}", risks[method] - risks[other])
     return table, found
 
 

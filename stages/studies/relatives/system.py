@@ -102,8 +102,8 @@ def of_truth(arrays: Arrays, truth: str) -> Arrays:
 
 
 def sparse_truth(nonzeros: int, inputs: int) -> str:
-    """What the truth with so many weights may be called."""
-    return "sparse" if 2 * nonzeros <= inputs else f"{nonzeros} equal weights"
+    """What the truth with so many weights may be called: sparse where at most a quarter are not zero."""
+    return "sparse" if 4 * nonzeros <= inputs else "1 weight" if nonzeros == 1 else f"{nonzeros} equal weights"
 
 
 def kept(dropout: float) -> float:

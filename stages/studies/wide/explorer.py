@@ -71,7 +71,9 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
             weights(section, arrays, swept, order, known),
         ),
         said=[
-            sentences(weight_decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), int(epochs))
+            sentences(
+                weight_decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), epochs, level[1]
+            )
             for m, epochs in enumerate(lengths)
         ],
         facts=(
@@ -149,9 +151,11 @@ def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: 
     )
 
 
-def sentences(weight_decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int) -> list[str]:
+def sentences(
+    weight_decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int, null: float
+) -> list[str]:
     """What each λ does to the validation loss, and how much of the start's loss is left.  (L,), (T, L), (T, L), (T, L), (T,)"""
-    said = effects(weight_decays, val_loss, lost, when=f" after {counted(epochs, 'epoch')}")
+    said = effects(weight_decays, val_loss, lost, when=f" after {counted(int(epochs), 'epoch')}", null=null)
     if not start.any():
         return said
     shares = over_trials(left)[0] / start.mean()

@@ -13,11 +13,24 @@ from stages.base.rounding import PATH, resolution, to_resolution
 from stages.base.storage import Integers
 from stages.base.streams import Arrays, orders
 from stages.measure import linear, sweeps
-from stages.measure.findings import SINGLE, best_changes, counted, diverged, effect, lost_runs, of_pair, per_cent, sentence, sign
+from stages.measure.findings import (
+    HARDLY,
+    SINGLE,
+    as_good,
+    counted,
+    diverged,
+    effect,
+    lost_runs,
+    of_pair,
+    per_cent,
+    ranged,
+    sentence,
+    sign,
+)
 from stages.measure.linear import PARTS
 from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
-from stages.measure.statistics import alive, mean_and_error, z_score
+from stages.measure.statistics import alive, mean_and_error, over_pairs, z_score
 from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
 LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
@@ -25,9 +38,10 @@ IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage
 # What is compared trial by trial.
 PAIRS = (("wd", "baseline"), ("wd_zero", "baseline_zero"), ("wd", "null"), ("ridge", "ridge_baseline"))
 STARTS = {"random": PARTS, "zero": PARTS[1:]}  # of the map → the parts of the error from there
-CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named
+CAUSES = {  # part of the error → what a λ does that lowers it, and how that is named; the intercept has a part of its own
     "excess_start": ("by forgetting the random start", "The forgotten random start"),
     "excess_shrinkage": ("by learning more of the signal", "Learning more of the signal"),
+    "excess_intercept": ("by learning more of the intercept", "Learning more of the intercept"),
     "excess_noise": ("by fitting less of the noise", "Fitting less of the noise"),
 }
 
@@ -46,7 +60,7 @@ def evaluate(section: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]
         rows[name] |= {part: each[:, 0, 0] * alive(runs[name]) for part, each in parts.items()}
     found = metrics(rows, runs, PAIRS, linear.losses_of_zero(arrays, CURVATURE))
     further = rows["wd"]["mean_weight_missed"] - rows["baseline"]["mean_weight_missed"]
-    found["wd_minus_baseline"] |= mean_and_error("mean_weight_missed", further)
+    found["wd_minus_baseline"] |= over_pairs("mean_weight_missed", further)
     return found | {"findings": findings(found, section)}, curves(runs, "epoch")
 
 
@@ -66,13 +80,15 @@ def of_parameters(arrays: Arrays, weight: NDArray, bias: NDArray) -> Row:
 
 def findings(rows: Metrics, section: Wide) -> dict[str, str]:
     """Write a sentence for each figure."""
-    when = f" after {section.train.epochs:,} epochs"
+    when = f" after {counted(section.train.epochs, 'epoch')}"
     part, share = main_cause(rows)
     how, what = CAUSES.get(part, ("", ""))
-    start, shrinkage = (rows["wd"][each] - rows["baseline"][each] for each in PARTS[:2])
-    trades = sign(rows["wd_minus_baseline"]) and not diverged(rows, "baseline", "wd") and start < 0 < shrinkage
+    gains = {cause: gain_of(rows, cause) for cause in CAUSES}
+    trades = changed(rows) and not diverged(rows, "baseline", "wd")
+    trades = trades and gains["excess_shrinkage"] < 0 < gains["excess_start"]
     return {
-        "panel": effect(rows) + (f", mostly {how}" if part else ""),
+        "panel": effect(rows, more=f", mostly {how}" if part else "", brief=True),
+        "constant": beside_constant(rows),
         "curves": effect(rows, when=when),
         "parts": sentence(
             (part, f"{what} is {per_cent(share)} of the gain"),
@@ -83,22 +99,45 @@ def findings(rows: Metrics, section: Wide) -> dict[str, str]:
     }
 
 
+def beside_constant(rows: Metrics) -> str:
+    """Say whether the model with decay predicts better than the best constant."""
+    gap, at = rows["wd_minus_null"], f"λ = {rows['wd']['weight_decay']:g}"
+    seen = sign(gap, of=rows["null"]["val_loss"])
+    return sentence(
+        (seen > 0, f"With {at} the best constant predicts better than the model"),
+        (seen < 0, f"With {at} the model predicts better than the best constant"),
+        (True, f"With {at} the model predicts neither visibly better nor worse than the best constant"),
+    )
+
+
 def main_cause(rows: Metrics) -> tuple[str, float]:
     """Find the part of the error that makes up more than half of a visible gain, and its share of the expected gain.
 
     There is none where nothing is visibly gained, where a trial diverged, and where the share would be beyond the whole.
     """
-    if sign(rows["wd_minus_baseline"]) >= 0 or diverged(rows, "baseline", "wd"):
+    if changed(rows) >= 0 or diverged(rows, "baseline", "wd"):
         return "", 0.0
-    gains = {part: rows["baseline"][part] - rows["wd"][part] for part in PARTS}
+    gains = {cause: gain_of(rows, cause) for cause in CAUSES}
     largest, whole = max(gains, key=gains.__getitem__), sum(gains.values())
     return (largest, gains[largest] / whole) if whole / 2 < gains[largest] <= whole else ("", 0.0)
 
 
+def changed(rows: Metrics) -> int:
+    """The sign of what decay visibly does to the validation loss, and not hardly."""
+    return sign(rows["wd_minus_baseline"], of=rows["baseline"].get("val_loss", 0.0))
+
+
+def gain_of(rows: Metrics, cause: str) -> float:
+    """The gain in a part of the error; that of shrinkage without the intercept's."""
+    gain, of_bias = (rows["baseline"][each] - rows["wd"][each] for each in (cause, "excess_intercept"))
+    return gain - of_bias if cause == "excess_shrinkage" else gain
+
+
 def of_weights(rows: Metrics, truth: float) -> str:
     """Say where decay moves the weights: whether their mean comes closer to the truth, and whether they shrink."""
-    moved, at = sign(rows["wd_minus_baseline"], "mean_weight_missed"), f"λ = {rows['wd']['weight_decay']:g}"
-    shrinks = rows["wd"]["weight_norm"] < rows["baseline"]["weight_norm"]
+    moved, at = sign(rows["wd_minus_baseline"], "mean_weight_missed", of=truth), f"λ = {rows['wd']['weight_decay']:g}"
+    norms = [rows[row].get("weight_norm", 0.0) for row in ("wd", "baseline")]
+    shrinks = norms[0] < (1 - HARDLY) * norms[1]
     return of_pair(
         rows,
         (moved < 0, f"{at} moves the mean weight closer to the truth {truth:g}"),
@@ -207,6 +246,7 @@ def map_finding(weight_decays: NDArray, lengths: NDArray, val_loss: NDArray, los
     if not known:
         return sentence((True, "At every λ a trial diverged"), lost=[everywhere])
     ends = [losses[..., k] for k in (known[0], known[-1])]
+    both = [weight_decays[place] for place in set.intersection(*(set(as_good(end, among=2)) for end in ends))]
     first, last = (weight_decays[np.nanargmin(end.mean(axis=0))] for end in ends)
     start, end = (counted(int(lengths[k]), "epoch") for k in (known[0], known[-1]))
     lowest, moves = f"λ = {first:g} has the lowest validation loss after {start}", f"{first:g} after {start}, {last:g} after"
@@ -214,8 +254,8 @@ def map_finding(weight_decays: NDArray, lengths: NDArray, val_loss: NDArray, los
         (len(losses) == 1, SINGLE),
         (len(known) == 1, lowest),
         (first == last, f"{lowest} and after {end}"),
-        (best_changes(*ends), f"From the random start the best λ depends on the time: {moves} {lengths[known[-1]]:,}"),
-        (True, f"The best λ does not visibly change between {start} and {end}"),
+        (not both, f"From the random start the best λ depends on the time: {moves} {lengths[known[-1]]:,}"),
+        (True, f"After {start} and after {end} no λ is visibly better than {ranged(both, weight_decays.tolist())}"),
         lost=[everywhere],
     )
 
