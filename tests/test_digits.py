@@ -325,7 +325,7 @@ def without(found: dict[str, Any], case: str, *ends: str, **changes: int) -> dic
 
 BETTER, WORSE = (-0.1, 0.1, -0.1), (0.1, -0.1, 0.1)
 SINGLE = "A single trial has no error to tell an effect by"
-NO_MEASURE = "Tuned, λ improves no measure in both models; with 20% wrong labels"
+NO_MEASURE = "Tuned, λ improves no measure; with 20% wrong labels"
 ALL_MEASURES = "Tuned, λ improves loss, accuracy and calibration in both models; with 20% wrong labels"
 LOST = "λ = 0 has nothing to compare with; 3 runs diverged"
 ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic", "_change", "_zero", diverged=3)
@@ -337,12 +337,12 @@ ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic
         (cases(), f"{NO_MEASURE} the same"),
         (
             cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)),
-            f"{ALL_MEASURES} loss, accuracy and calibration in logistic regression, loss and worsens calibration in the network",
+            f"{ALL_MEASURES} loss in both models, accuracy and calibration in logistic regression "
+            "and worsens calibration in the network",
         ),
         (
             cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
-            f"{NO_MEASURE} no measure and worsens loss, accuracy and calibration in logistic regression, "
-            "loss and worsens accuracy in the network",
+            f"{NO_MEASURE} loss in the network and worsens accuracy in both models, loss and calibration in logistic regression",
         ),
         (ALONE, SINGLE),
         (DIVERGED, LOST),

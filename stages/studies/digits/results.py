@@ -161,25 +161,23 @@ def of_chosen(found: Metrics, said: str) -> str:
 
 
 def gain_said(found: Metrics) -> str:
-    """Say what the chosen λ visibly change on test rows, in each model."""
-    right, wrong = ([improved(found[f"{model}{suffix}"]) for model in MODELS] for suffix in ("", "_noisy"))
-    share, more = f"{words.per_cent(found['wrong'])} wrong labels", "the same" if right == wrong else in_models(wrong)
-    noisy = f"; with {share} {more}" if found["wrong"] else ""
-    return of_chosen(found, f"Tuned, λ improves {in_models(right)}{noisy}")
+    """Say what the chosen λ visibly change on test rows, in both models, and in one of them alone."""
+    right, wrong = (in_models([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
+    more = "the same" if right == wrong else wrong
+    noisy = f"; with {words.per_cent(found['wrong'])} wrong labels {more}" if found["wrong"] else ""
+    return of_chosen(found, f"Tuned, λ improves {right}{noisy}")
 
 
-def improved(case: Metrics) -> str:
-    """List the measures that are visibly better, and those that are worse."""
-    gained, lost = (
-        words.listed([named for measure, named in MEASURES.items() if better(case, measure) == way]) for way in (1, -1)
-    )
+def in_models(cases: Sequence[Metrics]) -> str:
+    """List the measures that are visibly better, and those that are worse: `loss in both models, accuracy in the network`."""
+    sides = []
+    for way in (1, -1):
+        one, other = ({measure for measure in MEASURES if better(case, measure) == way} for case in cases)
+        places = {"both models": one & other, "logistic regression": one - other, "the network": other - one}
+        told = {where: words.listed([MEASURES[each] for each in MEASURES if each in those]) for where, those in places.items()}
+        sides.append(", ".join(f"{each} in {where}" for where, each in told.items() if each))
+    gained, lost = sides
     return (gained or "no measure") + (f" and worsens {lost}" if lost else "")
-
-
-def in_models(said: Sequence[str]) -> str:
-    """Say once what is true of both models."""
-    one, other = said
-    return f"{one} in both models" if one == other else f"{one} in logistic regression, {other} in the network"
 
 
 def panel_said(found: Metrics) -> str:
