@@ -22,8 +22,6 @@ from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, 
 from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
 
-FEW = 8  # trials, of which one may well be as far from their mean as all others together
-
 
 def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:
     """The singular value decomposition of each trial's rows, m = min(n, d).  (T, n, m), (T, m), (T, m, d)"""
@@ -74,7 +72,8 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
 
     `theory` is exact given each trial's rows, an expectation over the direction of w* and the noise; `closed_form`, at Λ = 0,
     is an expectation over the rows too. `z` is the mean of the trials' own gaps to `theory`, in standard errors; 0 where it
-    is less than what training may have left, None where one trial decides both. Singular values (T, min(n, d)), measured (T, L)
+    is less than what training may have left, None where the risk has no expectation over the rows, so no error.
+    Singular values (T, min(n, d)), measured (T, L)
     """
     inputs, signal, noise = sizes(arrays)
     known: dict[str, Any] = {"inputs": inputs, "signal": signal, "noise": noise}
@@ -90,15 +89,9 @@ def risks(arrays: Arrays, values: NDArray, penalties: NDArray, trained: NDArray,
             | mean_and_error("risk", own)
             | {"theory": float(losses_on_grid(mean_and_error("theory", expected)["theory"], signal**2))}
             | {"closed_form": closed if penalty == 0 and np.isfinite(closed) else None}
-            | {"z": None if one_decides(own - expected) else z_score(gap["gap"], gap.get("gap_se"), left)}
+            | {"z": None if penalty == 0 and np.isinf(closed) else z_score(gap["gap"], gap.get("gap_se"), left)}
         )
     return table
-
-
-def one_decides(gaps: NDArray) -> bool:
-    """Tell whether a single trial makes up most of the variance, as it does at n = d, where the risk has no expectation.  (T,)"""
-    squares = (gaps - gaps.mean()) ** 2
-    return len(gaps) >= FEW and 2 * squares.max() > squares.sum()
 
 
 def finding(counts: Sequence[int], at_zero: NDArray, at_best: NDArray, *, inputs: int, best: float, floor: float) -> str:
