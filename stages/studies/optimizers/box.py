@@ -74,7 +74,7 @@ def batch_rest(inputs: Array, targets: Array, weight_decays: Array, batch_size: 
         weight = solved.x if solved.success else np.full_like(weight, np.nan)
         found.append(weight)
         weight = np.nan_to_num(weight)
-    return np.array(found[::-1]).reshape(len(weight_decays), -1)
+    return np.array(found[::-1]).reshape(len(weight_decays), inputs.shape[1])
 
 
 def _inside(hessian: Array, pull: Array, weight: Array, decay: float, eps: float, *, size: float, enough: float) -> Array:
