@@ -46,8 +46,9 @@ OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own c
 # For all that tests start: not on the repository whose hook calls pytest, without a user's hooks and caches, and not as a part
 # of the `make` that calls it, which would announce the folders that it enters.
 HERE = {name: value for name, value in neutral().items() if not name.startswith(("MAKE", "MFLAGS", "PYTEST_ADDOPTS"))}
+ASKED = {name: value for name, value in os.environ.items() if name == "PYTEST_ADDOPTS"}
 os.environ.clear()
-os.environ.update(HERE)
+os.environ.update(HERE | ASKED)
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would all it starts
 
@@ -147,6 +148,12 @@ def rng() -> np.random.Generator:
 
 
 EXTRAS = {"browser", "server", "ray"}  # fixtures of what `make extras` installs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Drop PYTEST_ADDOPTS, but where it is for the workers that are to start: they read the names of files from it."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        os.environ.pop("PYTEST_ADDOPTS", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
