@@ -282,7 +282,7 @@ def arms_said(right: tuple[float, float], wrong: tuple[float, float], stop: floa
 
 
 LOWERS, RAISES = "λ = 0.1 lowers the validation loss by 20%", "λ = 0.1 raises the validation loss by 20%"
-SHOW = "(8 trials show one from "
+SHOW = "(8 trials would show "
 NO_EFFECT, WRONG = "λ = 0.1 has no visible effect on the validation loss", "with 20% wrong labels"
 ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1"
 
@@ -293,10 +293,10 @@ ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 
         (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1), f"{LOWERS}; {WRONG} by 40%, where stopping early is better"),
         (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015), f"{LOWERS}; {WRONG} by 40%"),
         (arms_said((0.2, 0.01), (-0.4, 0.01)), f"{RAISES}; {WRONG} it lowers it by 40%"),
-        (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} it lowers it by 40%"),
-        (arms_said((-0.2, 0.01), (-0.4, 0.2)), f"{LOWERS}; {WRONG} it has no visible effect on it {SHOW}70% on)"),
-        (arms_said((0.2, 0.2), (-0.4, 0.2)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} the same"),
-        (arms_said((0.2, 0.2), (-0.4, 0.15)), f"{NO_EFFECT} {SHOW}70% on); {WRONG} none either"),
+        (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} it lowers it by 40%"),
+        (arms_said((-0.2, 0.01), (-0.4, 0.2)), f"{LOWERS}; {WRONG} it has no visible effect on it {SHOW}70% or more)"),
+        (arms_said((0.2, 0.2), (-0.4, 0.2)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} the same"),
+        (arms_said((0.2, 0.2), (-0.4, 0.15)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} none either"),
         (arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
         (arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1), f"{ONE_LOST}; {WRONG} the same"),
     ],

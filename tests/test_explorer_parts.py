@@ -46,7 +46,7 @@ BASELINE = [2.0, 2.2, 1.8]
         (
             [1.9, 2.4, 1.5],
             (),
-            "λ = 3 has no visible effect on the validation loss: 1.93 after 10 epochs (3 trials show one from 73% on)",
+            "λ = 3 has no visible effect on the validation loss: 1.93 after 10 epochs (3 trials would show 73% or more)",
         ),
         ([2.00499, 2.205, 1.80501], (), "λ = 3 hardly changes the validation loss: 2 after 10 epochs"),
         (BASELINE, (), "λ = 3 has no visible effect on the validation loss: 2 after 10 epochs"),

@@ -39,10 +39,10 @@ def rows(gap: float, error: float | None = 0.1, *, wd: float = 3.0, against: flo
         (rows(193.0), "λ = 3 raises the validation loss 98-fold"),
         (rows(200.0), "λ = 3 raises the validation loss from 2 to 2e+02"),
         (rows(-1.9999), "λ = 3 lowers the validation loss by more than 99%"),
-        (rows(-0.349), "λ = 3 has no visible effect on the validation loss (8 trials show one from 18% on)"),  # t is 3.4995
+        (rows(-0.349), "λ = 3 has no visible effect on the validation loss (8 trials would show 18% or more)"),  # t is 3.4995
         (rows(-0.351), "λ = 3 lowers the validation loss by 18%"),
         (rows(-0.001, 0.0001), "λ = 3 hardly changes the validation loss"),
-        (rows(-0.0001, 0.0001), "λ = 3 has no visible effect on the validation loss (8 trials show one from 0.5% on)"),
+        (rows(-0.0001, 0.0001), "λ = 3 has no visible effect on the validation loss (8 trials would show 0.5% or more)"),
         (rows(0.0, 0.0), "λ = 3 has no visible effect on the validation loss"),
         (rows(-0.5, None), "λ = 3: a single trial, which has no error to tell an effect by"),
         (rows(-0.5, wd=0), "Both arms have λ = 0: nothing to compare"),

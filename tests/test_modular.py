@@ -252,6 +252,16 @@ def test_arrival_says_never_unless_every_trial_arrives() -> None:
     }
 
 
+MEMORISES: dict[str, Any] = {
+    "weight_decay": 0.0,
+    "steps_to_generalise": NEVER,
+    "generalised": 0.0,
+    "val_loss": 0.08,
+    "purity": 0.28,
+    "purity_at_start": 0.22,
+}
+
+
 def arms(**changes: Any) -> dict[str, Any]:
     """The rows of a study in which λ = 3 helps, with changes of its row `wd`."""
     usual = {"diverged": 0, "trials": 6, "memorised": 1.0, "val_loss_se": 0.001}
@@ -263,15 +273,7 @@ def arms(**changes: Any) -> dict[str, Any]:
         "purity": 0.78,
         "purity_at_start": 0.22,
     }
-    baseline = {
-        "weight_decay": 0.0,
-        "steps_to_generalise": NEVER,
-        "generalised": 0.0,
-        "val_loss": 0.08,
-        "purity": 0.28,
-        "purity_at_start": 0.22,
-    }
-    rows = {"wd": usual | wd | changes, "baseline": usual | baseline, "null": {"val_loss": 0.03}}
+    rows = {"wd": usual | wd | changes, "baseline": usual | MEMORISES, "null": {"val_loss": 0.03}}
     gap = rows["wd"]["val_loss"] - 0.08
     return rows | {"wd_minus_baseline": {"val_loss": gap, "val_loss_se": 0.001, "trials": 6}}
 
@@ -285,15 +287,7 @@ def test_what_is_found_of_the_arms_is_said_of_them() -> None:
     }
     nothing = {"weight_decay": 30.0, "steps_to_generalise": NEVER, "generalised": 0.0, "memorised": 0.0, "val_loss": 0.0301}
     assert results.findings(arms(**nothing), 2000)["curves"].endswith("after 2,000 steps; with decay it is no better than chance")
-    same = {
-        "weight_decay": 0.0,
-        "steps_to_generalise": NEVER,
-        "generalised": 0.0,
-        "val_loss": 0.08,
-        "purity": 0.28,
-        "purity_at_start": 0.22,
-    }
-    said = results.findings(arms(**same), 2000)
+    said = results.findings(arms(**MEMORISES), 2000)
     assert said["panel"] == "In both arms λ = 0 does not generalise within 2,000 steps"
     assert said["curves"] == "Both arms have λ = 0: nothing to compare"
     assert said["frequencies"] == "A unit's strongest frequency holds 28% of its power at λ = 0, 22% at the start"

@@ -122,7 +122,7 @@ def judge(said: str, weight_decays: tuple[float, float], one: NDArray, other: ND
             assert float(size[1]) == pytest.approx(100 * abs(gaps[known].mean()) / before, abs=1.001 * half), said
         if fold := re.search(r"([\d.e+-]+)-fold", clause):
             assert float(fold[1]) == pytest.approx(one[known].mean() / before, rel=0.06), said
-        if power := re.search(r"show one from ([\d.]+)% on", clause):
+        if power := re.search(r"would show ([\d.]+)% or more", clause):
             error = gaps[known].std(ddof=1) / math.sqrt(known.sum())
             expected = max(stats.t.ppf(0.995, known.sum() - 1) * error / before, 0.005)
             assert expected <= float(power[1]) / 100 * 1.000001 <= 1.12 * expected, said

@@ -249,7 +249,7 @@ def rows(
 
 LOWERS, RAISES = "λ = 3 lowers the validation loss", "λ = 3 raises the validation loss"
 NOTHING, LOST = "λ = 3 has no visible effect on the validation loss", "2 of 8 trials diverged at λ = 3"
-POWER = " (8 trials show one from 18% on)"
+POWER = " (8 trials would show 18% or more)"
 TRADES = "λ = 3 forgets more of the random start, but learns less of the signal"
 
 

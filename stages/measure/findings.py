@@ -118,11 +118,11 @@ def beyond_null(metrics: Metrics, one: str, value: str) -> bool:
 
 
 def power(gap: Mapping[str, float], value: str, before: float, among: int) -> str:
-    """Say how large an effect must be for these trials to show it: ` (8 trials show one from 1.2% on)`; nothing where unknown."""
+    """Say how large an effect these trials would show: ` (8 trials would show 1.2% or more)`; nothing where unknown."""
     error, trials = gap.get(f"{value}_se"), int(gap.get("trials", 0))
     if not error or before <= 0 or trials < 2:
         return ""
-    return f" ({trials} trials show one from {at_most(max(threshold(trials, among) * error / before, HARDLY), 2)} on)"
+    return f" ({trials} trials would show {at_most(max(threshold(trials, among) * error / before, HARDLY), 2)} or more)"
 
 
 def diverged(metrics: Metrics, *rows: str) -> list[str]:

@@ -84,7 +84,7 @@ def on_batches(
     rows: dict[str, Table] = {"adamw": [], "batch_rest": []}
     summary: dict[str, Any] = {}
     for size in batches["size"]:
-        slope, rest = descent_on(x, y, [0] * len(weight_decays)), known["rest"]
+        slope, rest = descent_on(x, y, [0] * len(weight_decays)), at_rest(x, y, np.array(weight_decays), batches["eps"])
         if size < len(x[0]):
             order = orders(seed, "optimizers", {"train_targets": y}, -(-batches["steps"] * size // len(x[0])))
             slope = on_rows(x, y, batches_of(order, size))
@@ -106,7 +106,7 @@ def on_batches(
                     risks[decay], shares[decay] = ends["risk"].each, share
         chosen = min(risks, key=lambda decay: risks[decay].mean())
         exact = {name: risk(known[name][:, weight_decays.index(best[name]["weight_decay"].value)], truth).each for name in best}
-        found = {"best_lambda": rounded(chosen), "trials": Number(len(truth))}
+        found = {"best_lambda": rounded(chosen), "trials": Number(len(truth)), "diverged": Number(0)}
         found |= means(
             {"risk_at_best": Values(risks[chosen], 2.0), "largest_share_at_best": Values(shares[chosen], 1.0)}, 8 * LOOK
         )

@@ -51,6 +51,16 @@ def rest(inputs: Array, targets: Array, weight_decay: float, *, eps: float) -> A
     return _inside(hessian, pull, weight, weight_decay, eps, size=size, enough=CONVERGED)
 
 
+def rests_of(inputs: Array, targets: Array, weight_decays: Array, batch_size: int, *, eps: float) -> Array:
+    """Where AdamW rests at each λ, ascending: `rest` on all rows, `batch_rest` on batches.  (n, d), (n,), (L,) → (L, d)"""
+    if batch_size >= len(inputs):
+        return np.array([rest(inputs, targets, weight_decay, eps=eps) for weight_decay in weight_decays.tolist()])
+    found = np.empty((len(weight_decays), inputs.shape[1]))
+    found[weight_decays == 0] = box(inputs, targets, 0)
+    found[weight_decays > 0] = batch_rest(inputs, targets, weight_decays[weight_decays > 0], batch_size)
+    return found
+
+
 def batch_rest(inputs: Array, targets: Array, weight_decays: Array, batch_size: int) -> Array:
     """Where AdamW on batches rests, for each λ > 0, ascending: the root of λw = −ḡ/√(ḡ² + V).  (n, d), (n,), (L,) → (L, d)
 

@@ -5,7 +5,7 @@ Shapes: T trials, L values of λ, R learning rates, B batch sizes, d inputs.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from stages.measure import linear
 from stages.measure.linear import optimum
 from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
-from stages.measure.statistics import alive, mean_and_error, over_pairs, summarise
-from stages.studies.optimizers.box import batch_rest, box, rest
+from stages.measure.statistics import alive, mean_and_error, summarise
+from stages.studies.optimizers.batches import of_sizes
+from stages.studies.optimizers.batches import said as batches_said
+from stages.studies.optimizers.box import box, rest, rests_of
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
 from stages.theory.risk import risk
 
@@ -151,7 +153,8 @@ def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDAr
     none = np.zeros((1, 1, len(weight_decays)))
     of_kinds = [(kind, {"lr": swept[f"{kind}_lr"].tolist()}, swept[f"{kind}_diverged"], ends[kind]) for kind in KINDS]
     of_oracles = [(name, {"lr": [None]}, none, values) for name, values in theory.items()]
-    batches, sizes = on_batches(rows, swept, known), {"batch_size": swept["batch_size"].tolist()}
+    sizes, eps = {"batch_size": swept["batch_size"].tolist()}, section.sweep.batches.eps
+    batches = on_batches(rows, swept, known, eps)
     solved = {name: np.zeros((len(sizes["batch_size"]), 1, len(weight_decays))) for name in batches}
     of_batches = [(name, sizes, swept["batch_diverged"] if name == "adamw" else solved[name], batches[name]) for name in batches]
     table = [
@@ -165,8 +168,9 @@ def evaluate_sweep(section: Comparison, arrays: Arrays, swept: Mapping[str, NDAr
         for index, weight_decay in enumerate(weight_decays)
     ]
     found = summary(section, arrays, swept, ends, theory)
-    small = of_sizes(batches["adamw"], theory, swept["batch_size"].tolist(), weight_decays)
-    said = batches_said(small, swept["batch_size"].tolist(), section)
+    risks = {name: theory[name]["risk"][0] for name in ("ridge", "box")}
+    small = of_sizes(batches["adamw"], risks, sizes["batch_size"], weight_decays, swept["batch_diverged"])
+    said = batches_said(small, sizes["batch_size"], rows=rows["train_targets"].shape[1], trials=section.data.trials)
     return table, found | {"batches": small, "findings": found["findings"] | said}
 
 
@@ -189,17 +193,14 @@ def at_one(ends: Row, place: int, index: int) -> dict[str, float | None]:
     return empty | summarise({name: each[place, :, index] for name, each in ends.items()})
 
 
-def on_batches(arrays: Arrays, swept: Mapping[str, NDArray], known: Oracles) -> dict[str, Row]:
+def on_batches(arrays: Arrays, swept: Mapping[str, NDArray], known: Oracles, eps: float) -> dict[str, Row]:
     """What AdamW ends with on batches, `adamw`, and where it should come to rest, `batch_rest`.  (B, T, L) each
 
-    `largest_share` is the largest |w| in units of the wall 1/λ; of B = n the rest is the box's.
+    On all rows ε says where, as for `rest`. `largest_share` is the largest |w| in units of the wall 1/λ.
     """
     weight_decays, sizes, truth = swept["weight_decay"], swept["batch_size"].tolist(), arrays["true_weight"]
-    positive, pairs = weight_decays > 0, list(zip(arrays["train_inputs"], arrays["train_targets"], strict=True))
-    rests = np.repeat(known["rest"][None], len(sizes), axis=0)
-    for place, size in enumerate(sizes):
-        if size < len(arrays["train_targets"][0]):
-            rests[place][:, positive] = np.stack([batch_rest(x, y, weight_decays[positive], size) for x, y in pairs])
+    pairs = list(zip(arrays["train_inputs"], arrays["train_targets"], strict=True))
+    rests = np.stack([[rests_of(x, y, weight_decays, size, eps=eps) for x, y in pairs] for size in sizes])
     lost = np.any(swept["batch_diverged"], axis=1, keepdims=True)
     weights = {"adamw": np.where(lost[..., None], np.nan, swept["batch_weight"]), "batch_rest": rests}
     return {
@@ -207,54 +208,6 @@ def on_batches(arrays: Arrays, swept: Mapping[str, NDArray], known: Oracles) -> 
         | {"largest_share": weight_decays * np.abs(weight).max(axis=-1), "from_batch_rest": distance(weight, rests)}
         for name, weight in weights.items()
     }
-
-
-def of_sizes(ends: Row, theory: Mapping[str, Row], sizes: Sequence[int], weight_decays: Sequence[float]) -> dict[str, Any]:
-    """For each batch size AdamW's best λ and its risk there, beside ridge's and the box's at theirs, trial by trial."""
-    best = {name: int(theory[name]["risk"][0].mean(axis=0).argmin()) for name in ("ridge", "box")}
-    found: dict[str, Any] = {}
-    for place, size in enumerate(sizes):
-        risks = ends["risk"][place]
-        means = risks.mean(axis=0)
-        own: dict[str, float] = found.setdefault(f"batch_{size}", {})
-        if np.isnan(means).all():
-            continue
-        chosen = int(np.nanargmin(means))
-        own |= {"best_lambda": weight_decays[chosen]} | mean_and_error("risk_at_best", risks[:, chosen])
-        for name, at in best.items():
-            own |= over_pairs(f"risk_minus_{name}", risks[:, chosen] - theory[name]["risk"][0][:, at])
-            own[f"risk_of_{name}"] = float(theory[name]["risk"][0][:, at].mean())
-        own |= mean_and_error("largest_share_at_best", ends["largest_share"][place, :, chosen])
-        off = ends["from_batch_rest"][place].mean(axis=0)[1:]
-        own |= {"farthest": float(np.nanmax(off))} if np.isfinite(off).any() else {}
-    return found
-
-
-def batches_said(found: Metrics, sizes: Sequence[int], section: Comparison) -> dict[str, str]:
-    """Say what AdamW's best risk is beside ridge's, on the largest and the smallest batches; and how near weights get to 1/λ."""
-    names = {size: "all rows" if size >= section.data.rows else f"batches of {size}" for size in sizes}
-    known = {names[size]: found[f"batch_{size}"] for size in (sizes[-1], sizes[0]) if found[f"batch_{size}"]}
-    risks = [f"{beside_ridge(own)} on {name}" for name, own in known.items()]
-    parts = [
-        f"on {name} its largest weight is {words.per_cent(own['largest_share_at_best'])} of 1/λ, with {beside_ridge(own)}"
-        for name, own in known.items()
-    ]
-    why = words.sentence(
-        (not known, "At every λ a trial diverged on batches"),
-        (section.data.trials == 1, words.SINGLE),
-        (True, ""),
-    )
-    return {
-        "batches": why or f"AdamW at its best λ has {'; '.join(risks)}",
-        "panel": why or f"AdamW at its best λ: {'; '.join(parts)}",
-    }
-
-
-def beside_ridge(own: Mapping[str, float]) -> str:
-    """Word a risk beside ridge's: `20% more risk than ridge`."""
-    seen, gap, ridge = words.sign(own, "risk_minus_ridge", among=2), own["risk_minus_ridge"], own["risk_of_ridge"]
-    size = words.per_cent(abs(gap) / ridge) if ridge > 0 else f"{abs(gap):.2g}"
-    return f"{size} {'more' if seen > 0 else 'less'} risk than ridge" if seen else "no visibly other risk than ridge"
 
 
 def summary(
