@@ -185,6 +185,12 @@ def ranged(numbers: Sequence[float], grid: Sequence[float]) -> str:
     return f"{words[0]} to {words[-1]}" if together else listed(words)
 
 
+def others(best: float, alike: Sequence[float], grid: Sequence[float]) -> str:
+    """Write the numbers of a grid that are as good as the best: `2 to 5` with it among them, else those beside it."""
+    whole = ranged(alike, grid)
+    return whole if " to " in whole else ranged([each for each in alike if each != best], grid)
+
+
 def onwards(weight_decays: Sequence[float], what: str) -> str:
     """Say what holds at the last λ of a grid, behind another sentence: `; from λ = 2 on it is higher`; nothing without any."""
     first = f"λ = {weight_decays[0]:g}" if len(weight_decays) else ""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import resolution
 from stages.base.storage import Integers
-from stages.measure.findings import SINGLE, WITHOUT_ZERO, by, lost_runs, onwards, ranged, sentence, sign_over_trials
+from stages.measure.findings import SINGLE, WITHOUT_ZERO, by, lost_runs, onwards, others, sentence, sign_over_trials
 from stages.measure.rows import HISTORIES, Table
 from stages.measure.statistics import best_decays, mean_and_error, z_score
 
@@ -81,8 +81,8 @@ def finding(weight_decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str
 
     def against(of: int) -> dict[int, int]:
         """Tell of each λ whether its loss is visibly above or below that of another."""
-        others = max(len(whole) - 1, 1)
-        return {index: sign_over_trials(known[:, index] - known[:, of], among=others, of=means[of]) for index in whole}
+        compared = max(len(whole) - 1, 1)
+        return {index: sign_over_trials(known[:, index] - known[:, of], among=compared, of=means[of]) for index in whole}
 
     lower = [index for index, seen in against(0).items() if seen < 0]
     best = min(lower, key=means.__getitem__) if lower else 0
@@ -91,7 +91,8 @@ def finding(weight_decays: NDArray, val_loss: NDArray, diverged: NDArray) -> str
     higher = [index for index, seen in from_best.items() if seen > 0 and index > best]
     rise = [weight_decays[index] for index in higher] if higher == whole[-len(higher) :] else []
     most = f"λ = {weight_decays[best]:g} lowers the validation loss most, {by(means[best] - means[0], means[0])}"
-    most += f"; {ranged(alike, weight_decays.tolist())} are not visibly worse" if len(alike) > 1 else ""
+    beside = others(weight_decays[best], alike, weight_decays.tolist()) if len(alike) > 1 else ""
+    most += f"; {beside} {'are' if ' ' in beside else 'is'} not visibly worse" if beside else ""
     return sentence(
         (0 not in whole, WITHOUT_ZERO),
         (len(diverged) == 1, SINGLE),

@@ -11,7 +11,7 @@ from stages.base.storage import Maybe
 from stages.base.streams import Arrays
 from stages.measure import sweeps
 from stages.measure.arrivals import VERBS, arrival, arrivals, arrives, by_weight_decay, fate, first_step, share_needed
-from stages.measure.findings import HARDLY, as_good, counted, effect, per_cent, ranged, sentence
+from stages.measure.findings import HARDLY, as_good, counted, effect, others, per_cent, sentence
 from stages.measure.results import HIGHER, LOWER, NEITHER, OF_ARMS, OF_SWEEP, Metrics, Results
 from stages.measure.rows import Row, Runs, Table, curves, ended, metrics
 from stages.measure.statistics import alive
@@ -113,7 +113,8 @@ def pace_said(table: Table, summary: Mapping[str, float]) -> str:
     said = f"λ = {summary['quickest_lambda']:g} generalises soonest, at step {summary['steps_at_quickest']:,.0f}"
     arrived = [each for each, rows in known.items() if arrives(rows) is not None]
     alike = as_good(np.array([[row["steps_to_generalise"] for row in known[each]] for each in arrived], dtype=float).T)
-    said += f" ({ranged([arrived[each] for each in alike], list(known))} not visibly later)" if len(alike) > 1 else ""
+    beside = others(summary["quickest_lambda"], [arrived[each] for each in alike], list(known)) if len(alike) > 1 else ""
+    said += f" ({beside} not visibly later)" if beside else ""
     smallest, without = next(iter(known.items()))
     step, alone = arrives(without), [arrives([row]) is not None for row in without]
     return sentence(
