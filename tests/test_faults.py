@@ -125,7 +125,7 @@ def test_lock_files_that_a_kill_cut_short_are_put_right(share: float, restored: 
 def writing_at_most(size: int, clone: Clone, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a stage's module where no file may have more bytes."""
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-B", "-m", *words],  # Python cuts its bytecode to this size too, and later runs read what is left
         cwd=clone.path,
         capture_output=True,
         text=True,
