@@ -1,0 +1,524 @@
+"""What every figure shows, read off its axes by `drawn`: each word beside or before the numbers of the table that it names.
+
+Tables and metrics are those committed. Weights are drawn here by chance.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import COMMITTED, at, draw, metrics, table
+from drawn import BLACK, bars, colour_of, end_labels, heading, image, level, pairs, panel, plain, points, text, tick
+from numpy.typing import NDArray
+
+from stages import studies
+from stages.base.streams import Arrays
+from stages.drawing.figures import Figures
+from stages.drawing.style import BASELINE, Figure
+from stages.theory.risk import least_norm_risk
+
+FIGURES = {study: studies.part(study, Figures) for study in studies.NAMES}
+ARMS = ("baseline", "wd")
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "wide": {"weight": (200,)},
+    "optimizers": {"weight": (50,)},
+    "digits": {"weight": (64, 10), "bias": (10,)},
+}
+Rows = list[dict[str, Any]]
+
+
+@functools.cache
+def shown(study: str) -> dict[str, Any]:
+    """All figures of a study, of an animation the last frame."""
+    found: dict[str, Any] = dict(FIGURES[study].sweep(table(f"{study}_sweep"), metrics(f"{study}_sweep")))
+    if own := FIGURES[study].study:
+        found |= own(draw(study, at(COMMITTED, study)), trained(study), table(f"{study}_curves"), metrics(study))
+    return {name: each if isinstance(each, Figure) else list(each)[-1] for name, each in found.items()}
+
+
+@functools.cache
+def trained(study: str) -> dict[str, Arrays]:
+    """Runs with weights by chance, whose last trial has diverged."""
+    rng, rows = np.random.default_rng(7), {row["run"] for row in table(f"{study}_curves")}
+    steps = sorted({int(row["step"]) for row in table(f"{study}_curves") if "step" in row})
+    trials = at(COMMITTED, study).data.trials
+    runs: dict[str, Arrays] = {
+        row: {name: rng.normal(size=(trials, *shape)) for name, shape in SHAPES.get(study, {}).items()}
+        | {"diverged": np.arange(trials) == trials - 1, "steps": np.array(steps)}
+        for row in sorted(rows)
+    }
+    runs["wd"]["spectrum"] = rng.integers(0, 255, size=(1, 6, 4, len(steps))).astype(np.uint8)
+    return runs
+
+
+def path(study: str, row: str) -> dict[str, NDArray]:
+    """A row's columns of the table of curves."""
+    rows = [each for each in table(f"{study}_curves") if each["run"] == row]
+    return {name: np.array([each[name] for each in rows], dtype=float) for name in table(f"{study}_curves")[0] if name != "run"}
+
+
+def said(known: Mapping[str, Any], row: str) -> str:
+    return f"λ = {known[row]['weight_decay']:g}"
+
+
+def columns(rows: Rows, *names: str) -> list[list[Any]]:
+    return [[row[name] for row in rows] for name in names]
+
+
+def check(found: NDArray, *expected: NDArray) -> None:
+    """The same points; some figures subtract in single precision."""
+    joined = np.concatenate(expected)
+    np.testing.assert_allclose(found, pairs(*joined.T), rtol=1e-6, atol=1e-7)
+    assert len(found)
+
+
+@pytest.mark.parametrize("study", studies.NAMES)
+def test_above_each_figure_stands_its_finding_and_grey_is_no_decay(study: str) -> None:
+    known = metrics(f"{study}_sweep")["findings"] | (metrics(study)["findings"] if FIGURES[study].study else {})
+    for name, figure in shown(study).items():
+        assert plain(figure.get_suptitle()) == plain(known[name]), name
+        for axes in figure.axes:
+            colours = {each.get_color() for each in axes.texts if each.get_text() == "λ = 0"}
+            assert not colours or BASELINE in colours, name
+
+
+@pytest.mark.parametrize("study", studies.NAMES)
+def test_a_label_stands_where_a_line_of_its_colour_ends_or_is_lowest(study: str) -> None:
+    """Within a fifth of the axes: labels that would overlap are moved apart."""
+    for name, figure in shown(study).items():
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            for word, place, ends in end_labels(axes):
+                assert min(abs(place - each) for each in ends) < 0.2, (name, word)
+
+
+CURVES = [  # study, figure, what follows an arm's name, x, rows beside the curves, whether the norm is drawn
+    ("line", "curves", "", "epoch", {}, True),
+    ("line", "adam", "_adam", "epoch", {}, False),
+    ("wide", "curves", "", "epoch", {"best constant": "null"}, True),
+    ("modular", "curves", "", "step", {"chance": "null"}, True),
+    ("equilibrium", "curves", "", "step", {"w = 0": "null"}, False),
+    ("relatives", "curves", "", "step", {"w = 0": "null"}, True),
+]
+
+
+@pytest.mark.parametrize(("study", "name", "suffix", "x", "references", "norms"), CURVES)
+def test_curves_are_those_of_the_arm_beside_them(
+    study: str, name: str, suffix: str, x: str, references: dict[str, str], norms: bool
+) -> None:
+    figure, known = shown(study)[name], metrics(study)
+    rows = [f"{arm}{suffix}" for arm in ARMS]
+    drawn = [("loss", "val_loss", "validation"), ("loss", "train_loss", "training")]
+    drawn += [("‖w‖₂", "weight_norm", "validation")] * norms
+    for title, value, word in drawn:
+        for label in {said(known, row) for row in rows}:
+            own = [path(study, row) for row in rows if said(known, row) == label]
+            check(points(panel(figure, title), label, word), *(pairs(each[x], each[value]) for each in own))
+    exact = [path(study, f"{row}_theory") for row in rows]
+    if len(exact[0][x]):
+        check(
+            points(figure.axes[0], "exact theory"),
+            *(pairs(each[x], each[v]) for each in exact for v in ("val_loss", "train_loss")),
+        )
+    for word, row in references.items():
+        assert level(figure.axes[0], word) == [known[row]["val_loss"]]
+
+
+@pytest.mark.parametrize("study", [study for study in studies.NAMES if FIGURES[study].panel and study != "wide"])
+def test_a_panel_of_the_overview_shows_both_arms(study: str) -> None:
+    axes, known = Figure().subplots(), metrics(study)
+    FIGURES[study].panel(axes, table(f"{study}_curves"), known)  # type: ignore[misc]
+    x, y = axes.get_xlabel(), axes.get_ylabel().replace("validation ", "val_")
+    for label in {said(known, arm) for arm in ARMS}:
+        own = [path(study, arm) for arm in ARMS if said(known, arm) == label]
+        check(points(axes, label), *(pairs(each[x], each[y]) for each in own))
+
+
+def test_line_over_lambda() -> None:
+    axes, rows = shown("line")["loss"].axes[0], table("line_sweep")
+    check(points(axes, "a trial"), pairs(*columns(rows, "weight_decay", "val_loss")))
+    grid = sorted({row["weight_decay"] for row in rows})
+    for word, value in (("mean over trials", "val_loss"), ("exact theory", "theory")):
+        if value in rows[0]:
+            means = [np.mean([row[value] for row in rows if row["weight_decay"] == each]) for each in grid]
+            check(points(axes, word), pairs(grid, means))
+    assert level(axes, "best constant") == [metrics("line_sweep")["val_loss_of_null"]]
+
+
+def test_line_misses_the_truth_by_what_is_drawn() -> None:
+    axes, known, arrays = shown("line")["fit"].axes[0], metrics("line"), draw("line", COMMITTED.line)
+    x = np.array(axes.get_xlim())
+    slope, intercept = (float(arrays[f"true_{name}"].ravel()[0]) for name in ("weight", "bias"))
+    words = {row: said(known, row) for row in ARMS}
+    for row in ARMS:
+        own = [each for each in ARMS if words[each] == words[row]]
+        missed = [(known[each]["weight"] - slope) * x + known[each]["bias"] - intercept for each in own]
+        check(points(axes, words[row]), *(pairs(x, each) for each in missed))
+    missed = (known["ridge"]["weight"] - slope) * x + known["ridge"]["bias"] - intercept
+    check(points(axes, f"{words['wd']}, trained to the end", dash="--"), pairs(x, missed))
+    assert level(axes, f"y = {slope:g}x + {intercept:g}") == [0.0]
+    for word, split in (("x of a training row", "train"), ("of a validation row", "val")):
+        check(points(axes, word), pairs(arrays[f"{split}_inputs"][0, :, 0], 0.0))
+
+
+def test_wide_weights_are_the_histograms_beside_their_names() -> None:
+    axes, known, runs = shown("wide")["weights"].axes[0], metrics("wide"), trained("wide")
+    start: Any = axes.patches[0]
+    edges = start.get_data().edges
+    for label in {said(known, arm) for arm in ARMS}:
+        own = [runs[arm]["weight"][:-1] for arm in ARMS if said(known, arm) == label]
+        for drawn, weights in zip(bars(axes, colour_of(axes, label)), own, strict=True):
+            np.testing.assert_allclose(drawn, np.histogram(weights, edges)[0] / weights.size)
+        check(points(axes, label, "mean"), pairs([weights.mean() for weights in own], 0.03))
+    arrays = draw("wide", COMMITTED.wide)
+    assert level(axes, f"truth {arrays['true_weight'][0, 0]:g}") == [float(arrays["true_weight"][0, 0])]
+    np.testing.assert_allclose(
+        start.get_data().values, np.histogram(arrays["start_weight"], edges)[0] / arrays["start_weight"].size
+    )
+
+
+@pytest.mark.parametrize("start", ["random", "zero"])
+def test_wide_over_lambda_for_each_length_of_training(start: str) -> None:
+    figure, known = shown("wide")["map"], metrics("wide_sweep")
+    axes, found = panel(figure, f"{start} start"), known["map"]
+    for epochs in found["epochs"]:
+        here, word = found[start][f"epochs_{epochs}"], f"{epochs:,} epoch" + "s" * (epochs != 1)
+        grid = found["weight_decay"]
+        above = np.array(here["val_loss"], dtype=float) - known["val_loss_of_null"]
+        colours = {"color": colour_of(axes, word)}
+        check(points(axes, "theory", **colours), pairs(grid, np.array(here["theory"], dtype=float) - found["theory_of_null"]))
+        check(points(axes, "mean", **colours), pairs(grid, above))
+        if "best_lambda" in here:
+            check(points(axes, "best λ", **colours), pairs(here["best_lambda"], above[grid.index(here["best_lambda"])]))
+        if start == "random" and f"{epochs:,}" in {each.get_text() for each in axes.texts}:
+            assert colour_of(axes, f"{epochs:,}") == colours["color"]
+
+
+def test_modular_accuracies_and_norms_of_both_arms() -> None:
+    figures, known = shown("modular"), metrics("modular")
+    axes, course = figures["accuracy"].axes[0], panel(figures["frequencies"], "right answers")
+    for label in {said(known, arm) for arm in ARMS}:
+        own = [path("modular", arm) for arm in ARMS if said(known, arm) == label]
+        for value, word, dash in (("val_accuracy", "pairs not trained on", "-"), ("train_accuracy", "pairs trained on", "--")):
+            expected = [pairs(each["step"], each[value]) for each in own]
+            check(points(axes, label, word), *expected)
+            check(points(course, label, dash=dash), *expected)
+        norm = panel(figures["frequencies"], "‖w‖₂")
+        check(points(norm, label), *(pairs(each["step"], each["weight_norm"]) for each in own))
+
+
+def test_modular_frequencies_at_the_last_step() -> None:
+    picture = panel(shown("modular")["frequencies"], said(metrics("modular"), "wd"))
+    last = trained("modular")["wd"]["spectrum"][0, :, :, -1] / 255  # (h, F)
+    np.testing.assert_allclose(image(picture), last[np.argsort(last.argmax(axis=1), kind="stable")])
+
+
+def test_modular_steps_of_every_trial() -> None:
+    figure, known, rows = shown("modular")["steps"], metrics("modular_sweep"), table("modular_sweep")
+    over_decay, over_share = figure.axes
+    own = [row for row in rows if row["train_fraction"] == known["train_fraction"]]
+    grid = sorted({row["weight_decay"] for row in own})
+    for word, value in (("memorises", "steps_to_memorise"), ("generalises", "steps_to_generalise")):
+        drawn, never = points(over_decay, word), points(over_decay, mark="o" if "gen" in word else "s", fill="hollow")
+        for decay in grid:
+            reached = sorted(row[value] for row in own if row["weight_decay"] == decay and row[value] >= 0)
+            lost = sum(row[value] < 0 for row in own if row["weight_decay"] == decay)
+            place = tick(over_decay, "x", f"{decay:g}")
+            assert sorted(y for x, y in drawn if abs(x - place) < 0.5) == reached
+            assert sum(abs(x - place) < 0.5 for x, _ in never) == lost
+    law = [decay for decay in grid if f"pace_at_{decay:g}" in known]
+    expected = pairs([tick(over_decay, "x", f"{each:g}") for each in law], [known["law"] / (known["lr"] * each) for each in law])
+    check(points(over_decay, "∝ 1/(lr·λ)", dash="--"), expected)
+    for word in [each.get_text() for each in over_share.texts]:
+        drawn = points(over_share, word, mark="o", fill="full")
+        for share in sorted({row["train_fraction"] for row in rows}):
+            chosen = [row for row in rows if (row["train_fraction"], f"λ = {row['weight_decay']:g}") == (share, word)]
+            place = tick(over_share, "x", f"{100 * share:.0f}")
+            reached = sorted(row["steps_to_generalise"] for row in chosen if row["steps_to_generalise"] >= 0)
+            assert chosen
+            assert sorted(y for x, y in drawn if abs(x - place) < 0.5) == reached
+
+
+OPTIMIZERS = {"SGD": "sgd", "momentum": "momentum", "Adam": "adam", "AdamW": "adamw"}
+
+
+def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
+    figure, known, arrays = shown("optimizers")["weights"], metrics("optimizers"), draw("optimizers", COMMITTED.optimizers)
+    scatter, histogram = figure.axes
+    decay = known["wd"]["weight_decay"]
+    inputs, targets = arrays["train_inputs"].astype(float), arrays["train_targets"].astype(float)
+    least = np.stack([np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(inputs, targets, strict=True)])
+    for word in ("Adam", "AdamW"):
+        weights = trained("optimizers")[f"wd_{OPTIMIZERS[word]}"]["weight"][:-1]
+        np.testing.assert_allclose(points(scatter, word, mark="."), pairs(least[:-1].ravel(), weights.ravel()), atol=1e-6)
+        (shares,) = bars(histogram, colour_of(scatter, word))
+        inside = np.abs(weights) <= scatter.get_ylim()[1]
+        assert shares.sum() == pytest.approx(inside.mean(), abs=1e-9)
+    line = np.unique(points(scatter, "exact", color=BLACK)[:, 0])
+    limits = {"Adam": line / (1 + decay), "AdamW": np.clip(line, -1 / decay, 1 / decay)}
+    check(points(scatter, "exact", color=BLACK), *(pairs(line, each) for each in limits.values()))
+    for word, limit in limits.items():  # each stands at its own
+        x, y = text(scatter, word)
+        assert y == pytest.approx(np.interp(x, line, limit), rel=1e-3)
+    assert level(scatter, f"1/λ = {1 / decay:g}") == [-1 / decay, 1 / decay]
+
+
+def test_optimizers_curves_are_those_of_the_optimizer_named() -> None:
+    figure, known = shown("optimizers")["curves"], metrics("optimizers")
+    rows = {word: f"wd_{kind}".removesuffix("_sgd") for word, kind in OPTIMIZERS.items()}
+    rows[f"Adam, {said(known, 'baseline_adam')}"] = "baseline_adam"
+    for title, value in (("validation loss", "val_loss"), ("‖w‖₂", "weight_norm")):
+        axes = panel(figure, title)
+        for word, row in rows.items():
+            own = path("optimizers", row)
+            check(points(axes, word), pairs(own["step"], own[value]))
+        assert level(axes, "exact: ridge, and in the box") == sorted(known[row][value] for row in ("ridge", "box"))
+
+
+def test_optimizers_distances_from_the_oracle_in_the_title() -> None:
+    figure, known = shown("optimizers")["distance"], metrics("optimizers_sweep")
+    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
+    for title, value in (("distance from ridge", "from_ridge"), ("distance from least squares in the box", "from_box")):
+        axes = panel(figure, title)
+        floor = axes.get_ylim()[0] * 2
+        for word, kind in OPTIMIZERS.items():
+            own = [row for row in rows if row["run"] == kind and row["lr"] == known[kind]["lr"]]
+            x, y = columns(own, "weight_decay", value)
+            check(points(axes, word), pairs(x, np.maximum(y, floor)))
+    x, y = columns([row for row in rows if row["run"] == "rest"], "weight_decay", "from_box")
+    check(points(axes, "exact, with ε"), pairs(x, np.maximum(y, floor)))
+
+
+@pytest.mark.parametrize(("kind", "oracle"), [("adam", "ridge"), ("adamw", "box")])
+def test_optimizers_risks_over_learning_rate_and_lambda(kind: str, oracle: str) -> None:
+    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
+    word = {value: key for key, value in OPTIMIZERS.items()}[kind]
+    figure = shown("optimizers")["learning_rate"]
+    axes = panel(figure, f"{word} (exact: {oracle})")
+    drawn = image(axes)
+    grid = sorted({row["weight_decay"] for row in rows})
+    for rate in {row["lr"] for row in rows if row["run"] in (kind, oracle)}:
+        own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
+        risks = np.array([own[decay] for decay in grid], dtype=float)
+        place = int(tick(figure.axes[0], "y", "exact" if rate is None else f"{rate:g}"))
+        np.testing.assert_array_equal(drawn[place], risks)
+        (best,) = [x for mark in "oD" for x, y in points(axes, mark=mark) if y == place]
+        assert best == np.nanargmin(risks)
+    for label in axes.get_xticklabels():
+        assert grid[int(tick(axes, "x", label.get_text()))] == pytest.approx(float(label.get_text()))
+
+
+def test_optimizers_on_batches_of_the_size_named() -> None:
+    over_decay, over_size = shown("optimizers")["batches"].axes
+    rows = table("optimizers_sweep")
+    exact: list[NDArray] = []
+    for size in sorted({row["batch_size"] for row in rows if row["batch_size"]}):
+        own, rest = ([row for row in rows if row["run"] == run and row["batch_size"] == size] for run in ("adamw", "batch_rest"))
+        check(points(over_decay, f"{size:g}"), pairs(*columns(own, "weight_decay", "risk")))
+        exact.append(pairs(*columns(rest, "weight_decay", "risk")))
+    check(points(over_decay, "exact: AdamW"), *exact)
+    for oracle in ("ridge", "box"):
+        check(
+            points(over_decay, f"exact: {oracle}"),
+            pairs(*columns([row for row in rows if row["run"] == oracle], "weight_decay", "risk")),
+        )
+    largest = max(row["weight_decay"] for row in rows)
+    for run, mark in (("adamw", "o"), ("batch_rest", "D")):
+        own = [row for row in rows if row["run"] == run and row["batch_size"] and row["weight_decay"] == largest]
+        check(points(over_size, mark=mark), pairs(*columns(own, "batch_size", "largest_share")))
+
+
+def test_equilibrium_norms_beside_theory() -> None:
+    figure, known = shown("equilibrium")["norm"], metrics("equilibrium")
+    for title, value in (("‖w‖₂", "weight_norm"), ("effective learning rate", "effective_lr")):
+        for label in {said(known, arm) for arm in ARMS}:
+            own = [path("equilibrium", arm) for arm in ARMS if said(known, arm) == label]
+            check(points(panel(figure, title), label), *(pairs(each["step"], each[value]) for each in own))
+    if norm := known["wd"].get("late_norm_theory"):
+        word = f"theory's equilibrium, {said(known, 'wd')}"
+        assert level(panel(figure, "‖w‖₂"), word) == [norm]
+        assert level(panel(figure, "effective learning rate"), word) == [pytest.approx(known["wd"]["lr"] / norm**2)]
+
+
+@pytest.mark.parametrize("value", ["risk", "angle"])
+def test_equilibrium_over_lambda_for_the_learning_rate_named(value: str) -> None:
+    axes, rows = shown("equilibrium")[value].axes[0], table("equilibrium_sweep")
+    rows = [row for row in rows if row["product"] > 0 or value == "risk"]
+    hollow = []
+    for rate in sorted({row["lr"] for row in rows}):
+        own = [row for row in rows if row["lr"] == rate]
+        means = {}
+        for product in sorted({row["product"] for row in own}):
+            trials = [row for row in own if row["product"] == product]
+            means[product] = np.mean([row[value] for row in trials])
+            hollow += [(product, means[product])] * (not trials[0]["settled"])
+        colour = colour_of(axes, f"lr = {rate:g}")
+        check(points(axes, color=colour, dash="-"), pairs([*means], [*means.values()]))
+        check(points(axes, color=colour, dash=""), pairs([*means], [*means.values()]))
+    drawn = np.concatenate([points(axes, mark=mark, fill="hollow") for mark in "osDv^P"])
+    check(pairs(*drawn.T), pairs(*np.array(hollow).T))
+    if value == "angle":
+        theory = {(row["product"], row["angle_theory"]) for row in rows if row["angle_theory"] is not None}
+        check(points(axes, "arccos(1 − lr·λ)", color=BLACK), pairs(*zip(*theory, strict=True)))
+
+
+def test_descent_risks_beside_theory() -> None:
+    over_rows, over_penalties = shown("descent")["risk"].axes
+    known, rows = metrics("descent_sweep"), table("descent_sweep")
+    best = known["theory_penalty"]
+    words = {
+        each.get_text(): float(each.get_text().removeprefix("Λ = ").partition(",")[0])
+        for each in over_rows.texts
+        if "Λ" in each.get_text()
+    }
+    assert {0.0, best} < set(words.values())
+    for word, penalty in words.items():
+        own = [row for row in rows if row["penalty"] == penalty]
+        assert ("the best" in word) == (penalty == best)
+        for trained_, fill in ((1, "full"), (0, "hollow")):
+            chosen = [row for row in own if row["trained"] == trained_]
+            if chosen:
+                check(points(over_rows, plain(word), mark="o", fill=fill), pairs(*columns(chosen, "rows", "risk")))
+        theory = points(over_rows, plain(word), dash="-")
+        if penalty:
+            check(theory, pairs(*columns(own, "rows", "theory")))
+        for n, risk in theory if not penalty else ():
+            expected = least_norm_risk(int(n), **{name: known[name] for name in ("inputs", "signal", "noise")})
+            assert risk == pytest.approx(expected) or (not np.isfinite(expected) and risk > 1e3 * over_rows.get_ylim()[1])
+    middle = float(heading(over_penalties).removeprefix("at n = ").partition(",")[0])
+    own = [row for row in rows if row["rows"] == middle and row["penalty"]]
+    check(points(over_penalties, dash="-"), pairs(*columns(own, "penalty", "theory")))
+    check(points(over_penalties, mark="o"), pairs(*columns(own, "penalty", "risk")))
+
+
+LABELS = {"right labels": "", "20% wrong labels": "_noisy"}
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("curves", ""), ("network", "_network")])
+@pytest.mark.parametrize("labels", LABELS)
+def test_digits_curves_with_the_labels_in_the_title(name: str, suffix: str, labels: str) -> None:
+    figure, known = shown("digits")[name], metrics("digits")
+    axes, rows = panel(figure, labels), {arm: f"{arm}{suffix}{LABELS[labels]}" for arm in ARMS}
+    for label in {said(known, row) for row in rows.values()}:
+        own = [path("digits", row) for row in rows.values() if said(known, row) == label]
+        check(points(axes, label, dash="-"), *(pairs(each["step"], each["val_loss"]) for each in own))
+    zero = path("digits", rows["baseline"])
+    lowest = zero["val_loss"].argmin()
+    word = f"{said(known, rows['baseline'])} at its lowest"
+    check(points(axes, word), pairs(zero["step"][lowest], zero["val_loss"][lowest]))
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_digits_reliability_of_the_arm_named(labels: str) -> None:
+    axes, known = panel(shown("digits")["reliability"], labels), metrics("digits")
+    arrays = draw("digits", COMMITTED.digits)
+    inputs = torch.from_numpy((arrays["test_pixels"] - arrays["train_pixels"].mean(1, keepdims=True)) / arrays["white"])[:-1]
+    for arm in ARMS:
+        run = {name: torch.from_numpy(each[:-1]) for name, each in trained("digits")[f"{arm}{LABELS[labels]}"].items()}
+        sure, answer = torch.softmax(inputs @ run["weight"] + run["bias"][:, None], dim=2).max(dim=2)
+        right = (answer.numpy() == arrays["test_labels"][:-1]).ravel()
+        bins = np.digitize(sure.numpy().ravel(), np.linspace(0, 1, 11), right=True)
+        expected = [
+            (sure.numpy().ravel()[bins == each].mean(), right[bins == each].mean())
+            for each in set(bins.tolist())
+            if (bins == each).sum() >= 30
+        ]
+        found = {tuple(each) for each in np.round(points(axes, said(known, f"{arm}{LABELS[labels]}")), 9)}
+        assert {tuple(each) for each in np.round(expected, 9)} == found
+
+
+@pytest.mark.parametrize("measure", ["loss", "accuracy", "calibration_error"])
+def test_digits_gains_stand_beside_their_model_and_labels(measure: str) -> None:
+    figure, known = shown("digits")["gain"], metrics("digits_sweep")
+    axes = panel(figure, f"test {measure.replace('_', ' ')}")
+    cases = {f"{model}, {labels}": f"{case}{suffix}" for model, case in MODELS.items() for labels, suffix in LABELS.items()}
+    places = {word: tick(figure.axes[0], "y", word) for word in cases}
+    for word, value in (("λ = 0", "at_zero"), ("λ chosen on validation rows, ± error of the change", "at_chosen")):
+        expected = [(known[case][f"test_{measure}_{value}"], places[label]) for label, case in cases.items()]
+        check(points(axes, color=colour_of(axes, word), mark="o"), pairs(*np.array(expected).T))
+
+
+MODELS = {"logistic regression": "logistic", "network": "network"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_digits_over_lambda_of_the_model_in_the_title(model: str) -> None:
+    axes, known = panel(shown("digits")["decays"], model), metrics("digits_sweep")
+    ends, best = {}, []
+    for word, suffix, dash in (("right", "", "-"), ("20% wrong", "_noisy", "--")):
+        case = f"{MODELS[model]}{suffix}"
+        rows = [row for row in table("digits_sweep") if row["run"] == case]
+        means = {
+            decay: np.mean([row["val_loss"] for row in rows if row["weight_decay"] == decay])
+            for decay in columns(rows, "weight_decay")[0]
+        }
+        check(points(axes, word, dash=dash), pairs([*means], [*means.values()]))
+        ends[word] = [*means.values()][-1]
+        best.append((known[case]["best_lambda"], means[known[case]["best_lambda"]]))
+    check(points(axes, mark="D"), pairs(*np.array(best).T))
+    assert sorted(ends, key=ends.__getitem__) == sorted(ends, key=lambda word: text(axes, word)[1])
+
+
+METHODS = {
+    "none": "none",
+    "L2": "l2",
+    "early stopping": "early_stopping",
+    "dropout": "dropout",
+    "elastic net": "elastic_net",
+    "ℓ1": "l1",
+}
+
+
+@pytest.mark.parametrize("truth", ["dense", "sparse"])
+def test_relatives_risks_stand_beside_their_method(truth: str) -> None:
+    figure, known = shown("relatives")["risk"], metrics("relatives_sweep")
+    axes = panel(figure, known["titles"][truth])
+    places = {method: tick(figure.axes[0], "y", word) for word, method in METHODS.items()}
+    kept = {"keeps every weight": ("l2", "early_stopping", "dropout"), "makes weights exactly 0": ("l1", "elastic_net")}
+    for word, methods in kept.items():
+        expected = [(known[truth][each]["risk"], places[each]) for each in methods]
+        check(points(axes, word), pairs(*np.array(expected).T))
+    assert points(axes, mark="o")[:, 1].tolist().count(places["none"]) == 1
+    assert (known[truth]["none"]["risk"], places["none"]) in {tuple(each) for each in points(axes, mark="o")}
+    assert level(axes, "w = 0") == [known["signal"] ** 2]
+    for each in axes.texts:
+        place = each.xy[1]  # type: ignore[attr-defined]
+        (method,) = [method for method, own in places.items() if own == place]
+        assert float(each.get_text()) == pytest.approx(known[truth][method]["risk"], rel=0.05)
+
+
+def test_relatives_paths_of_the_method_named() -> None:
+    figure, known, rows = shown("relatives")["paths"], metrics("relatives_sweep"), table("relatives_sweep")
+    over_time, over_norm = panel(figure, "dense truth"), panel(figure, known["titles"]["sparse"])
+    exact = []
+    for word in ("L2", "early stopping"):
+        own = [row for row in rows if row["run"] == f"dense_{METHODS[word]}" and row["strength"] > 0]
+        strength, risk, theory = (np.array(each, dtype=float) for each in columns(own, "strength", "risk", "theory"))
+        times = 1 / strength if word == "L2" else known["lr"] * strength
+        check(points(over_time, word), pairs(times, risk))
+        exact.append(pairs(times, theory))
+    check(points(over_time, "exact"), *exact)
+    for word in ("L2", "early stopping", "ℓ1"):
+        own = [row for row in rows if row["run"] == f"sparse_{METHODS[word]}"]
+        check(points(over_norm, color=colour_of(over_norm, word), dash="-"), pairs(*columns(own, "weight_norm", "risk")))
+
+
+def test_phase_cells_are_those_of_their_ticks() -> None:
+    axes, rows = shown("phase")["map"].axes[0], table("phase_sweep")
+    drawn, words = image(axes), {each.get_text(): each.get_position() for each in axes.texts}
+    assert {name for name in {row["phase"] for row in rows} if not any(PHASES[name] in word for word in words)} == set()
+    for decay in {row["weight_decay"] for row in rows}:
+        for share in {row["train_fraction"] for row in rows}:
+            cell = [row for row in rows if (row["weight_decay"], row["train_fraction"]) == (decay, share)]
+            x, y = int(tick(axes, "x", f"{decay:g}")), int(tick(axes, "y", f"{100 * share:g}"))
+            steps = [row["steps_to_generalise"] for row in cell]
+            expected = np.mean(steps) if min(steps) >= 0 else np.nan
+            np.testing.assert_allclose(drawn[y, x], expected)
+            inside = [word for word, (at_x, at_y) in words.items() if abs(at_x - x) < 0.5 and abs(at_y - y) < 0.5]
+            assert all(PHASES[cell[0]["phase"]] in word for word in inside)
+
+
+PHASES = {"soon": "soon", "late": "grokking", "by_heart": "by heart only", "neither": "not even", "diverged": "diverges"}
