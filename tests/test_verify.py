@@ -113,6 +113,22 @@ def test_what_the_code_produces_passes(small: Repository, capfd: pytest.CaptureF
     assert small.state() == before
 
 
+def test_a_folder_of_a_larger_repository_is_verified_alone(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:
+    (small.path.parent / "larger").mkdir()
+    larger = Repository(small.path.parent / "larger")
+    own = Path(shutil.copytree(small.path, larger.path / "ml" / "decay", ignore=shutil.ignore_patterns(".git")))
+    (larger.path / "metrics").mkdir()
+    (larger.path / "metrics" / "other.json").write_text("{}", encoding="utf-8")
+    larger.commit()
+    main(own)
+    assert capfd.readouterr().out.splitlines()[-1].endswith(PASSED)
+    (own / "metrics" / "x.json").write_text('{"a": {"b": 2}}\n', encoding="utf-8")
+    larger.commit()
+    with pytest.raises(UserError, match=r"got 1 difference"):
+        main(own)
+    assert "metrics/x.json: a.b: committed 2, produced 1" in capfd.readouterr().out.splitlines()
+
+
 def test_each_difference_is_named_in_a_line(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:
     """Hashes of data among them, and names that are no UTF-8, or pretend to be the gate's last line."""
     lock = small.path / "dvc.lock"

@@ -102,7 +102,7 @@ def row(place: str, found: Compared) -> str:
 
 def figures(repo: Path, commit: str) -> list[str]:
     """The pictures under plots/ that differ between the commit and the working tree."""
-    tracked = output(repo, "git", "diff", "--name-only", "-z", "--no-renames", commit, "--", "plots").split("\0")
+    tracked = output(repo, "git", "diff", "--name-only", "-z", "--relative", "--no-renames", commit, "--", "plots").split("\0")
     new = output(repo, "git", "ls-files", "-z", "--others", "--exclude-standard", "--", "plots").split("\0")
     return sorted({name for name in tracked + new if name.endswith((".png", ".gif"))})
 
@@ -130,15 +130,16 @@ def shown(repo: Path, revision: str, name: str) -> str:
     else:
         remote = os.environ.get("CI_PROJECT_URL") or attempt(repo, "remote", "get-url", "origin") or ""
         forge = re.sub(r"^(?:ssh://)?git@([\w.-]+)[:/]", r"https://\1/", remote).removesuffix(".git")
-    return f"![{name}]({forge}/raw/{revision}/{quote(os.fsencode(name))})"
+    folder = output(repo, "git", "rev-parse", "--show-prefix")
+    return f"![{name}]({forge}/raw/{revision}/{quote(os.fsencode(folder + name))})"
 
 
 def doubts(repo: Path, commit: str, base: str) -> Iterator[str]:
     """What may make the numbers not be those of the commit's code and params."""
-    dirty = output(repo, "git", "status", "--porcelain", "--untracked-files=no").splitlines()
+    dirty = output(repo, "git", "status", "--porcelain", "--untracked-files=no", "--", ".").splitlines()
     if dirty:
         yield f"⚠ head has uncommitted changes in {counted(len(dirty), 'file')}: numbers are theirs, pictures the last commit's."
-    behind = output(repo, "git", "rev-list", "--count", commit, "^HEAD")
+    behind = output(repo, "git", "rev-list", "--count", commit, "^HEAD", "--", ".")
     if behind != "0" and commit not in experiments(repo).values():
         yield f"⚠ {code(base)} has {counted(int(behind), 'commit')} that head has not, shown backwards: merge them first."
     yield from unreproduced(json.loads(output(repo, "dvc", "status", "--json") or "{}"))

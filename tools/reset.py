@@ -32,7 +32,7 @@ def reset(repo: Path) -> str:
         raise UserError(f"expected a commit with {', '.join(RESTORED)}, got none of them")
     for name in committed:
         touch(repo / name)
-    changed = names(output(repo, *GIT, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *committed))
+    changed = names(output(repo, *GIT, "diff", "--name-only", "-z", "--relative", "--no-renames", "HEAD", "--", *committed))
     if changed:
         output(repo, *GIT, "checkout", "--quiet", "HEAD", "--", *changed)
     mend.main(repo)

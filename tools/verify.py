@@ -39,8 +39,10 @@ LONGEST = 500  # characters of a line
 
 def main(root: Path = ROOT) -> None:
     with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as folder:
-        clone = Path(folder, "clone")
-        output(root, "git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", "--template=", root, clone)
+        top, prefix = (output(root, "git", "rev-parse", f"--show-{each}") for each in ("toplevel", "prefix"))
+        output(root, "git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", "--template=", top, Path(folder, "clone"))
+        clone = Path(folder, "clone", prefix)  # of the project, which may be a folder of a larger repository
+        clone.mkdir(parents=True, exist_ok=True)
         env = neutral() | {"DVC_SITE_CACHE_DIR": str(Path(folder, "dvc"))}
         commit = output(clone, "git", "rev-parse", "--short", "HEAD", env=env)
         before = committed(clone, env)
@@ -78,8 +80,9 @@ def committed(clone: Path, env: Mapping[str, str]) -> dict[str, bytes]:
 
 def check_out(clone: Path, env: Mapping[str, str]) -> None:
     """HEAD's files without its results: what no stage makes will be missing, and a hash that none computes will be another."""
-    (clone / ".git" / "info").mkdir()
-    (clone / ".git" / "info" / "attributes").write_text(AS_COMMITTED, encoding="utf-8")
+    info = Path(output(clone, "git", "rev-parse", "--absolute-git-dir", env=env), "info")
+    info.mkdir()
+    (info / "attributes").write_text(AS_COMMITTED, encoding="utf-8")
     output(clone, "git", "checkout", "--quiet", "--detach", "HEAD", env=env)
     for name in MADE:
         shutil.rmtree(clone / name, ignore_errors=True)
@@ -121,7 +124,8 @@ def compare(before: Mapping[str, bytes], now: Mapping[str, bytes | None]) -> Ite
 
 def misquoting(clone: Path, env: Mapping[str, str]) -> Iterator[str]:
     """A line for each page that the pipeline has written anew."""
-    for name in filter(None, output(clone, "git", "diff", "--name-only", "-z", "HEAD", "--", *QUOTING, env=env).split("\0")):
+    changed = output(clone, "git", "diff", "--name-only", "-z", "--relative", "HEAD", "--", *QUOTING, env=env)
+    for name in filter(None, changed.split("\0")):
         yield f"{name}: quotes other results than those of metrics/: make repro mends it"
 
 
