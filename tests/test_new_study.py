@@ -151,7 +151,7 @@ def test_a_folder_whose_name_cannot_be_a_study_is_named_in_one_line(name: str, s
 def test_a_wrong_study_fails_a_test_that_nobody_wrote_for_it(mistake: str, extended: Clone) -> None:
     name, right, wrong, test = MISTAKES[mistake]
     with edited(extended, f"{SLOPE}/{name}", (right, wrong)):
-        said = complaints(extended, "tests/test_contract.py")
+        said = complaints(extended, f"tests/test_contract.py::{test}")
     assert f"FAILED tests/test_contract.py::{test}[slope" in said, said
 
 

@@ -1,7 +1,7 @@
-"""The workflows rehearsed: their steps, in order, on pull requests to a bare repository.
+"""Two pull requests to a bare repository: another λ, as its author types it, and a metric that is edited by hand.
 
-Another λ is tried on the whole project, as its author types it. A metric that is edited by hand and a change of words go through
-the workflow's own lines; what keeps these short: the pipeline is cut to `wide`, `make test` to one module.
+What keeps them short: the pipeline is cut to the studies of the README's table, or to `wide`, and `make test` to what can tell
+which λ is committed. The second goes through the workflow's own lines.
 """
 
 import json
@@ -19,24 +19,24 @@ pytestmark = pytest.mark.slow
 FORGE = {"GITHUB_REPOSITORY": "some/where", "GITHUB_SERVER_URL": "https://github.com", "CI": "true"}
 
 
-def cut_to_wide(clone: Clone) -> None:
-    """The same stages, commands and dependencies, of one study; results of the others are gone."""
+def cut(clone: Clone, kept: tuple[str, ...], *gone: str) -> None:
+    """Leave the same stages, commands and dependencies, of these studies."""
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
-    for name in ("overview", "explorer", "evaluate-grid", "plot-grid"):
+    for name in ("explorer", "evaluate-grid", "plot-grid", *gone):
         del tree["stages"][name]
-    del tree["plots"]
     studies, arms, _ = (known for each in tree["vars"] for known in each.values())
-    assert "wide" in studies
-    tree["vars"] = [{"studies": ["wide"]}, {"arms": {"wide": arms["wide"]}}]
+    assert set(kept) <= set(studies)
+    tree["vars"] = [{"studies": [*kept]}, {"arms": {study: arms[study] for study in kept}}]
+    del tree["plots"]
     (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
-    clone.run("git", "rm", "-rq", "dvc.lock", "metrics", "plots")
 
 
 @pytest.fixture(scope="module")
 def author(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone with two branches, pushed to its bare `origin`: a metric edited, words edited."""
+    """A clone with a branch on which a metric is edited, pushed to its bare `origin`. Results of other studies are gone."""
     clone = Clone(tmp_path_factory.mktemp("author"))
-    cut_to_wide(clone)
+    cut(clone, ("wide",), "overview")
+    clone.run("git", "rm", "-rq", "dvc.lock", "metrics", "plots")
     clone.run("dvc", "repro")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "one study")
@@ -51,10 +51,6 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     (clone.path / "plots" / "wide" / "parts.png").write_bytes(b"drawn by hand")
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "a better number, and a file that no stage makes")
-
-    clone.run("git", "switch", "-qc", "words", "main")
-    (clone.path / "README.md").write_text("# Another\n", encoding="utf-8")
-    clone.run("git", "commit", "-qam", "words")
 
     bare = tmp_path_factory.mktemp("origin")
     clone.run("git", "init", "-q", "--bare", "-b", "main", str(bare))
@@ -101,8 +97,10 @@ def commit(clone: Clone, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone of the whole project as it ships, pushed to its bare `origin`."""
+    """A clone of the project as it ships, with all its results, pushed to its bare `origin`."""
     clone = Clone(tmp_path_factory.mktemp("user"))
+    cut(clone, ("line", "wide", "modular"))
+    clone.run("git", "commit", "-qam", "three studies")
     bare = tmp_path_factory.mktemp("shipped")
     clone.run("git", "init", "-q", "--bare", "-b", "main", str(bare))
     clone.run("git", "remote", "add", "origin", str(bare))
@@ -155,9 +153,3 @@ def test_an_edited_metric_stops_at_the_gate_which_names_it(author: Clone, tmp_pa
     assert "metrics/extra.json: committed, but not produced" in said
     assert any(line.startswith("plots/wide/parts.png: 13 bytes committed, other ") for line in said)
     assert "⚠ head has results that are not those of its own code and params, of `evaluate@wide`" in summary
-
-
-def test_words_are_no_change(author: Clone, tmp_path: Path) -> None:
-    given, summary = rehearsed(checked_out(author, "words", tmp_path / "clone"), "words")
-    assert all(result.returncode == 0 for result in given.values()), given
-    assert summary.startswith("**Experiment: no change**, `origin/main` (")
