@@ -5,16 +5,17 @@ Tables and metrics are those committed. Weights are drawn here by chance.
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import COMMITTED, at, draw, metrics, table
+from conftest import COMMITTED, ROOT, at, draw, metrics, table
 from drawn import BLACK, bars, colour_of, end_labels, heading, image, level, pairs, panel, plain, points, text, tick
 from numpy.typing import NDArray
 
-from stages import studies
+from stages import overview, studies
 from stages.base.streams import Arrays
 from stages.drawing.figures import Figures
 from stages.drawing.style import BASELINE, Figure
@@ -137,6 +138,26 @@ def test_a_panel_of_the_overview_shows_both_arms(study: str) -> None:
         check(points(axes, label), *(pairs(each[x], each[y]) for each in own))
 
 
+def test_the_overview_has_a_panel_for_each_study_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+
+    def png(figure: Figure) -> bytes:
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(overview, "png", png)
+    Path("metrics").symlink_to(ROOT / "metrics")
+    overview.main("modular", "line")
+    for axes, study in zip(drawn[0].axes, ("modular", "line"), strict=True):
+        assert heading(axes) == plain(f"{study} {metrics(study)['findings']['panel']}")
+        own = path(study, "wd")
+        check(
+            points(axes, said(metrics(study), "wd")),
+            pairs(own[axes.get_xlabel()], own[axes.get_ylabel().replace("validation ", "val_")]),
+        )
+
+
 def test_line_over_lambda() -> None:
     axes, rows = shown("line")["loss"].axes[0], table("line_sweep")
     check(points(axes, "a trial"), pairs(*columns(rows, "weight_decay", "val_loss")))
@@ -184,6 +205,8 @@ def test_wide_weights_are_the_histograms_beside_their_names() -> None:
 def test_wide_over_lambda_for_each_length_of_training(start: str) -> None:
     figure, known = shown("wide")["map"], metrics("wide_sweep")
     axes, found = panel(figure, f"{start} start"), known["map"]
+    numbers = {each.get_text() for each in axes.texts}
+    assert (f"{max(found['epochs']):,}" in numbers) == (start == "random")
     for epochs in found["epochs"]:
         here, word = found[start][f"epochs_{epochs}"], f"{epochs:,} epoch" + "s" * (epochs != 1)
         grid = found["weight_decay"]
@@ -193,7 +216,7 @@ def test_wide_over_lambda_for_each_length_of_training(start: str) -> None:
         check(points(axes, "mean", **colours), pairs(grid, above))
         if "best_lambda" in here:
             check(points(axes, "best λ", **colours), pairs(here["best_lambda"], above[grid.index(here["best_lambda"])]))
-        if start == "random" and f"{epochs:,}" in {each.get_text() for each in axes.texts}:
+        if f"{epochs:,}" in numbers:
             assert colour_of(axes, f"{epochs:,}") == colours["color"]
 
 
@@ -378,10 +401,9 @@ def test_descent_risks_beside_theory() -> None:
     for word, penalty in words.items():
         own = [row for row in rows if row["penalty"] == penalty]
         assert ("the best" in word) == (penalty == best)
-        for trained_, fill in ((1, "full"), (0, "hollow")):
-            chosen = [row for row in own if row["trained"] == trained_]
-            if chosen:
-                check(points(over_rows, plain(word), mark="o", fill=fill), pairs(*columns(chosen, "rows", "risk")))
+        for kind, legend in ((1, "trained"), (0, "solved by SVD, not trained")):
+            if chosen := [row for row in own if row["trained"] == kind]:
+                check(points(over_rows, plain(word), legend), pairs(*columns(chosen, "rows", "risk")))
         theory = points(over_rows, plain(word), dash="-")
         if penalty:
             check(theory, pairs(*columns(own, "rows", "theory")))
@@ -517,7 +539,7 @@ def test_phase_cells_are_those_of_their_ticks() -> None:
             steps = [row["steps_to_generalise"] for row in cell]
             expected = np.mean(steps) if min(steps) >= 0 else np.nan
             np.testing.assert_allclose(drawn[y, x], expected)
-            inside = [word for word, (at_x, at_y) in words.items() if abs(at_x - x) < 0.5 and abs(at_y - y) < 0.5]
+            inside = [word for word, (at_x, at_y) in words.items() if abs(at_x - x) <= 0.5 and abs(at_y - y) <= 0.5]
             assert all(PHASES[cell[0]["phase"]] in word for word in inside)
 
 
