@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ARMED, CPU, ROOT, SYSTEMS, TRAINING, at, changed, decays_of, draw, fit, jobs_of, silent
+from conftest import ARMED, CPU, ROOT, SYSTEMS, TRAINING, at, changed, decays_of, draw, fit, jobs_of, metrics, silent
 from msgspec import structs
 from numpy.typing import NDArray
 from torch import Tensor
@@ -381,28 +381,50 @@ def test_a_nudge_of_the_start_changes_no_written_digit(study: str, settings: Any
     assert equal(*written)
 
 
-@every_study
-def test_a_reference_is_optimal(study: str, settings: Any) -> None:
-    """The gradient of the loss with its penalty is zero there: to rounding, in units of the gradient at zero."""
-    optimum = RESULTS[study].optimum
-    if optimum is None:
-        pytest.skip("no optimum is known")
-    now, weight_decay = small(settings, study), 0.3
-    arrays = data(now, study)
-    problem = job_of(study, SWEPT, now, arrays).problem
+REFERENCES = [pytest.param(study, row, id=f"{study}: {row}") for study in studies.NAMES for row in RESULTS[study].references]
+
+
+@pytest.mark.parametrize(("study", "row"), REFERENCES)
+def test_a_reference_is_optimal(study: str, row: str, settings: Any) -> None:
+    """The gradient of the loss with its penalty is zero: to rounding, in units of the gradient at zero.
+
+    In the box that of the loss is zero for every weight inside, and points outwards for every other.
+    """
+    reference = RESULTS[study].references[row]
+    arrays = data(small(settings, study), study)
+    problem = job_of(study, reference.of or SWEPT, small(settings, study), arrays).problem
+    weight_decay = 0.3
+    if reference.boxed:  # so that the walls hold half of the weights
+        weight_decay = 1 / float(np.median(np.abs(reference.solve(storage.in_float64(arrays), 0)["weight"])))
+    penalised = 0 if reference.boxed else weight_decay
 
     def gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         known = {name: value[:, None].clone().requires_grad_() for name, value in parameters.items()}
         inputs, targets = problem.train
         loss = problem.loss.value(problem.model.predict(known, inputs), targets).sum()
         penalty = sum(value.square().sum() for name, value in known.items() if name not in problem.spared)
-        found = torch.autograd.grad(loss + weight_decay / 2 * penalty, list(known.values()))
-        return dict(zip(known, found, strict=True))
+        found = torch.autograd.grad(loss + penalised / 2 * penalty, list(known.values()))
+        return {name: each[:, 0] for name, each in zip(known, found, strict=True)}
 
-    solved = optimum(storage.in_float64(arrays), weight_decay)
+    solved = {name: torch.from_numpy(each) for name, each in reference.solve(storage.in_float64(arrays), weight_decay).items()}
     assert solved.keys() == problem.start.keys()
-    best = gradients({name: torch.from_numpy(value) for name, value in solved.items()})
     zero = gradients({name: torch.zeros_like(value) for name, value in problem.start.items()})
     size = max(float(value.abs().max()) for value in zero.values())
-    for name, value in best.items():
-        assert float(value.abs().max()) < TOLERANCE * size, name
+    for name, value in gradients(solved).items():
+        held = reference.boxed & (solved[name].abs() > (1 - TOLERANCE) / weight_decay)
+        assert float(value[~held].abs().max()) < TOLERANCE * size, name
+        assert held.any() == reference.boxed
+        assert (value * solved[name].sign())[held].le(0).all()
+        assert not reference.boxed or float(solved[name].abs().max()) < (1 + TOLERANCE) / weight_decay
+
+
+@pytest.mark.parametrize(("study", "row"), [each for each in REFERENCES if SYSTEMS[str(each.values[0])].arms])
+def test_a_reference_row_is_solved_at_the_decay_that_it_names(study: str, row: str, settings: Any) -> None:
+    """As committed: six digits are written."""
+    reference, known = RESULTS[study].references[row], metrics(study)
+    arrays = storage.in_float64(data(settings, study))
+    weight = reference.solve(arrays, known[reference.of]["weight_decay"])["weight"]
+    expected = {"weight_norm": np.linalg.norm(weight, axis=1).mean(), "weight": weight.mean()}
+    assert expected.keys() & known[row].keys()
+    for name in expected.keys() & known[row].keys():
+        assert known[row][name] == pytest.approx(expected[name], rel=1e-5)

@@ -23,6 +23,7 @@ class Better(Enum):
 
 
 LOWER, NEITHER, HIGHER = Better
+Parameters = dict[str, NDArray[np.float64]]  # one set a trial
 Headlines = dict[str, Better]  # value → which way it is better
 OF_ARMS: Headlines = {
     "val_loss": LOWER,
@@ -36,14 +37,32 @@ OF_SWEEP: Headlines = {"val_loss_at_best": LOWER, "best_lambda": NEITHER}
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A row that is solved for, beside those that are trained.
+
+    of     the run whose λ it has; none in a study without arms
+    solve  (data, λ) → the parameters that minimise the data loss with its penalty
+    boxed  they minimise the data loss alone, where every |w| is at most 1/λ
+    """
+
+    of: str
+    solve: Callable[[Arrays, float], Parameters]
+    boxed: bool = False
+
+
+def solved(references: Mapping[str, Reference], arrays: Arrays, runs: Runs) -> dict[str, Parameters]:
+    """Solve for each reference row, at the λ of its run."""
+    return {row: each.solve(arrays, float(runs[each.of]["weight_decay"])) for row, each in references.items()}
+
+
+@dataclass(frozen=True)
 class Results:
     """What is measured of a study.
 
     swept      the arrays of data/<study>/sweep.npz that `sweep` reads, with their numbers of dimensions
     sweep      (section, data, swept) → the sweep's table and its summary
     evaluate   (section, data, trained runs by row) → metrics and curves; None for a study without arms
-    optimum    (data, λ) → the parameters that minimise the data loss with its penalty, one set a trial; None where no such
-               optimum is known. Reference rows are computed with it.
+    references the rows of `evaluate` that are solved for; none where no optimum is known
     headlines  what metrics/<study>.json has, so that `dvc metrics diff`, `make diff`, `make report` and `make show` compare
                it; the values that the study is about come first
     rows       the rows of `evaluate` of which the headlines are told
@@ -52,7 +71,7 @@ class Results:
     swept: Mapping[str, int]
     sweep: Callable[[Any, Arrays, Mapping[str, NDArray]], tuple[Table, Metrics]]
     evaluate: Callable[[Any, Arrays, Runs], tuple[Metrics, Table]] | None = None
-    optimum: Callable[[Arrays, float], dict[str, NDArray[np.float64]]] | None = None
+    references: Mapping[str, Reference] = field(default_factory=dict)
     headlines: Headlines = field(default_factory=lambda: OF_ARMS)
     rows: tuple[str, ...] = ("baseline", "wd", "null")
 

@@ -15,7 +15,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure.findings import SINGLE, VERBS, counted, sentence, sign_over_trials
 from stages.measure.linear import optimum
-from stages.measure.results import LOWER, Results
+from stages.measure.results import LOWER, Reference, Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
@@ -150,4 +150,4 @@ def effect_of_rows(counts: Sequence[int], each: NDArray, *, inputs: int, floor: 
 
 READ = {"risk": 3, "trained": Integers(2), "penalty": 1, "theory_penalty": 0}
 HEADLINES = {"risk_at_zero": LOWER, "risk_at_best": LOWER}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, optimum=optimum, headlines=HEADLINES)
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, references={"solved": Reference("", optimum)}, headlines=HEADLINES)

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from stages.base.streams import Arrays
 from stages.measure import linear, sweeps
 from stages.measure.findings import counted, effect
-from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
+from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Reference, Results, solved
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.studies.line.system import CURVATURE, Line
 
-LIMITS = {"ridge": "wd", "ridge_adam": "wd_adam"}  # reference row → the run whose λ it has
 IN_CLOSED_FORM = ("baseline", "wd")  # on full batches, without momentum
 PAIRS = (("wd", "baseline"), ("wd_adam", "baseline_adam"))  # compared trial by trial
 
@@ -22,9 +21,11 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
     return linear.ridges(arrays, weight_decay, curvature=CURVATURE, decays_bias=True)
 
 
+REFERENCES = {"ridge": Reference("wd", optimum), "ridge_adam": Reference("wd_adam", optimum)}
+
+
 def evaluate(section: Line, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
-    limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
-    rows = linear.rows(arrays, runs, limits, CURVATURE, lambda *found: of_parameters(arrays, *found))
+    rows = linear.rows(arrays, runs, solved(REFERENCES, arrays, runs), CURVATURE, lambda *found: of_parameters(arrays, *found))
     theory = {
         name: linear.trajectories(arrays, run["steps"], **numbers(run))
         for name, run in runs.items()
@@ -77,4 +78,6 @@ def expected_val_losses(arrays: Arrays, weight_decays: NDArray, lr: float, epoch
 
 HEADLINES = OF_REGRESSION | OF_SWEEP
 TOLD = ("baseline", "wd", "wd_adam", "null")
-RESULTS = Results(swept=sweeps.READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)
+RESULTS = Results(
+    swept=sweeps.READ, sweep=evaluate_sweep, evaluate=evaluate, references=REFERENCES, headlines=HEADLINES, rows=TOLD
+)

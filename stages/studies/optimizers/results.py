@@ -17,7 +17,7 @@ from stages.base.streams import Arrays
 from stages.measure import findings as words
 from stages.measure import linear
 from stages.measure.linear import optimum
-from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Reference, Results
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, summarise
 from stages.studies.optimizers.batches import of_sizes
@@ -38,14 +38,20 @@ OF_BATCHES = ("largest_share", "largest_share_se", "from_batch_rest", "from_batc
 PAIRS = tuple((f"wd{suffix}", f"baseline{suffix}") for suffix in ROWS.values())  # compared trial by trial
 
 
+def boxed(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
+    """Solve least squares in the box, in every trial.  (T, d)"""
+    pairs = zip(arrays["train_inputs"], arrays["train_targets"], strict=True)
+    return {"weight": np.array([box(*pair, weight_decay) for pair in pairs])}
+
+
+REFERENCES = {"ridge": Reference("wd", optimum), "box": Reference("wd", boxed, boxed=True)}
+
+
 def oracles(arrays: Arrays, weight_decay: float, eps: float) -> Oracles:
     """Ridge; least squares in the box; and where AdamW with this ε comes to rest.  (T, d) each"""
-    pairs = list(zip(arrays["train_inputs"], arrays["train_targets"], strict=True))
-    return {
-        "ridge": optimum(arrays, weight_decay)["weight"],
-        "box": np.array([box(x, y, weight_decay) for x, y in pairs]),
-        "rest": np.array([rest(x, y, weight_decay, eps=eps) for x, y in pairs]),
-    }
+    pairs = zip(arrays["train_inputs"], arrays["train_targets"], strict=True)
+    at_rest = np.array([rest(*pair, weight_decay, eps=eps) for pair in pairs])
+    return {row: each.solve(arrays, weight_decay)["weight"] for row, each in REFERENCES.items()} | {"rest": at_rest}
 
 
 def distance(weight: NDArray, oracle: NDArray) -> NDArray[np.float64]:
@@ -314,4 +320,4 @@ for kind in KINDS:
     READ |= {f"{kind}_lr": 1, f"{kind}_own_lr": 0, f"{kind}_weight": 4, f"{kind}_diverged": Integers(3)}
 HEADLINES = {"risk": LOWER} | OF_REGRESSION
 TOLD = ("baseline", "wd", "wd_adam", "wd_adamw", "null")
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, references=REFERENCES, headlines=HEADLINES, rows=TOLD)

@@ -4,6 +4,7 @@ Shapes: T trials, S strengths of a method, d inputs, L values of λ, K steps.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from stages.measure.findings import (
     unpaired,
 )
 from stages.measure.linear import optimum
-from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Results
+from stages.measure.results import LOWER, OF_REGRESSION, Metrics, Reference, Results, solved
 from stages.measure.rows import HISTORIES, Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, over_pairs, summarise, z_score
 from stages.studies.relatives import penalties
@@ -37,11 +38,20 @@ from stages.theory.risk import ridge_risk, risk
 from stages.theory.trajectory import gradient_descent
 
 ARMS = {"dense": ("baseline", "wd"), "sparse": ("baseline_sparse", "wd_sparse")}  # truth → rows without and with decay
-LIMITS = {"dense": "ridge", "sparse": "ridge_sparse"}  # truth → the row of the exact optimum at the λ of its arm
 SHOWN = 30  # evaluations in a table of curves, at most
 READ = ("l2", "elastic_net", "l1", "early_stopping", "dropout")  # methods in data/relatives/sweep.npz
 TUNED = ("none", "l2", "early_stopping", "dropout", "elastic_net", "l1")
 NEAR = 1.5  # a ratio of two risks up to which they are close
+
+
+def optimum_of(arrays: Arrays, weight_decay: float, *, truth: str) -> dict[str, NDArray]:
+    return optimum(of_truth(arrays, truth), weight_decay)
+
+
+REFERENCES = {
+    "ridge": Reference("wd", partial(optimum_of, truth="dense")),
+    "ridge_sparse": Reference("wd_sparse", partial(optimum_of, truth="sparse")),
+}
 
 
 def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
@@ -54,7 +64,8 @@ def evaluate(section: Relatives, arrays: Arrays, runs: Runs) -> tuple[Metrics, T
         for name, run in own.items():
             rows[name]["risk"] = risk(run["weight"], data["true_weight"]) * alive(run)
             theory[name] = closed_form(data, shown[name])
-        solutions = {LIMITS[truth]: optimum(data, float(own[pair[1]]["weight_decay"]))["weight"]}
+        known = {row: each for row, each in REFERENCES.items() if each.of in own}
+        solutions = {row: each["weight"] for row, each in solved(known, arrays, own).items()}
         if truth == "dense":
             solutions["null"] = np.zeros_like(data["true_weight"])
         for name, weight in solutions.items():
@@ -323,4 +334,4 @@ NUMBERS = {"weight_decay": 1, "stop": Integers(1), "dropout_rate": 1, "l1_ratio"
 SWEPT = dict.fromkeys(READ, 4) | NUMBERS
 HEADLINES = {"risk": LOWER} | OF_REGRESSION
 TOLD = ("baseline", "wd", "wd_sparse", "null")
-RESULTS = Results(swept=SWEPT, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES, rows=TOLD)
+RESULTS = Results(swept=SWEPT, sweep=evaluate_sweep, evaluate=evaluate, references=REFERENCES, headlines=HEADLINES, rows=TOLD)

@@ -28,12 +28,11 @@ from stages.measure.findings import (
     sign,
 )
 from stages.measure.linear import PARTS
-from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Results
+from stages.measure.results import OF_REGRESSION, OF_SWEEP, Metrics, Reference, Results, solved
 from stages.measure.rows import Row, Runs, Table, curves, metrics
 from stages.measure.statistics import alive, mean_and_error, over_pairs, z_score
 from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 
-LIMITS = {"ridge": "wd", "ridge_baseline": "baseline"}  # reference row → the run whose λ it has
 IN_PARTS = ("baseline", "wd")  # runs whose error is split into start, shrinkage and noise
 # What is compared trial by trial.
 PAIRS = (("wd", "baseline"), ("wd_zero", "baseline_zero"), ("wd", "null"), ("ridge", "ridge_baseline"))
@@ -50,9 +49,11 @@ def optimum(arrays: Arrays, weight_decay: float) -> linear.Solution:
     return linear.ridges(arrays, weight_decay, curvature=CURVATURE, decays_bias=False)
 
 
+REFERENCES = {"ridge": Reference("wd", optimum), "ridge_baseline": Reference("baseline", optimum)}
+
+
 def evaluate(section: Wide, arrays: Arrays, runs: Runs) -> tuple[Metrics, Table]:
-    limits = {row: optimum(arrays, float(runs[name]["weight_decay"])) for row, name in LIMITS.items()}
-    rows = linear.rows(arrays, runs, limits, CURVATURE, lambda *found: of_parameters(arrays, *found))
+    rows = linear.rows(arrays, runs, solved(REFERENCES, arrays, runs), CURVATURE, lambda *found: of_parameters(arrays, *found))
     order = orders(arrays, SYSTEM.key, section.train.epochs)
     for name in IN_PARTS:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -269,4 +270,4 @@ def best_in_theory(arrays: Arrays) -> dict[str, float]:
 
 READ = sweeps.READ | {"map_epochs": Integers(1), "map_val_loss": 4, "map_diverged": Integers(4)}
 HEADLINES = OF_REGRESSION | OF_SWEEP
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, optimum=optimum, headlines=HEADLINES)
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, references=REFERENCES, headlines=HEADLINES)
