@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -163,9 +164,12 @@ def test_ctrl_c_cancels_what_runs(fresh: Clone, cluster: Any) -> None:
 
 @needs_ray
 def test_no_cluster_at_the_address_is_one_line_at_once(fresh: Clone) -> None:
-    for address, reason in (("127.0.0.1:1", ", which does not answer"), ("ray://x:1", ""), ("local", "")):
-        status, _, err = ended(start(fresh, address))
-        assert (status, err) == (1, f"error: RAY_ADDRESS: {WANTED}, got {address!r}{reason}\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        deaf = f"127.0.0.1:{silent.getsockname()[1]}"
+        none = ", which does not answer"
+        for address, reason in (("127.0.0.1:1", none), (deaf, none), ("ray://x:1", ""), ("local", "")):
+            status, _, err = ended(start(fresh, address))
+            assert (status, err) == (1, f"error: RAY_ADDRESS: {WANTED}, got {address!r}{reason}\n")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "a kill"])

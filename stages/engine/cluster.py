@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
 
 RETRIES = 3  # of a task whose worker or node is lost
 SECONDS = 2.0  # between two looks at the head
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4: the preface, and settings without any
 PATIENCE = 5  # looks at a head that does not answer
 
 
@@ -114,10 +115,12 @@ def looks(address: str) -> Iterator[None]:
 
 
 def answers(address: str) -> bool:
-    """Whether something listens at `host:port`."""
+    """Whether what listens at `host:port` says anything to a client of gRPC: to connect is not enough, as Ray waits for ever."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS) as head:
+            head.sendall(HELLO)
+            head.recv(1)
     except (OSError, ValueError):
         return False
     return True
