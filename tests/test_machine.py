@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 
+from stages.base.errors import UserError
 from stages.engine import machine
 
+OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
 CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
@@ -57,10 +61,14 @@ def test_a_gpu_is_made_repeatable_before_it_is_used() -> None:
     """In a process of its own, on a machine that says it has one: the switches of torch's notes on reproducibility."""
     code = """
 import os, torch
+from stages.base.errors import UserError
 from stages.engine import machine
 cpu = machine.device()
 assert (cpu.type, torch.are_deterministic_algorithms_enabled()) == ("cpu", False)
-torch.empty = lambda *_, device: type("Found", (), {"device": torch.device(device)})
+class Found:
+    def __init__(self, device): self.device = torch.device(device)
+    def neg(self): return self
+torch.ones = lambda _, device: Found(device)
 os.environ["WEIGHT_DECAY_DEVICE"] = "cuda"
 assert machine.device() == torch.device("cuda")
 print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
@@ -69,3 +77,26 @@ print(torch.get_float32_matmul_precision(), os.environ["CUBLAS_WORKSPACE_CONFIG"
     known = os.environ | {"WEIGHT_DECAY_DEVICE": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=known, capture_output=True, text=True, check=True)
     assert done.stdout == "True False\nhighest :4096:8\n"
+
+
+def test_a_card_that_cannot_be_used_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As torch 2.13 says it: of a driver that is too old, where the CPU stands in; of a card for which it has no program."""
+    monkeypatch.delenv(machine.VARIABLE, raising=False)
+
+    def old() -> bool:
+        warnings.warn(f"{OLD}\nPlease update your GPU driver", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", old)
+    assert machine.device() == torch.device("cpu")
+    assert capsys.readouterr() == ("", f"training on the CPU, as torch says: {OLD}\n")
+
+    def ones(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be …")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", ones)
+    with pytest.raises(
+        UserError, match=r"'cuda' \(CUDA error: no kernel .* device\); to train on the CPU: export WEIGHT_DECAY_DEVICE=cpu$"
+    ):
+        machine.device()

@@ -54,8 +54,16 @@ def main(root: Path = ROOT) -> None:
     for line in differences:
         print(printable(line))
     if differences:
-        raise UserError(f"expected the committed results of {commit}, got {len(differences)} difference(s)")
+        hint = "; they are a CPU's: WEIGHT_DECAY_DEVICE=cpu make verify" if on_gpu() else ""
+        raise UserError(f"expected the committed results of {commit}, got {len(differences)} difference(s){hint}")
     print(f"verify: dvc.lock, params.yaml, metrics/ and plots/ of {commit} are what its code produces, byte for byte")
+
+
+def on_gpu() -> bool:
+    """Whether stages train on a GPU here."""
+    from stages.engine.machine import device  # with torch, which nothing else here needs
+
+    return device().type != "cpu"
 
 
 def neutral() -> dict[str, str]:

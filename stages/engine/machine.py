@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import os
 import re
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +20,28 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of 
 
 def device() -> torch.device:
     """The GPU where there is one, made repeatable, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
-    wanted = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
-    expected = f"{VARIABLE}: expected cpu, cuda, or cuda:N for card N, got {wanted!r}"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
-        raise UserError(expected)
-    try:
-        found = torch.empty(0, device=wanted).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"{expected} ({str(error).splitlines()[0]})") from error
+    asked = os.environ.get(VARIABLE)
+    with warnings.catch_warnings(
+        record=True
+    ) as doubts:  # pages of torch's, of a driver that is too old or a card it does not know
+        warnings.simplefilter("always")
+        wanted = asked or ("cuda" if torch.cuda.is_available() else "cpu")
+        expected = f"{VARIABLE}: expected cpu, cuda, or cuda:N for card N, got {wanted!r}"
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+            raise UserError(expected)
+        try:
+            found = torch.ones(1, device=wanted).neg().device  # a card may be there, and have none of torch's programs
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f"{expected} ({first_line(error)}); to train on the CPU: export {VARIABLE}=cpu") from error
+    if doubts and not asked and wanted == "cpu":
+        print(f"training on the CPU, as torch says: {first_line(doubts[0].message)}", file=sys.stderr)
     if found.type == "cuda":
         repeatable()
     return found
+
+
+def first_line(told: object) -> str:
+    return str(told).strip().partition("\n")[0][:300]
 
 
 def repeatable() -> None:
