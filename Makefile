@@ -9,6 +9,9 @@ export BASE DEVICE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A user's settings that put packages elsewhere, or hide this folder from Python. An index, a proxy, a certificate are kept.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONSAFEPATH
+PIP := .venv/bin/pip install --no-user --quiet --disable-pip-version-check
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,7 +46,7 @@ site: $(READY) ## build/site, to publish: the explorer, the pages that it links,
 	@python -m tools.site
 
 bench: $(READY) ## models trained per second, against JAX, a loop and scikit-learn; LOAD=1: beside busy neighbours
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements.txt jax==0.10.2
+	$(PIP) --constraint requirements.txt jax==0.10.2
 	python -m tools.bench
 
 gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; its tests; its speed, in docs/scale.md
@@ -51,7 +54,7 @@ gpu: ## every number anew on a GPU, or DEVICE=cpu, against the committed ones; i
 
 extras: $(READY) ## install what the tests of the explorer, an SSH remote and Ray need, beside Debian's chromium and openssh-server
 	@for each in dvc-ssh playwright ray; do \
-		.venv/bin/pip install --quiet --disable-pip-version-check --constraint requirements-extras.txt $$each || \
+		$(PIP) --constraint requirements-extras.txt $$each || \
 			echo "not installed: $$each: the tests that need it are skipped" >&2; \
 	done
 	@! command -v npm > /dev/null || (cd .venv && npm pack --silent axe-core@4.14.1 > /dev/null && \
@@ -64,8 +67,9 @@ clean: ## remove the environment and DVC's cache; keeps every result
 $(READY): requirements.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: expected Python 3.11 to 3.13, got {v.major}.{v.minor}; try make PYTHON=python3.13")'
 	@[ ! -s $@ ] || [ "$$(cat $@)" = "$$(pwd -P)" ] || { echo "the folder was moved: its environment is made anew"; rm -rf .venv; }
-	$(PYTHON) -m venv .venv || { echo "error: python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(PYTHON) -m venv .venv || { echo "error: \`$(PYTHON) -m venv\` failed, as said above; it has no ensurepip? Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PIP) --requirement requirements.txt
+	@[ -x .venv/bin/dvc ] || { echo "error: expected pip to install into .venv, got another place: see target, prefix and root in \`pip config list\`" >&2; exit 1; }
 	pwd -P > $@
 
 .PHONY: help repro test verify diff report show reset site bench gpu extras clean

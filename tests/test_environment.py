@@ -64,3 +64,48 @@ def test_a_folder_that_was_moved_gets_an_environment_of_its_own(tmp_path: Path) 
     assert "-m venv" not in planned()
     ready.write_text("/somewhere/else\n", encoding="utf-8")
     assert planned().index("rm -rf .venv") < planned().index("-m venv .venv")
+
+
+def made_with(python: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`make diff` in a folder without an environment, with another Python."""
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy2(ROOT / name, folder / name)
+    (folder / "python").write_text(python, encoding="utf-8")
+    (folder / "python").chmod(0o755)
+    words = ["make", f"PYTHON={folder}/python", "diff"]
+    return subprocess.run(words, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+PYTHON = """#!/bin/sh
+if [ "$*" = "-m venv .venv" ]; then
+    mkdir -p .venv/bin
+    printf '#!/bin/sh\\nenv | grep ^PIP_; echo "$@"\\n' > .venv/bin/pip
+    chmod +x .venv/bin/pip
+fi
+"""
+
+
+def test_pip_that_installs_elsewhere_is_said_and_leaves_the_environment_unfinished(tmp_path: Path) -> None:
+    """A user's settings: those of the environment are dropped, `user` of a file is overruled, `target` of a file is named."""
+    moved = {f"PIP_{name}": str(tmp_path / "elsewhere") for name in ("TARGET", "PREFIX", "ROOT", "USER")}
+    done = made_with(PYTHON, tmp_path, PIP_INDEX_URL="https://pip.example", **moved)
+    assert done.returncode == 2
+    assert (
+        "error: expected pip to install into .venv, got another place: see target, prefix and root in `pip config list`"
+        in done.stderr
+    )
+    assert "PIP_INDEX_URL=https://pip.example\n" in done.stdout
+    assert str(tmp_path / "elsewhere") not in done.stdout
+    assert "install --no-user" in done.stdout
+    assert not (tmp_path / ".venv" / ".ready").exists()
+
+
+def test_a_failing_venv_does_not_guess_the_reason(tmp_path: Path) -> None:
+    broken = '#!/bin/sh\ncase "$*" in *venv*) echo "No space left on device" >&2; exit 1;; esac\n'
+    said = made_with(broken, tmp_path).stderr
+    assert said.index("No space left on device") < said.index("error: `")
+    assert "failed, as said above" in said
+
+
+def test_pythons_safe_path_does_not_hide_the_project(reproduced: Clone) -> None:
+    assert reproduced.run("sh", "stages/run", "check", PYTHONSAFEPATH="1").returncode == 0
