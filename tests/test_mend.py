@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Clone
 from test_reset import Small
 
 from stages.base.errors import UserError
 from tools import mend
+from tools.reset import reset
 
 LOCK = (ROOT / "dvc.lock").read_text(encoding="utf-8")
 
@@ -71,6 +72,8 @@ def test_of_two_lambdas_params_decide_and_dvc_computes_the_rest(tmp_path: Path, 
     assert merge.returncode == 1
     with pytest.raises(UserError, match=r"^params\.yaml: expected one value a key, got a merge's conflict marks: choose by hand"):
         mend.main(small.path)
+    with pytest.raises(UserError, match=r"^expected no merge under way, got files in conflict: `git merge --abort`, or docs/"):
+        reset(small.path)
     assert "<<<<<<<" in small.read("dvc.lock")
     small.write("params.yaml", "wd: 1\n")
     mend.main(small.path)
@@ -80,3 +83,28 @@ def test_of_two_lambdas_params_decide_and_dvc_computes_the_rest(tmp_path: Path, 
     small.run("git", "add", "-A")
     small.run("git", "commit", "-qm", "merged")
     assert small.run("git", "diff", "theirs", "--stat") == ""
+
+
+@pytest.mark.slow
+def test_branches_with_the_lambdas_of_two_studies_merge_by_the_commands_of_the_page(reproduced: Clone) -> None:
+    """params.yaml merges by itself; what was computed of it is in conflict."""
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    commands = page.partition("## Two branches, two λ")[2].partition("```sh\n")[2].partition("```")[0]
+    try:
+        for branch, key in (("theirs", "relatives.wd"), ("ours", "line.wd")):
+            reproduced.run("git", "switch", "-qc", branch, "main")
+            reproduced.run("dvc", "exp", "run", "-S", f"{key}=0.05")
+            reproduced.run("git", "commit", "-qam", branch)
+        assert reproduced.run("git", "merge", "-q", "theirs", check=False).returncode == 1
+        assert "<<<<<<<" in reproduced.read("dvc.lock")
+        reproduced.run("bash", "-e", "-c", commands, GIT_EDITOR="true")
+        assert reproduced.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+        assert reproduced.run("git", "status", "--porcelain").stdout == ""
+        for study in ("line", "relatives"):
+            assert json.loads(reproduced.read(f"metrics/details/{study}.json"))["wd"]["weight_decay"] == 0.05
+            assert "λ = 0.05" in reproduced.read(f"stages/studies/{study}/README.md")
+    finally:
+        reproduced.run("git", "merge", "--abort", check=False)
+        reproduced.run("git", "switch", "-q", "--force", "main")
+        reproduced.run("git", "branch", "-qD", "ours", "theirs")
+        reproduced.restore()

@@ -26,7 +26,9 @@ def main(repo: Path = ROOT) -> None:
 
 
 def reset(repo: Path) -> str:
-    """Do it, and say in a line what was done. Raises UserError where data is not in the cache."""
+    """Do it, and say in a line what was done. Raises UserError in the middle of a merge, and where data is not in the cache."""
+    if output(repo, "git", "ls-files", "--unmerged"):
+        raise UserError("expected no merge under way, got files in conflict: `git merge --abort`, or docs/review.md to go on")
     committed = names(output(repo, "git", "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *RESTORED))
     if not committed:
         raise UserError(f"expected a commit with {', '.join(RESTORED)}, got none of them")
