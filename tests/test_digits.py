@@ -1,11 +1,12 @@
-"""digits: its data, its models against scikit-learn and torch.nn, the committed results, and what its figures may say."""
+"""digits: its data, logistic regression against scikit-learn, the committed results, and what its figures may say."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of, table
+from conftest import CPU, changed, draw, fit, jobs_of, metrics, silent, speaks_of
 from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 from scipy import stats
@@ -110,77 +111,6 @@ def test_logistic_regression_is_scikit_learns(weight_decay: float, settings: Any
             oracle.fit(inputs[trial].numpy(), targets[trial].argmax(1).numpy())
             np.testing.assert_allclose(found.parameters["weight"][trial, 0].numpy().T, oracle.coef_, atol=2e-6)
             np.testing.assert_allclose(found.parameters["bias"][trial, 0].numpy(), oracle.intercept_, atol=2e-6)
-
-
-def test_without_decay_there_is_no_optimum(settings: Any) -> None:
-    """Every training label is right, so larger weights are always better: the norm goes on growing."""
-    longer = {"train.steps": 800, "train.evaluate_every": 200, "train.momentum": 0.9}
-    section = changed(settings.digits, {"data.trials": 2} | longer)
-    found = loop.fit(job(section, draw("digits", section), "logistic", 0.0)).history
-    assert (found["train_accuracy"][..., 1:] == 1).all()
-    assert (found["weight_norm"].diff() > 0.5).all()
-    assert (found["train_loss"][..., 2:] < 0.9 * found["train_loss"][..., 1:-1]).all()
-
-
-def test_the_network_is_torchs_with_adamw(settings: Any) -> None:
-    """Twenty steps of torch.nn modules, biases in a group without decay; the same arithmetic in another order."""
-    section = changed(settings.digits, {"data.trials": 1, "train.network.steps": 20, "train.network.evaluate_every": 20})
-    data, own, decay = draw("digits", section), section.train.network, section.network_wd
-    found = loop.fit(job(section, data, "network_noisy", decay))
-    first = torch.nn.Linear(64, section.data.hidden, dtype=torch.float64)
-    second = torch.nn.Linear(section.data.hidden, 10, dtype=torch.float64)
-    with torch.no_grad():
-        for layer, name in ((first, "start_hidden"), (second, "start_output")):
-            layer.weight.copy_(torch.from_numpy(data[name][0]).T)
-            layer.bias.zero_()
-    model = torch.nn.Sequential(first, torch.nn.ReLU(), second)
-    weights = {"params": [first.weight, second.weight], "weight_decay": decay}
-    options: dict[str, Any] = {"lr": own.lr, "betas": (own.beta1, own.beta2), "eps": own.eps}
-    optimizer = torch.optim.AdamW([weights, {"params": [first.bias, second.bias], "weight_decay": 0.0}], **options, fused=True)
-    images = {split: torch.from_numpy(data[f"{split}_pixels"][0]).double() / 16 for split in ("train", "test")}
-    mean, labels = images["train"].mean(0), torch.from_numpy(data["wrong_labels"][0]).long()
-    for _ in range(20):
-        loss = torch.nn.functional.cross_entropy(model(images["train"] - mean), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    torch.testing.assert_close(found.parameters["hidden"][0, 0], first.weight.detach().T, atol=1e-11, rtol=0)
-    torch.testing.assert_close(found.parameters["output_bias"][0, 0], second.bias.detach(), atol=1e-11, rtol=0)
-    answers = torch.from_numpy(data["test_labels"][0]).long()
-    expected = torch.nn.functional.cross_entropy(model(images["test"] - mean), answers).item()
-    assert found.history["test_loss"][0, 0, -1].item() == pytest.approx(expected, rel=1e-11)
-
-
-def test_biases_are_spared_and_weights_decay(settings: Any, arrays: Arrays) -> None:
-    decayed = {case: each.problem.decayed for case, each in training.cases(settings.digits, arrays, CPU, [0.0], [0.0]).items()}
-    assert decayed == dict.fromkeys(CASES[:2], ("weight",)) | dict.fromkeys(CASES[2:], ("hidden", "output"))
-
-
-def test_the_committed_sweep_has_the_committed_arms_in_it(settings: Any) -> None:
-    """Six digits each, averaged: 1e-5."""
-    for case, suffix in system.CASES.items():
-        for arm in ("baseline", "wd"):
-            row = metrics("digits")[f"{arm}{suffix}"]
-            runs = [run for run in table("digits_sweep") if (run["run"], run["weight_decay"]) == (case, row["weight_decay"])]
-            assert len(runs) == settings.digits.data.trials
-            for name in ("train_loss", "val_loss", "test_loss", "test_accuracy", "test_calibration_error", "weight_norm"):
-                assert np.mean([run[name] for run in runs]) == pytest.approx(row[name], rel=1e-5)
-
-
-def test_the_choice_is_made_on_validation_rows_and_judged_on_test_rows() -> None:
-    """Each trial's λ and its change, from the committed table, whose six digits leave 1e-5 of a loss."""
-    for case in CASES:
-        runs = [run for run in table("digits_sweep") if run["run"] == case]
-        trials, grid = (sorted({run[name] for run in runs}) for name in ("trial", "weight_decay"))
-        known = {(run["trial"], run["weight_decay"]): run for run in runs}
-        chosen = [min(grid, key=lambda decay, own=trial: known[own, decay]["val_loss"]) for trial in trials]  # type: ignore[misc]
-        changes = [
-            known[trial, decay]["test_loss"] - known[trial, 0]["test_loss"] for trial, decay in zip(trials, chosen, strict=True)
-        ]
-        summary = metrics("digits_sweep")[case]
-        assert summary["test_loss_change"] == pytest.approx(np.mean(changes), abs=1e-5)
-        assert summary["test_loss_change_se"] == pytest.approx(np.std(changes, ddof=1) / len(changes) ** 0.5, abs=1e-5)
-        assert [summary["least_chosen_lambda"], summary["largest_chosen_lambda"]] == [min(chosen), max(chosen)]
 
 
 def confidence(run: Arrays, arrays: Arrays) -> tuple[NDArray, NDArray]:
@@ -331,27 +261,6 @@ LOST = "λ = 0 has nothing to compare with; 3 runs diverged"
 ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic", "_change", "_zero", diverged=3)
 
 
-@pytest.mark.parametrize(
-    ("found", "said"),
-    [
-        (cases(), f"{NO_MEASURE} the same"),
-        (
-            cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)),
-            f"{ALL_MEASURES} loss in both models, accuracy and calibration in logistic regression "
-            "and worsens calibration in the network",
-        ),
-        (
-            cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
-            f"{NO_MEASURE} loss in the network and worsens accuracy in both models, loss and calibration in logistic regression",
-        ),
-        (ALONE, SINGLE),
-        (DIVERGED, LOST),
-    ],
-)
-def test_what_both_models_gain_is_said(found: dict[str, Any], said: str) -> None:
-    assert results.gain_said(found) == said
-
-
 TUNED = "In logistic regression tuned λ lowers the test"
 SHARPER = (
     f"{TUNED} calibration error by 50% and lowers the test loss by 20%; "
@@ -360,16 +269,32 @@ SHARPER = (
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("of", "found", "said"),
     [
-        (cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, 0.0)), SHARPER),
-        (cases(logistic=(-0.1, 0.0, 0.0)), f"{TUNED} loss by 20%; with 20% wrong labels it changes nothing visibly"),
-        (ALONE, SINGLE),
-        (DIVERGED, LOST),
+        (results.gain_said, cases(), f"{NO_MEASURE} the same"),
+        (
+            results.gain_said,
+            cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)),
+            f"{ALL_MEASURES} loss in both models, accuracy and calibration in logistic regression "
+            "and worsens calibration in the network",
+        ),
+        (
+            results.gain_said,
+            cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
+            f"{NO_MEASURE} loss in the network and worsens accuracy in both models, loss and calibration in logistic regression",
+        ),
+        (results.panel_said, cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, 0.0)), SHARPER),
+        (
+            results.panel_said,
+            cases(logistic=(-0.1, 0.0, 0.0)),
+            f"{TUNED} loss by 20%; with 20% wrong labels it changes nothing visibly",
+        ),
+        *((of, *each) for of in (results.gain_said, results.panel_said) for each in ((ALONE, SINGLE), (DIVERGED, LOST))),
     ],
 )
-def test_the_panel_says_each_measure_that_changes(found: dict[str, Any], said: str) -> None:
-    assert results.panel_said(found) == said
+def test_what_tuned_decay_changes_is_said(of: Callable[[Any], str], found: dict[str, Any], said: str) -> None:
+    """In both models, and measure by measure in one."""
+    assert of(found) == said
 
 
 BOTH = "The best λ with right labels and with 20% wrong labels"
