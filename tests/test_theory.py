@@ -1,7 +1,5 @@
 """The formulas against iteration, scikit-learn and each other. All float64: 1e-10 leaves four digits for condition numbers."""
 
-import itertools
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -29,15 +27,6 @@ def test_ridge_is_scikit_learns(problem: tuple[NDArray, NDArray], weight_decay: 
     assert bias == pytest.approx(model.intercept_, abs=TOLERANCE)
 
 
-def test_ridge_without_decay_interpolates_with_the_least_norm(rng: np.random.Generator) -> None:
-    x, y = rng.standard_normal((6, 20)), rng.standard_normal(6)
-    weight, bias = ridge.ridge(x, y, 0.0)
-    np.testing.assert_allclose(x @ weight + bias, y, atol=TOLERANCE)
-    centred = x - x.mean(axis=0)
-    outside = np.eye(20) - np.linalg.pinv(centred) @ centred  # least norm: nothing outside the row space
-    np.testing.assert_allclose(outside @ weight, 0, atol=TOLERANCE)
-
-
 def test_a_bias_that_decays_is_one_more_weight(problem: tuple[NDArray, NDArray]) -> None:
     """Against the normal equation on [X, 1], and its limit λ → 0, which is what is meant at λ = 0."""
     x, y = problem
@@ -50,19 +39,6 @@ def test_a_bias_that_decays_is_one_more_weight(problem: tuple[NDArray, NDArray])
     np.testing.assert_allclose(np.append(*found), normal(0.3), atol=TOLERANCE)
     limit = ridge.ridge(x, y, 0.0, curvature=2.0, decays_bias=True)
     np.testing.assert_allclose(np.append(*limit), normal(1e-7), atol=1e-4)  # first order in λ, times the condition number
-
-
-def test_one_point_of_a_line_is_met_with_the_least_norm() -> None:
-    """2w + b = 5 with w² + b² smallest: (2, 1)."""
-    weight, bias = ridge.ridge(np.array([[2.0]]), np.array([5.0]), 0.0, curvature=2.0, decays_bias=True)
-    np.testing.assert_allclose([weight[0], bias], [2, 1], atol=TOLERANCE)
-
-
-def test_ridge_sees_a_duplicated_problem_as_the_same(problem: tuple[NDArray, NDArray]) -> None:
-    x, y = problem
-    once = ridge.ridge(x, y, 0.7)
-    twice = ridge.ridge(np.concatenate([x, x]), np.concatenate([y, y]), 0.7)
-    np.testing.assert_allclose(np.append(*once), np.append(*twice), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.2])
@@ -82,13 +58,6 @@ def test_gradient_descent_is_what_iterating_gives(
     np.testing.assert_allclose(path, np.array(iterates)[steps], atol=TOLERANCE)
 
 
-def test_gradient_descent_forgets_the_start_in_the_null_space(rng: np.random.Generator) -> None:
-    x, start = rng.standard_normal((3, 10)), rng.standard_normal(10)
-    null = np.eye(10) - np.linalg.pinv(x) @ x
-    path = trajectory.gradient_descent(x, np.ones(3), start, np.array([40]), lr=0.01, weight_decay=3, curvature=1)
-    np.testing.assert_allclose(null @ path[0], (1 - 0.03) ** 40 * null @ start, atol=TOLERANCE)
-
-
 @pytest.mark.parametrize("decays_bias", [True, False])
 @pytest.mark.parametrize("weight_decay", [0.0, 2.0])
 def test_descent_is_stable_just_below_the_limit_and_not_above(
@@ -106,25 +75,3 @@ def test_descent_is_stable_just_below_the_limit_and_not_above(
         return float(np.linalg.norm(weights))
 
     assert norm_after(0.99 * limit) < 1e3 < 1e9 < norm_after(1.01 * limit)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_parts_add_up_to_training_on_their_sum(rng: np.random.Generator, momentum: float) -> None:
-    """Three trials, two λ, after 2 and after 9 epochs of batches of 3, 3 and 2 rows; the sum by a loop over one run."""
-    x, start, signal, noise = (rng.standard_normal(shape) for shape in ((3, 8, 5), (3, 6), (3, 8), (3, 8)))
-    order = np.array([[rng.permutation(8) for _ in range(9)] for _ in range(3)])
-    none, silent, weight_decays, lengths = np.zeros((3, 6)), np.zeros((3, 8)), [0.0, 0.4], [2, 9]
-    sources, starts = np.stack([silent, signal, noise], axis=2), np.stack([start, none, none], axis=2)
-    parts = trajectory.sgd_parts(
-        x, sources, starts, order, np.array(weight_decays), batch_size=3, epochs=lengths, lr=0.05, momentum=momentum
-    )
-    assert parts.shape == (3, 2, 2, 3, 6)
-    for trial, (index, decay), (k, length) in itertools.product(range(3), enumerate(weight_decays), enumerate(lengths)):
-        weight, bias, moving, drifting = start[trial, :5], start[trial, 5], np.zeros(5), 0.0
-        for epoch in order[trial, :length]:
-            for rows in (epoch[:3], epoch[3:6], epoch[6:]):
-                error = x[trial, rows] @ weight + bias - (signal + noise)[trial, rows]
-                moving = momentum * moving + x[trial, rows].T @ error / len(rows) + decay * weight
-                drifting = momentum * drifting + error.mean()
-                weight, bias = weight - 0.05 * moving, bias - 0.05 * drifting
-        np.testing.assert_allclose(parts[trial, index, k].sum(axis=0), [*weight, bias], atol=TOLERANCE)
