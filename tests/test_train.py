@@ -49,55 +49,40 @@ def wide_arrays(settings: Any) -> Arrays:
     return draw("wide", changed(settings.wide, {"data.trials": 16}))
 
 
-def test_a_swept_run_is_the_arm_at_its_decay(settings: Any, wide_arrays: Arrays) -> None:
-    """The arm's λ goes through torch.optim's own weight_decay; trial by trial, before rounding."""
-    together = swept(wide_arrays, settings, 0.0, 1.0, 3.0, 10.0)
-    for index, decay in ((0, 0.0), (2, 3.0)):
-        arm = loop.fit(TRAINING["wide"].jobs(settings.wide, wide_arrays, CPU, wd=decay)[""])
-        for name, value in arm.parameters.items():
-            torch.testing.assert_close(together.parameters[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
-        for name, value in arm.history.items():
-            torch.testing.assert_close(together.history[name][:, index], value[:, 0], atol=TOLERANCE, rtol=0)
-
-
-def test_chunks_change_nothing(settings: Any, wide_arrays: Arrays) -> None:
-    whole, single = (swept(wide_arrays, settings, 0.0, 3.0, runs_at_once=size) for size in (10_000, 1))
-    for name, value in whole.history.items():
-        torch.testing.assert_close(single.history[name], value, atol=TOLERANCE, rtol=0)
-
-
-def test_out_of_memory_halves_the_chunk_and_says_so_once(
-    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("weight_decays", "most", "told"),
+    [
+        ((0.0, 3.0), 20, ["out of memory with 32 runs at once: going on with 16"]),
+        (
+            (0.0, 1.0, 3.0),
+            1,
+            [f"out of memory with {size} runs at once: going on with {size // 2}" for size in (48, 24, 12, 6, 3)],
+        ),
+    ],
+    ids=["a part", "a single trial"],
+)
+def test_out_of_memory_halves_the_parts_and_says_so_once(
+    weight_decays: tuple[float, ...],
+    most: int,
+    told: list[str],
+    settings: Any,
+    wide_arrays: Arrays,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    expected, whole = swept(wide_arrays, settings, 0.0, 3.0), loop.fit
+    """Trials are parted first, then the λ of one. Each run is trained once."""
+    expected, whole, seen = swept(wide_arrays, settings, *weight_decays), loop.fit, []
 
     def small(job: Job, **options: Any) -> Fit:
-        if job.trials > 10:
-            raise MemoryError
-        return whole(job, **options)
-
-    monkeypatch.setattr(loop, "fit", small)
-    found = swept(wide_arrays, settings, 0.0, 3.0)
-    assert capsys.readouterr().err == "out of memory with 32 runs at once: going on with 16\n"
-    for name, value in expected.history.items():
-        torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
-
-
-def test_out_of_memory_with_one_trial_halves_its_decays(
-    settings: Any, wide_arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    expected, whole, seen = swept(wide_arrays, settings, 0.0, 1.0, 3.0), loop.fit, []
-
-    def tiny(job: Job, **options: Any) -> Fit:
-        if job.runs > 1:
+        if job.runs > most:
             raise MemoryError
         seen.append(job.runs)
         return whole(job, **options)
 
-    monkeypatch.setattr(loop, "fit", tiny)
-    found = swept(wide_arrays, settings, 0.0, 1.0, 3.0)
-    assert len(seen) == 16 * 3
-    assert capsys.readouterr().err.splitlines()[-1] == "out of memory with 3 runs at once: going on with 1"
+    monkeypatch.setattr(loop, "fit", small)
+    found = swept(wide_arrays, settings, *weight_decays)
+    assert sum(seen) == 16 * len(weight_decays)
+    assert capsys.readouterr().err.splitlines() == told
     for name, value in expected.history.items():
         torch.testing.assert_close(found.history[name], value, atol=TOLERANCE, rtol=0)
 
