@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from conftest import CPU, changed, draw, fit, metrics, table
 
-from stages.base import addition
 from stages.measure import arrivals as grokking
 from stages.studies.phase import figures, results, training
 
@@ -130,14 +129,6 @@ def test_a_nudge_of_the_start_moves_no_step_of_the_committed_map(settings: Any) 
     names = ("weight_decay", "train_fraction", "steps_to_memorise", "steps_to_generalise")
     committed = [row for row in table("phase_sweep") if row["trial"] == 0]
     assert [[row[name] for name in names] for row in found] == [[row[name] for name in names] for row in committed]
-
-
-def test_every_share_has_the_first_pairs_in_the_order_that_was_drawn(settings: Any) -> None:
-    """So a larger share has all pairs of a smaller one, and the map has one order a trial."""
-    arrays, shares = draw("phase", settings.phase), settings.phase.sweep.train_fraction
-    few, more = (addition.split_at(arrays, share)["train_pairs"] for share in shares[:2])
-    assert few.shape[1] < more.shape[1] == round(shares[1] * settings.phase.data.p**2)
-    np.testing.assert_array_equal(few, more[:, : few.shape[1]])
 
 
 CELLS = results.by_cell(table("phase_sweep"))
