@@ -235,31 +235,6 @@ def test_a_shared_key_is_tracked_by_the_stages_that_it_is_for() -> None:
     assert {key for key in KEYS if "." not in key} == set(SHARED)
 
 
-@pytest.mark.parametrize("study", studies.NAMES)
-def test_a_part_that_was_not_asked_for_cannot_be_read(study: str) -> None:
-    """What a stage reads without having asked for it would be tracked by nobody."""
-    kind, file = SYSTEMS[study].section, ROOT / "params.yaml"
-    parts = params.parts_of(kind)
-    assert {"data", "train", "sweep"} <= set(parts)
-    for part in parts:
-        others = [each for each in parts if each != part]
-        section = params.read(study, kind, "seed", *others, path=file).section
-        for name in TREE[study][part]:
-            with pytest.raises(AttributeError, match=rf"^{study}\.{part}\.{name} is read .* did not ask for {study}\.{part}$"):
-                getattr(getattr(section, part), name)
-        for other in others:
-            assert leaves(TREE[study][other])
-            assert {*TREE[study][other]} == set(getattr(section, other).__struct_fields__)
-    weight_decays = [name for name in kind.__struct_fields__ if name not in PARTS]
-    settings = params.read(study, kind, *weight_decays, *parts, path=file)
-    assert settings.numbers == {name: TREE[study][name] for name in weight_decays}
-    for name in weight_decays:  # it is handed on by itself, and no part of the section
-        with pytest.raises((AttributeError, TypeError)):
-            0.0 + getattr(settings.section, name)
-    for name in {*SHARED} - {*weight_decays}:
-        assert not hasattr(settings.section, name)
-
-
 class Watched:
     """A section that writes down which of its keys are read."""
 
@@ -286,15 +261,9 @@ def test_generate_tracks_exactly_the_keys_that_a_study_draws_from(study: str, se
     assert {key for key in KEYS if tracks(f"generate@{study}", key)} == read | {"seed"}
 
 
-def test_there_are_as_many_stages_as_studies_and_arms_need() -> None:
-    """check, overview and explorer; of a study generate, sweep, evaluate and plot; and a stage for each of its arms."""
-    arms = sum(len(system.arms) for system in SYSTEMS.values())
-    assert len(STAGES) == 3 + 4 * len(studies.NAMES) + arms  # 53 of the nine studies that ship
-
-
 @pytest.mark.parametrize("study", studies.NAMES)
 def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: str) -> None:
-    """Its archives are what its folder holds, and whoever reads the folder waits for them all."""
+    """Its archives are what its folder holds, and whoever reads it waits for all of them; training reads its data alone."""
     arms = {f"train-{arm}@{study}": arm for arm in SYSTEMS[study].arms}
     for stage, arm in arms.items():
         assert commands(stage) == [("train", [study, arm])]
@@ -303,6 +272,10 @@ def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: st
     assert STAGES[f"sweep@{study}"]["outs"] == {f"data/{study}/sweep.npz"}
     assert STAGES[f"generate@{study}"]["outs"] == {f"data/{study}.npz"}
     trained = {f"generate@{study}", f"sweep@{study}", *arms}
+    for stage in trained:
+        read = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("data/", "metrics/"))}
+        assert read == (set() if stage.startswith("generate") else {f"data/{study}.npz"})
+        assert own(stage) == {study}
     (evaluate,), (plot,) = (stages_of(study, verb) for verb in ("evaluate", "plot"))
     assert (kind(evaluate), kind(plot)) == (("evaluate", "plot") if arms else ("evaluate-grid", "plot-grid"))
     folder = {f"data/{study}.npz", f"data/{study}"}
@@ -314,16 +287,6 @@ def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: st
     told |= {f"metrics/details/{study}.json", f"metrics/{study}_curves.csv"} if arms else set()
     assert STAGES[evaluate]["outs"] == told | {f"metrics/{study}.json"}
     assert {dep for dep in STAGES[plot]["deps"] if dep.startswith("metrics/")} == told
-
-
-@pytest.mark.parametrize("study", studies.NAMES)
-def test_a_stage_reads_the_data_of_its_own_study(study: str) -> None:
-    for stage, known in STAGES.items():
-        if stage.partition("@")[2] == study:
-            files = {dep for dep in known["deps"] if dep.startswith(("data/", "metrics/"))}
-            assert all(re.match(rf"(?:data|metrics|metrics/details)/{study}(?:\b|_)", name) for name in files), stage
-            assert files or stage.startswith("generate"), stage
-            assert {word for _, words in commands(stage) for word in words} & set(studies.NAMES) == {study}
 
 
 def test_commands_carry_names_and_no_values() -> None:
