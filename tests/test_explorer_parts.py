@@ -41,15 +41,6 @@ BASELINE = [2.0, 2.2, 1.8]
     ("values", "lost", "sentence"),
     [
         ([1.0, 1.2, 0.9], (), "λ = 3 lowers the validation loss by 48%: 1.03 after 10 epochs"),
-        ([3.0, 3.3, 2.7], (), "λ = 3 raises the validation loss by 50%: 3 after 10 epochs"),
-        ([6.0, 6.3, 5.4], (), "λ = 3 raises the validation loss 3-fold: 5.9 after 10 epochs"),
-        (
-            [1.9, 2.4, 1.5],
-            (),
-            "λ = 3 has no visible effect on the validation loss: 1.93 after 10 epochs (3 trials would show 73% or more)",
-        ),
-        ([2.00499, 2.205, 1.80501], (), "λ = 3 hardly changes the validation loss: 2 after 10 epochs"),
-        (BASELINE, (), "λ = 3 has no visible effect on the validation loss: 2 after 10 epochs"),
         (
             [1.0, 1.2, 9.0],
             ((2, 1),),
