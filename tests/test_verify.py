@@ -57,9 +57,10 @@ class Repository:
         assert done.returncode == 0, done
         return os.fsdecode(done.stdout).strip()
 
-    def commit(self) -> None:
+    def commit(self) -> str:
         self("add", "-A")
         self("commit", "-qm", "change")
+        return self("rev-parse", "HEAD")
 
     def state(self) -> dict[str, bytes]:
         """Every file, with Git's own: HEAD, branches, index, settings, objects."""
