@@ -12,31 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_verify
 from conftest import ROOT, Clone
 
 from stages.base.errors import UserError
 from tools.compared import Compared, compare, experiments, resolve
 
 
-class Repository:
+class Repository(test_verify.Repository):
     """The committed results of this project, in a repository of their own."""
 
+    git = test_verify.Repository.__call__
+
     def __init__(self, path: Path) -> None:
-        self.path = path
         shutil.copytree(ROOT / "metrics", path / "metrics")
         shutil.copy(ROOT / "dvc.lock", path / "dvc.lock")
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *words: str) -> str:
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example"]
-        return subprocess.run(
-            ["git", *identity, *words], cwd=self.path, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    def commit(self) -> str:
-        self.git("add", "-A")
-        self.git("commit", "-qm", "some")
-        return self.git("rev-parse", "HEAD")
+        super().__init__(path)
 
     def edit(self, study: str, row: str, **values: Any) -> None:
         path = self.path / "metrics" / "details" / f"{study}.json"
