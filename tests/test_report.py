@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from conftest import Clone, speaks_of
 from markdown_it import MarkdownIt
+from test_verify import Repository
 
 from stages.base.errors import UserError
 from tools import report as report_module
@@ -189,27 +190,20 @@ def test_of_the_same_trials_the_change_is_that_of_their_pairs() -> None:
 
 
 def test_a_figure_is_shown_from_its_commit_or_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def git(*arguments: str) -> str:
-        words = ["git", "-c", "user.name=test", "-c", "user.email=test@example", *arguments]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    git = Repository(tmp_path)
 
     def draw(**pictures: str) -> None:
         for name, content in pictures.items():
             (tmp_path / "plots" / f"{name}.png").write_text(content, encoding="utf-8")
 
-    git("init", "-q", "-b", "main")
     git("remote", "add", "origin", "https://gitlab.org/some/where.git")
     (tmp_path / "plots").mkdir()
     draw(**{"kept (1)": "1", "gone": "1"})
-    git("add", "-A")
-    git("commit", "-qm", "some")
-    base = git("rev-parse", "HEAD")
+    base = git.commit()
     draw(**{"kept (1)": "2", "committed": "2"})
     git("rm", "-q", "plots/gone.png")
-    git("add", "-A")
-    git("commit", "-qm", "others")
+    head, where = git.commit(), "https://gitlab.org/some/where/raw"
     draw(untracked="2")
-    head, where = git("rev-parse", "HEAD"), "https://gitlab.org/some/where/raw"
     rows = [row for row in gallery(tmp_path, base, figures(tmp_path, base)) if ".png" in row]
     kept = [f"![plots/kept (1).png]({where}/{sha}/plots/kept%20%281%29.png)" for sha in (base, head)]
     assert rows == [
