@@ -187,14 +187,6 @@ def test_the_figure_clips_measured_and_expected_peak_alike_and_says_so() -> None
     assert marks(over_penalties, "o", hollow=False) == {0.5, 1.0, 2.0, 9.0}
 
 
-def test_the_figure_tells_solved_from_trained_and_labels_each_curve() -> None:
-    axes = drawn(r8=2.0)[0]
-    assert marks(axes, "o", hollow=True) == {8.0}
-    assert marks(axes, "o", hollow=False) == {4.0, 8.0, 16.0}  # 8 of the other Λ
-    assert not marks(axes, "^", hollow=True)
-    assert {text.get_text() for text in axes.texts} > {"Λ = 0", "Λ = 0.5", "Λ = 2,\nthe best"}
-
-
 def test_the_figure_without_noise_has_no_peak_and_one_curve() -> None:
     axes = drawn(noise=0.0, best=0.0, r8=1e-14, r16=0.0)[0]
     assert [text.get_text() for text in axes.texts] == ["Λ = 0,\nthe best"]

@@ -15,7 +15,7 @@ from stages.engine.fit import Fit, fit
 from stages.engine.job import Job
 from stages.engine.optimizers import sgd
 from stages.engine.problem import full_batch
-from stages.studies.equilibrium import figures, results, training
+from stages.studies.equilibrium import results, training
 from stages.studies.equilibrium import theory as equilibrium
 from stages.studies.equilibrium.system import Equilibrium
 
@@ -260,27 +260,6 @@ def test_a_diverged_trial_settles_nothing_and_has_no_numbers() -> None:
     assert not summary["settled"]
     swept["diverged"][:] = False
     assert results.evaluate_sweep(None, {}, swept)[1]["settled"] == 1  # type: ignore[arg-type]
-
-
-# What is drawn
-
-
-def test_marks_are_hollow_where_the_norm_had_no_time() -> None:
-    drawn = figures.sweep(TABLE, SUMMARY)
-    axes = drawn["risk"].axes[0]
-    lines: list[Any] = list(axes.lines)
-    marks = [line for line in lines if line.get_marker() not in ("None", "") and len(line.get_xdata())]
-    assert len(marks) == 4 * 8
-    hollow = sorted(line.get_xdata()[0] for line in marks if line.get_markerfacecolor() == "white")
-    assert hollow == sorted(row["product"] for row in TABLE if not row["settled"] and row["trial"] == 0)
-    assert len(hollow) == 32 - SUMMARY["settled"]
-    assert named(axes) == ["lr = 0.001", "lr = 0.01", "lr = 0.1", "lr = 1", "norm not settled"]
-    assert "arccos(1 − lr·λ)" in named(drawn["angle"].axes[0])
-
-
-def named(axes: Any) -> list[str]:
-    """In the legend."""
-    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 # The committed results

@@ -202,23 +202,13 @@ def test_what_is_said_of_the_learning_rates(adam: Any, adamw: Any, said: str) ->
     assert results.of_rates(single, rates, np.array([0.0, 1, 5])) == "A single trial has no error to tell an effect by"
 
 
-def test_the_heat_maps_show_the_risks_and_mark_the_best(settings: Any) -> None:
+def test_a_cell_of_the_heat_map_that_diverged_says_so() -> None:
     rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
-    for row in rows:  # one that has diverged
+    for row in rows:
         if (row["run"], row["lr"], row["weight_decay"]) == ("adamw", 0.01, 20):
             row.update(risk=None, diverged=3)
-    figure = figures.learning_rate(rows, metrics("optimizers_sweep"))
-    rates, weight_decays = settings.optimizers.sweep.lr, settings.optimizers.sweep.wd
-    for axes, kind, oracle in zip(figure.axes, ("adam", "adamw"), ("ridge", "box"), strict=False):
-        shown: NDArray = np.ma.filled(np.ma.asarray(axes.images[0].get_array()), np.nan)
-        for place, rate in enumerate([*rates, None]):
-            own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
-            expected = np.array([own[decay] for decay in weight_decays], dtype=float)
-            np.testing.assert_array_equal(shown[place], expected)
-            points = np.concatenate([np.asarray(line.get_xydata()) for line in axes.lines[:2]])
-            marked = points[points[:, 1] == place, 0].tolist()
-            assert marked == [np.nanargmin(expected)]
-    assert [text.get_text() for text in figure.axes[1].texts] == ["diverged"]
+    _, of_adamw, *_ = figures.learning_rate(rows, metrics("optimizers_sweep")).axes
+    assert [text.get_text() for text in of_adamw.texts] == ["diverged"]
 
 
 def test_batches_go_from_the_box_to_ridge(settings: Any) -> None:
@@ -255,29 +245,3 @@ def test_what_is_said_of_batches(gaps: tuple[float, float], told: str) -> None:
     assert batches.said(some, (1, 100), rows=100, trials=24)["batches"] == f"{told.partition(';')[0]}; 3 runs diverged"
     lost = batches.said({size: {"diverged": 2} for size in found}, (1, 100), rows=100, trials=24)
     assert set(lost.values()) == {"On batches a trial diverged at every λ; 4 runs diverged"}
-
-
-def test_the_figure_of_batches_has_each_size_and_oracle_at_its_values() -> None:
-    rows = table("optimizers_sweep")
-    figure = figures.batches(rows, metrics("optimizers_sweep"))
-    over_decay, over_size = figure.axes
-    drawn = [np.asarray(line.get_xydata()) for line in over_decay.lines if len(np.asarray(line.get_xydata()))]
-
-    def points(run: str, size: float | None) -> NDArray:
-        own = [row for row in rows if row["run"] == run and row["batch_size"] == size and row["lr"] is None]
-        return np.array([[row["weight_decay"], row["risk"]] for row in own])
-
-    sizes = sorted({row["batch_size"] for row in rows if row["batch_size"]})
-    expected = [points("ridge", None), points("box", None)]
-    for size in sizes:
-        expected += [points("adamw", size), points("batch_rest", size)]
-    for one, other in zip(drawn, expected, strict=True):
-        np.testing.assert_allclose(one, other)
-    named = {text.get_text(): text.get_color() for text in over_decay.texts}
-    assert [named[f"{size:g}"] for size in sizes] == [line.get_color() for line in over_decay.lines[2::2]][: len(sizes)]
-    shares = [
-        (row["batch_size"], row["largest_share"])
-        for row in rows
-        if row["run"] == "adamw" and row["weight_decay"] == 20 and row["batch_size"]
-    ]
-    np.testing.assert_allclose(np.asarray(over_size.lines[1].get_xydata()), shares)
