@@ -310,7 +310,7 @@ def test_a_git_that_fails_is_heard(variable: dict[str, str], reason: str, small:
 
 
 def test_what_is_no_repository_or_has_no_commit_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"got fatal: repository '.*' does not exist$"):
+    with pytest.raises(UserError, match=r"got fatal: not a git repository"):
         main(tmp_path)
     with pytest.raises(UserError, match=r"^expected `git rev-parse --short HEAD` to work, got fatal: "):
         main(Repository(tmp_path).path)
