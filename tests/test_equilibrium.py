@@ -85,6 +85,14 @@ def test_what_is_not_settled_is_less_than_is_said(start: float, product: float) 
     assert np.isnan(equilibrium.unsettled(2.5, steps, peak, settled))
 
 
+@pytest.mark.parametrize(("drift", "still"), [(0.0, True), (0.005, True), (0.03, False), (-0.03, False)])
+def test_a_norm_is_still_where_its_mean_stays(drift: float, still: bool, rng: np.random.Generator) -> None:
+    """From one half to the other, in all of eight trials: beyond chance, and by more than a hundredth."""
+    norms = 1 + 1e-4 * rng.standard_normal((8, 40))
+    norms[:, 20:] *= 1 + drift
+    assert results.is_still(norms) is still
+
+
 def test_a_mean_angle_is_that_of_the_geometric_mean_of_the_cosines() -> None:
     angles = np.array([[0.1, 0.2, 0.4], [0.3, 0.3, 0.3], [2.0, 2.5, 3.0]])
     cosines = [(math.cos(0.1) * math.cos(0.2) * math.cos(0.4)) ** (1 / 3), math.cos(0.3)]
