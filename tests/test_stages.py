@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ARMED, ROOT, SYSTEMS, at
+from conftest import ARMED, ROOT, SYSTEMS, Clone, at
 from test_structure import asked, imported, name_of, tree
 
 from stages import studies
-from stages.base import params
+from stages.base import inputs, params
 from stages.base.params import PARTS, SHARED, Section
 from stages.base.streams import Streams
 
@@ -50,6 +50,7 @@ def resolved() -> dict[str, dict]:
                 "deps": {str(dep.def_path) for dep in stage.deps if not getattr(dep, "params", None)},
                 "params": {key for dep in stage.deps for key in getattr(dep, "params", [])},
                 "outs": {str(out.def_path) for out in stage.outs},
+                "plots": {str(out.def_path): out.plot for out in stage.outs if isinstance(out.plot, dict)},
                 "after": {each.addressing for each in graph.successors(stage)},
             }
             for stage in repo.index.stages
@@ -111,6 +112,28 @@ def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
     assert code == needed(stage) | {dep for other in alike for dep in needed(other) if shared(dep)}
     for name in loaded(stage):
         assert any(name == dep or name.startswith(f"{dep}/") for dep in code), name
+
+
+@pytest.mark.parametrize(
+    "stage", ["evaluate@wide", "evaluate-grid@phase", "plot@wide", "plot-grid@phase", "overview", "explorer"]
+)
+def test_a_stage_depends_on_every_result_that_it_reads(stage: str, reproduced: Clone) -> None:
+    read = set()
+    for verb, words in commands(stage):
+        done = reproduced.stage(f"stages.{verb}", *words)
+        assert done.returncode == 0, done.stderr
+        read |= {place for place, *_ in inputs._seen if place.startswith(("data/", "metrics/"))}
+    assert read
+    deps = STAGES[stage]["deps"]
+    assert {place for place in read if not any(place == dep or place.startswith(f"{dep}/") for dep in deps)} == set()
+
+
+def test_what_dvc_plots_is_what_its_title_says() -> None:
+    curves = {name: each for stage in STAGES.values() for name, each in stage["plots"].items() if name.endswith("_curves.csv")}
+    assert curves
+    for name, each in curves.items():
+        assert each["title"] == f"{Path(name).stem.removesuffix('_curves')}: {each['y_label']}"
+        assert each["y"] == each["y_label"].replace("validation", "val").replace(" ", "_")
 
 
 def test_check_depends_on_what_no_other_stage_checks() -> None:
