@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU
-from test_fit import TOLERANCE, batches, fitted, linear_problem
+from test_fit import TOLERANCE, batches, fitted, job, linear_problem
 
+from stages.engine import fit as loop
 from stages.engine import losses, models, projection
+from stages.engine.decay import Decay
+from stages.engine.fit import Fit
+from stages.engine.job import Job
+from stages.engine.train import over_decays
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
@@ -56,6 +61,23 @@ def test_adam_sees_more_than_the_span(rng: np.random.Generator) -> None:
     problem = linear_problem(rng, CPU, rows=12, inputs=40)
     full, inside = (fitted(each, [None] * 60, "adam", 0.3) for each in (problem, projection.project(problem)))
     assert float((full.history["val_loss"] - inside.history["val_loss"]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "decay", "inputs"),
+    [("sgd", Decay((0.3,)), 13), ("adam", Decay((0.3,)), 40), ("sgd", Decay((0.3,), l1_ratio=0.5), 40)],
+)
+def test_a_sweep_projects_what_sees_the_span_alone(name: str, decay: Decay, inputs: int, rng: np.random.Generator) -> None:
+    """Neither Adam, which scales each input by itself, nor ℓ1, which pulls at each."""
+    trained: list[Job] = []
+
+    def fit(_: str, handed: Job) -> Fit:
+        trained.append(handed)
+        return loop.fit(handed)
+
+    problem = replace(linear_problem(rng, CPU, rows=12, inputs=40), least_squares=True)
+    over_decays("x", job(problem, [None] * 5, name, decay), fit)
+    assert trained[0].problem.train[0].shape[-1] == inputs
 
 
 def test_a_narrow_problem_is_left_as_it_is(rng: np.random.Generator) -> None:
