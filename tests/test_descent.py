@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.base import storage
 from stages.engine.fit import fit
-from stages.engine.stability import remaining
+from stages.engine.stability import remaining, smallest_limit
 from stages.studies.descent import figures, results, system, training
 from stages.theory.risk import least_norm_risk, ridge_risk
 
@@ -34,6 +34,16 @@ def test_what_remains_is_what_iterating_leaves(momentum: float) -> None:
         error, before = error - 0.1 * curvatures * error + momentum * (error - before), error
         found = remaining(curvatures, steps, lr=0.1, momentum=momentum)
         np.testing.assert_allclose(found, error, rtol=1e-9, atol=TOLERANCE)  # powers of 2 × 2 matrices
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_beyond_the_limit_of_stability_an_error_grows(momentum: float, settings: Any) -> None:
+    section, arrays = small(settings, trials=3, rows=20, inputs=8, steps=25, lr=0.05, momentum=momentum)
+    problem = training.job(section, arrays, CPU, [0.3]).problem
+    limit = smallest_limit(problem, weight_decay=0.3, momentum=momentum)
+    steepest = max(np.linalg.eigvalsh(x.T @ x / len(x))[-1] + 0.3 for x in arrays["train_inputs"])
+    below, above = (remaining(np.array([steepest]), 2000, lr=share * limit, momentum=momentum) for share in (0.99, 1.01))
+    assert abs(below[0]) < 1e-2 < 1 < abs(above[0])
 
 
 @pytest.mark.parametrize("rows", [5, 8, 30])
