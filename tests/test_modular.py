@@ -52,6 +52,15 @@ def test_modular_generalises_between_too_little_and_too_much(settings: Any) -> N
     assert set(memorised[10]) == {NEVER}
 
 
+def test_the_pace_is_the_step_in_units_of_forgetting() -> None:
+    """1/(lr·λ) steps each, up to the quickest λ; `law` is the geometric mean."""
+    steps = {0.0: (NEVER, NEVER), 1.0: (100, 300), 2.0: (50, 70), 4.0: (80, NEVER), 5.0: (90, 90)}
+    table = [{"weight_decay": decay, "steps_to_generalise": step} for decay, each in steps.items() for step in each]
+    found = results.pace(table, lr=0.01)
+    expected = {"quickest_lambda": 2.0, "steps_at_quickest": 60, "lr": 0.01, "pace_at_1": 2.0, "pace_at_2": 1.2, "law": 2.4**0.5}
+    assert found == pytest.approx(expected)
+
+
 def test_the_time_to_generalise_is_about_one_over_lr_times_decay(settings: Any) -> None:
     """Within a factor of 1.4 from λ = 1 to the quickest, while λ itself changes threefold."""
     summary = metrics("modular_sweep")
