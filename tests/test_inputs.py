@@ -221,31 +221,8 @@ def edited(clone: Clone, key: str, value: object) -> str:
 
 OTHERWISE = [  # key, value → the archive that is refused, the value and the old one as they are told, the stage to run again
     ("seed", 1, "line", "1", "0", "generate@line"),
-    ("line.data.slope", 3, "line", "3", "2", "generate@line"),
     ("line.sweep.wd", [0, 1], "line/sweep", "[0.0, 1.0]", "[0.0, 0.001, .*, 1.0]", "sweep@line"),
-    ("line.train.lr", 0.05, "line/sweep", "0.05", "0.1", "sweep@line"),
-    ("baseline", 0.5, "line/baseline", "0.5", "0", "train-baseline@line"),
-    ("line.wd", 0.05, "line/wd", "0.05", "0.01", "train-wd@line"),
-    ("line.adam_wd", 1e-5, "line/wd", "1e-05", "0.0001", "train-wd@line"),
-    ("wd", 0.7, "wide/wd", "0.7", "3", "train-wd@wide"),
-    ("wide.sweep.epochs", [1], "wide/sweep", "[1]", "[1, 12]", "sweep@wide"),
-    ("wd", 0.7, "modular/wd", "0.7", "3", "train-wd@modular"),
-    ("modular.sweep.shares.trials", 2, "modular/sweep", "2", "1", "sweep@modular"),
-    ("modular.sweep.shares.train_fraction", [0.6], "modular/sweep", "[0.6]", "[0.5]", "sweep@modular"),
-    ("modular.sweep.shares.wd", [0, 2], "modular/sweep", "[0.0, 2.0]", "[0.0, 3.0]", "sweep@modular"),
-    ("phase.data.p", 7, "phase", "7", "5", "generate@phase"),
-    ("phase.sweep.wd", [0, 2], "phase/sweep", "[0.0, 2.0]", "[0.0, 1.0]", "sweep@phase"),
-    ("digits.data.wrong", 0.1, "digits", "0.1", "0.2", "generate@digits"),
-    ("digits.wd", 0.5, "digits/wd", "0.5", "0.001", "train-wd@digits"),
     ("digits.network_wd", 2, "digits/wd", "2", "1", "train-wd@digits"),
-    ("equilibrium.sweep.product", [0, 1], "equilibrium/sweep", "[0.0, 1.0]", "[0.0, .*, 0.3]", "sweep@equilibrium"),
-    ("equilibrium.wd", 0.5, "equilibrium/wd", "0.5", "0.1", "train-wd@equilibrium"),
-    ("optimizers.sweep.lr", [0.01], "optimizers/sweep", "[0.01]", "[0.01, 0.02]", "sweep@optimizers"),
-    ("optimizers.train.adamw.eps", 1e-4, "optimizers/sweep", "0.0001", "0.0002", "sweep@optimizers"),
-    ("descent.data.rows", [5, 10], "descent", "[5, 10]", "[5, 10, 20]", "generate@descent"),
-    ("descent.sweep.penalty", [0, 1], "descent/sweep", "[0.0, 1.0]", "[0.0, .*, 100.0]", "sweep@descent"),
-    ("relatives.sweep.l1_ratio", 0.7, "relatives/sweep", "0.7", "0.5", "sweep@relatives"),
-    ("relatives.wd", 0.7, "relatives/wd", "0.7", "0.2", "train-wd@relatives"),
 ]
 
 
