@@ -45,7 +45,11 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = environment()  # for Git in ROOT, which it may trust by a user's own configuration only
 # For all that tests start: not on the repository whose hook calls pytest, without a user's hooks and caches, and not as a part
 # of the `make` that calls it, which would announce the folders that it enters.
-HERE = {name: value for name, value in neutral().items() if not name.startswith(("MAKE", "MFLAGS", "PYTEST_ADDOPTS"))}
+HERE = {
+    name: value
+    for name, value in neutral().items()
+    if not name.startswith(("MAKE", "MFLAGS", "PYTEST_ADDOPTS", "PYTHONUNBUFFERED"))
+}
 ASKED = {name: value for name, value in os.environ.items() if name == "PYTEST_ADDOPTS"}
 os.environ.clear()
 os.environ.update(HERE | ASKED)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest import ARMED, ROOT, SYSTEMS, Clone
@@ -83,6 +85,19 @@ def test_an_output_that_cannot_be_written_is_one_line(redirection: str, message:
         "bash", "-c", f"python -m stages.train wide baseline {redirection}; exit ${{PIPESTATUS[0]}}", check=False
     )
     assert (said.returncode, said.stderr) == (1, f"error: {message}\n")
+
+
+def test_what_was_said_before_an_error_is_not_lost() -> None:
+    """On a pipe, where Python keeps it back until the end."""
+    code = """
+from stages.base.errors import UserError
+from stages.console.command import in_one_line
+with in_one_line("x"):
+    print("said")
+    raise UserError("why")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "said\n", "error: x: why\n")
 
 
 @pytest.mark.parametrize(

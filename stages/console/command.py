@@ -61,14 +61,14 @@ def in_one_line(name: str = "") -> Iterator[None]:
         status, told = 1, f"expected enough memory, got none left{f' ({error})' if str(error) else ''}"
     except OSError as error:
         status, told = 1, f"{_place(error)}expected to read or write it, got {error.strerror or error}; mend that and run again"
-    dead = [1]  # or Python complains at its end of what could not be flushed
-    try:
-        if told:
-            print("error: " + (f"{name}: " if name else "") + " ".join(told.splitlines()), file=sys.stderr, flush=True)
-    except OSError:
-        dead.append(2)
-    for number in dead:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    line = "error: " + (f"{name}: " if name else "") + " ".join(told.splitlines()) + "\n" if told else ""
+    for number, stream, last in ((1, sys.stdout, ""), (2, sys.stderr, line)):  # what was said before the error comes first
+        try:
+            if stream:
+                stream.write(last)
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # or Python complains at its end of what could not be flushed
     sys.exit(status)
 
 
