@@ -20,6 +20,7 @@ repro: $(READY) ## set up if needed, mend what a kill or a merge left, then brin
 	@python -m tools.mend
 	dvc repro
 	@python -m stages.pages
+	@echo "every result is up to date: see README.md, open plots/explorer.html; another λ: dvc exp run -S wd=1, then make diff"
 
 test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff check stages tools tests
