@@ -10,7 +10,7 @@ import pytest
 from conftest import ARMED, ROOT, SYSTEMS, at, metrics, table
 
 from stages import studies
-from stages.measure.results import Results
+from stages.measure.results import Better, Results
 from tools.compared import leaves
 
 
@@ -61,3 +61,14 @@ def test_the_requirements_are_pins_and_nothing_of_one_machine() -> None:
     assert len(pins) > 50
     for pin in pins:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*( +# .*)?", pin), pin
+
+
+LESS = ("val_loss", "risk", "calibration_error", "diverged", "steps_to_generalise", "train_fraction")  # is better
+
+
+@pytest.mark.parametrize("study", studies.NAMES)
+def test_every_headline_is_better_the_way_its_name_says(study: str) -> None:
+    """Losses and risks lower, accuracies and R² higher; a norm, a λ and the training loss neither."""
+    for name, better in studies.part(study, Results).headlines.items():
+        higher, lower = name.endswith(("accuracy", "r2")), any(word in name for word in LESS)
+        assert better is (Better.HIGHER if higher else Better.LOWER if lower else Better.NEITHER), name
