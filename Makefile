@@ -9,7 +9,7 @@ export BASE DEVICE
 # A calling Git's GIT_DIR, GIT_INDEX_FILE, … would turn what runs here on its repository.
 unexport $(shell git rev-parse --local-env-vars)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# A user's settings that put packages elsewhere, or hide this folder from Python. An index, a proxy, a certificate are kept.
+# Drop a user's settings that put packages elsewhere, or hide this folder from Python. Keep an index, a proxy, a certificate.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONSAFEPATH
 PIP := .venv/bin/pip install --no-user --quiet --disable-pip-version-check
 
@@ -20,7 +20,7 @@ repro: $(READY) ## set up if needed, mend what a kill or a merge left, then brin
 	@python -m tools.mend
 	dvc repro
 	@python -m stages.pages
-	@echo "every result is up to date: see README.md, open plots/explorer.html; another λ: dvc exp run -S wd=1, then make diff"
+	@echo "every result is up to date: see README.md, open plots/explorer.html; another λ: . .venv/bin/activate && dvc exp run -S wd=1, then make diff"
 
 test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff check stages tools tests

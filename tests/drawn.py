@@ -113,7 +113,7 @@ def fits(line: Any, wanted: Mapping[str, str]) -> bool:
 def looks(axes: Axes, word: str) -> list[dict[str, str]]:
     """What a word names: the look of its sample in a legend of the figure, else the colour in which it stands on the axes.
 
-    Of a black sample the colour says nothing, and a line of text never says more than its colour.
+    A black sample stands for any colour. A text names a colour alone.
     """
     figure = axes.figure
     legends = [each for each in (*(other.get_legend() for other in figure.axes), *figure.legends) if each]

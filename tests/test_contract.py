@@ -388,7 +388,7 @@ REFERENCES = [pytest.param(study, row, id=f"{study}: {row}") for study in studie
 def test_a_reference_is_optimal(study: str, row: str, settings: Any) -> None:
     """The gradient of the loss with its penalty is zero: to rounding, in units of the gradient at zero.
 
-    In the box that of the loss is zero for every weight inside, and points outwards for every other.
+    With a box the gradient of the loss alone is zero for each weight inside, and presses each other one against its wall.
     """
     reference = RESULTS[study].references[row]
     arrays = data(small(settings, study), study)

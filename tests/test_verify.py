@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from stages.base.errors import UserError
+from tools import verify
 from tools.verify import compare, main, printable, produced
 
 PASSED = "are what its code produces, byte for byte"
@@ -128,6 +129,14 @@ def test_a_folder_of_a_larger_repository_is_verified_alone(small: Repository, ca
     with pytest.raises(UserError, match=r"got 1 difference"):
         main(own)
     assert "metrics/x.json: a.b: committed 2, produced 1" in capfd.readouterr().out.splitlines()
+
+
+def test_where_a_gpu_trains_it_says_whose_numbers_are_committed(small: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "on_gpu", lambda: True)
+    (small.path / "metrics" / "x.json").write_text('{"a": {"b": 2}}\n', encoding="utf-8")
+    small.commit()
+    with pytest.raises(UserError, match=r"got 1 difference\(s\); they are a CPU's: WEIGHT_DECAY_DEVICE=cpu make verify$"):
+        main(small.path)
 
 
 def test_each_difference_is_named_in_a_line(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def looks(address: str) -> Iterator[None]:
 
 
 def answers(address: str) -> bool:
-    """Whether what listens at `host:port` says anything to a client of gRPC: to connect is not enough, as Ray waits for ever."""
+    """Tell whether a server at `host:port` answers a gRPC client. For one that accepts and stays silent Ray waits for ever."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS) as head:

@@ -21,16 +21,14 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a Linux container: microseconds of 
 def device() -> torch.device:
     """The GPU where there is one, made repeatable, else the CPU; the environment variable WEIGHT_DECAY_DEVICE overrides."""
     asked = os.environ.get(VARIABLE)
-    with warnings.catch_warnings(
-        record=True
-    ) as doubts:  # pages of torch's, of a driver that is too old or a card it does not know
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")  # torch has pages on a driver that is too old, or a card that it does not know
         wanted = asked or ("cuda" if torch.cuda.is_available() else "cpu")
         expected = f"{VARIABLE}: expected cpu, cuda, or cuda:N for card N, got {wanted!r}"
         if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
             raise UserError(expected)
         try:
-            found = torch.ones(1, device=wanted).neg().device  # a card may be there, and have none of torch's programs
+            found = torch.ones(1, device=wanted).neg().device  # computes: for an old card torch may have no program
         except (RuntimeError, AssertionError) as error:
             raise UserError(f"{expected} ({first_line(error)}); to train on the CPU: export {VARIABLE}=cpu") from error
     if doubts and not asked and wanted == "cpu":

@@ -186,7 +186,7 @@ def ranged(numbers: Sequence[float], grid: Sequence[float]) -> str:
 
 
 def others(best: float, alike: Sequence[float], grid: Sequence[float]) -> str:
-    """Write the numbers of a grid that are as good as the best: `2 to 5` with it among them, else those beside it."""
+    """Name the numbers of a grid that are as good as the best: their range, `2 to 5`, where they have one, else the others."""
     whole = ranged(alike, grid)
     return whole if " to " in whole else ranged([each for each in alike if each != best], grid)
 

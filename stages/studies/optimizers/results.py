@@ -38,13 +38,13 @@ OF_BATCHES = ("largest_share", "largest_share_se", "from_batch_rest", "from_batc
 PAIRS = tuple((f"wd{suffix}", f"baseline{suffix}") for suffix in ROWS.values())  # compared trial by trial
 
 
-def boxed(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
+def in_the_box(arrays: Arrays, weight_decay: float) -> dict[str, NDArray]:
     """Solve least squares in the box, in every trial.  (T, d)"""
     pairs = zip(arrays["train_inputs"], arrays["train_targets"], strict=True)
     return {"weight": np.array([box(*pair, weight_decay) for pair in pairs])}
 
 
-REFERENCES = {"ridge": Reference("wd", optimum), "box": Reference("wd", boxed, boxed=True)}
+REFERENCES = {"ridge": Reference("wd", optimum), "box": Reference("wd", in_the_box, boxed=True)}
 
 
 def oracles(arrays: Arrays, weight_decay: float, eps: float) -> Oracles:
