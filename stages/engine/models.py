@@ -56,6 +56,33 @@ def linear_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, Pull
 LINEAR = Model(linear, linear_by_hand)
 
 
+def scores(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """XW + b for every λ, as one product with the W of all λ side by side.  (T, n, d), (T, L, d, C), (T, L, C) → (T, L, n, C)"""
+    wide = torch.bmm(inputs, weight.transpose(1, 2).flatten(2))
+    return wide.unflatten(2, (-1, weight.shape[3])).add_(bias[:, None]).transpose(1, 2)
+
+
+def of_weight(inputs: Tensor, signal: Tensor) -> Tensor:
+    """XᵀS, what an error signal says of W, alike.  (T, n, d), (T, L, n, C) → (T, L, d, C)"""
+    wide = torch.bmm(inputs.mT, signal.transpose(1, 2).flatten(2))
+    return wide.unflatten(2, (-1, signal.shape[3])).transpose(1, 2)
+
+
+def logistic(parameters: Parameters, inputs: Tensor) -> Tensor:
+    """Multinomial logistic regression: the scores of the classes, XW + b.  (T, n, d) → (T, L, n, C)"""
+    return scores(inputs, parameters["weight"], parameters["bias"])
+
+
+def logistic_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
+    def pull_back(signal: Tensor) -> Parameters:
+        return {"weight": of_weight(inputs, signal), "bias": signal.sum(2)}
+
+    return logistic(parameters, inputs), pull_back
+
+
+LOGISTIC = Model(logistic, logistic_by_hand)
+
+
 def take(rows_of: Tensor, rows: Tensor) -> Tensor:
     """Each trial's own rows.  (T, n, …), (T, b) → (T, b, …)"""
     first = rows_of.shape[1] * torch.arange(len(rows), device=rows.device)[:, None]

@@ -14,36 +14,12 @@ from stages.base.streams import Arrays
 from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.losses import CROSS_ENTROPY
-from stages.engine.models import Model, Parameters, PullBack, one_hot
+from stages.engine.models import LOGISTIC, Model, Parameters, PullBack, of_weight, one_hot, scores
 from stages.engine.optimizers import adamw, sgd
 from stages.engine.problem import Problem, full_batch, tensors
 from stages.engine.train import over_decays
 from stages.engine.training import Fitting, Training
 from stages.studies.digits.system import CASES, CLASSES, PIXELS, Digits
-
-
-def scores(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """XW + b for every λ, as one product with the W of all λ side by side.  (T, n, d), (T, L, d, C), (T, L, C) → (T, L, n, C)"""
-    wide = torch.bmm(inputs, weight.transpose(1, 2).flatten(2))
-    return wide.unflatten(2, (-1, weight.shape[3])).add_(bias[:, None]).transpose(1, 2)
-
-
-def of_weight(inputs: Tensor, signal: Tensor) -> Tensor:
-    """XᵀS, what an error signal says of W, alike.  (T, n, d), (T, L, n, C) → (T, L, d, C)"""
-    wide = torch.bmm(inputs.mT, signal.transpose(1, 2).flatten(2))
-    return wide.unflatten(2, (-1, signal.shape[3])).transpose(1, 2)
-
-
-def logistic(parameters: Parameters, inputs: Tensor) -> Tensor:
-    """Multinomial logistic regression: the scores of the classes, XW + b.  (T, n, d) → (T, L, n, C)"""
-    return scores(inputs, parameters["weight"], parameters["bias"])
-
-
-def logistic_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, PullBack]:
-    def pull_back(signal: Tensor) -> Parameters:
-        return {"weight": of_weight(inputs, signal), "bias": signal.sum(2)}
-
-    return logistic(parameters, inputs), pull_back
 
 
 def forward(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +49,7 @@ def network_by_hand(parameters: Parameters, inputs: Tensor) -> tuple[Tensor, Pul
     return predictions, pull_back
 
 
-LOGISTIC, NETWORK = Model(logistic, logistic_by_hand), Model(network, network_by_hand)
+NETWORK = Model(network, network_by_hand)
 
 
 def problem(model: Model, arrays: Arrays, start: Parameters, weights: tuple[str, ...]) -> Problem:
