@@ -1,4 +1,4 @@
-"""params.yaml → data/<study>.npz: a study's inputs, targets, truth and starts, all drawn from the seed."""
+"""params.yaml → data/<study>.npz: a study's inputs, targets, truth and starts, drawn from the seed or read from its files."""
 
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from stages.console import command
 def main(study: str) -> None:
     system = studies.part(study, System)
     settings = params.read(study, system.section, *DRAWN_FROM)
-    must_fit(system.footprint(settings.section), study, "trials × rows × inputs")
-    arrays = system.draw(settings.section, Streams(int(settings.numbers["seed"]), system.key))
+    files = {key: settings.flat[f"{study}.data.{key}"] for key in system.files}
+    contents = [storage.read_bytes(Path(name), f"{study}.data.{key}") for key, name in files.items()]
+    must_fit(system.footprint(settings.section, *contents), study, "trials × rows × inputs")
+    arrays = system.draw(settings.section, Streams(int(settings.numbers["seed"]), system.key), *contents)
     drawn = {name: array.ndim for name, array in arrays.items()}
     if wrong := sorted({name for name, _ in drawn.items() ^ system.arrays.items()}):
         raise UserError(

@@ -27,8 +27,16 @@ class Integers(int):
     """The number of dimensions of an array of integers or truth values; a plain `int` is that of an array of floats."""
 
 
+class Words(int):
+    """The number of dimensions of an array of texts, which may be empty."""
+
+
 class Maybe(int):
     """The number of dimensions of an array that may be empty."""
+
+
+class Common(Maybe):
+    """The number of dimensions of an array that was read, not drawn: all trials share it, and it is exact."""
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray], made_of: Mapping[str, Any] | None = None) -> None:
@@ -84,15 +92,27 @@ def _unlike(array: Any, number: int) -> str:
         return "that is no array"
     if array.ndim != number:
         return f"of shape {array.shape}, not {number}-dimensional"
-    kinds = "biu" if isinstance(number, Integers) else "f"
+    kinds, told = ("f", "floats")
+    if isinstance(number, Integers | Words):
+        kinds, told = ("biu", "integers") if isinstance(number, Integers) else ("U", "texts")
     if not isinstance(number, Maybe) and array.dtype.kind not in kinds:
-        return f"of type {array.dtype}, not {'integers' if kinds == 'biu' else 'floats'}"
-    return "" if array.size or isinstance(number, Maybe) else f"of shape {array.shape}, which is empty"
+        return f"of type {array.dtype}, not {told}"
+    return "" if array.size or isinstance(number, Maybe | Words) else f"of shape {array.shape}, which is empty"
 
 
 def in_float64(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """The arrays with their numbers in double precision; integers as they are."""
     return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+
+
+def read_bytes(path: Path, key: str) -> bytes:
+    """Read a file that params.yaml names at a key. Raises UserError where it cannot be read."""
+    try:
+        return inputs.read(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: expected a file that can be read, as params.yaml names it at {key}, got {error.strerror}"
+        ) from error
 
 
 def save_metrics(path: Path, tree: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from stages.base import inputs, params, storage
 from stages.base.errors import UserError
 from stages.base.params import Section, Settings
 from stages.base.storage import Integers
-from stages.base.streams import Arrays, Streams
+from stages.base.streams import Arrays
 
 TRAINED = {  # what `train` writes of a row, name → dimensions
     "train_loss": 2,
@@ -50,10 +50,11 @@ class System:
 
     section: type[Section]
     arrays: Mapping[str, int]  # what `draw` returns, name → dimensions; where there are two or more, the trials come first
-    draw: Callable[[Any, Streams], Arrays]  # (section, streams) → arrays, from the part `data` alone
-    footprint: Callable[[Any], int]  # section → about how many bytes the data need, from the part `data` alone
+    draw: Callable[..., Arrays]  # (section, streams, each file's content) → arrays, from the part `data` alone
+    footprint: Callable[..., int]  # (section, each file's content) → about how many bytes the data need, from `data` alone
     key: str  # names the random streams; a study that is renamed keeps its key, and with it its draws
     arms: Mapping[str, Arm]  # none for a study that only sweeps
+    files: tuple[str, ...] = ()  # keys of the part `data`, each the path of a file that `draw` reads
 
     @property
     def evaluated_with(self) -> tuple[str, ...]:

@@ -43,6 +43,48 @@ def solve(left: Array, values: Array, right: Array, targets: Array, penalty: flo
     return np.einsum("tmd,tm,tnm,tn->td", right, inverse, left, targets, optimize=True)
 
 
+def path(left: Array, values: Array, right: Array, targets: Array, penalties: Array) -> Array:
+    """`solve` of one trial at many Λ.  left (n, m), values (m,), right (m, d), targets (n,), penalties (L,) → (L, d)"""
+    return _shares(values, penalties) / np.where(values > 0, values, 1) * (targets @ left) @ right
+
+
+def degrees_of_freedom(values: Array, penalties: Array) -> Array:
+    """The trace of the matrix that turns targets into predictions: 1 for the mean, and Σ s²/(s² + Λ).
+
+    Source: Hastie, Tibshirani, Friedman, "The Elements of Statistical Learning" (2009), 3.4.1.
+    values of centred rows (m,), penalties (L,) → (L,)
+    """
+    return 1 + _shares(values, penalties).sum(axis=1)
+
+
+def leave_one_out(left: Array, values: Array, targets: Array, penalties: Array) -> Array:
+    """The error for each row of the model that is trained on all others, with the same Λ: (y − ŷ)/(1 − h), without training it.
+
+    h is a row's own share in its prediction, its leverage. Where that is 1 nothing is known, and the error is NaN.
+    Source: Golub, Heath, Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter" (1979).
+    left (n, m) and values (m,) of centred rows, centred targets (n,), penalties (L,) → (L, n)
+    """
+    shares = _shares(values, penalties)
+    residuals = targets - (shares * (targets @ left)) @ left.T
+    rest = 1 - 1 / len(targets) - shares @ (left**2).T
+    return np.where(rest > RANK, residuals / np.where(rest > RANK, rest, 1), np.nan)
+
+
+def generalised(residuals: Array, freedom: Array) -> Array:
+    """The mean square of residuals, each divided by the mean of 1 − h: generalised cross-validation.
+
+    NaN where that is 0. Source: as of `leave_one_out`.  residuals (L, n), degrees of freedom (L,) → (L,)
+    """
+    rest = 1 - freedom / residuals.shape[1]
+    return np.where(rest > RANK, np.mean(residuals**2, axis=1) / np.where(rest > RANK, rest, 1) ** 2, np.nan)
+
+
+def _shares(values: Array, penalties: Array) -> Array:
+    """What is left along each direction: s²/(s² + Λ), 0 where no row has it.  (m,), (L,) → (L, m)"""
+    squares = np.where(values > RANK * values.max(), values**2, 0)
+    return squares / np.where(squares > 0, squares + penalties[:, None], 1)
+
+
 def _shrunk(inputs: Array, targets: Array, decay: float) -> Array:
     left, values, right = np.linalg.svd(inputs, full_matrices=False)
     kept = values > RANK * values.max()

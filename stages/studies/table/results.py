@@ -1,0 +1,233 @@
+"""table, measured: λ chosen on validation rows or by leave-one-out, and what it gains on test rows.
+
+A regression's loss is half the mean squared error of targets in units of their standard deviation; its error is the root of the
+mean square, in the target's own unit. A classification's loss is cross-entropy. Trials divide the same rows anew, so a standard
+error is that of the division; other rows would add to it.
+Shapes: T trials, L values of λ, n rows, D inputs, C outputs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.rounding import END, losses_on_grid, on_grid
+from stages.base.storage import Integers
+from stages.base.streams import Arrays
+from stages.measure import findings as words
+from stages.measure.results import HIGHER, LOWER, NEITHER, Metrics, Results
+from stages.measure.rows import Table
+from stages.measure.statistics import mean_and_error, summarise
+from stages.studies.table.system import CONVERGED, CURVATURE, Division, Rows, Split, divided, input_names, sizes, unit
+from stages.theory.ridge import degrees_of_freedom, generalised, leave_one_out, path
+
+SHOWN = 40  # inputs whose weights are written
+CHOICES = {"chosen": "val_loss", "loo": "loo_loss", "gcv": "gcv_loss"}  # of λ, and the loss that is lowest there
+Values = dict[str, NDArray[np.float64]]
+
+
+def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+    """A row for each number of training rows and each λ; for each number what the chosen λ gain."""
+    counts, weight_decays, trials = sizes(section, arrays), swept["weight_decay"], range(len(arrays["order"]))
+    measure = of_classes if len(arrays["classes"]) else of_numbers
+    table: Table = []
+    found: dict[str, Any] = {}
+    for index, rows in enumerate(counts):
+        known = swept["weight"][:, index], swept["bias"][:, index]
+        each = [measure(divided(arrays, trial, rows), weight_decays, *(one[trial] for one in known)) for trial in trials]
+        values = {name: np.stack([one[name] for one in each]) for name in each[0]}
+        weights = values.pop("weights")
+        if "degrees_of_freedom" in values:
+            values["test_error"] = unit(arrays) * np.sqrt(2 * values["test_loss"])
+        table += averaged(values, {"rows": rows}, weight_decays, swept["trained"][index])
+        found[f"rows_{rows}"] = gained(values, weight_decays)
+    best = weight_decays.tolist().index(found[f"rows_{counts[-1]}"]["best_lambda"])
+    found |= found[f"rows_{counts[-1]}"] | {
+        "rows": len(arrays["target"]),
+        "inputs": len(input_names(arrays)),
+        "classes": len(arrays["classes"]),
+        "val_rows": int(arrays["val_rows"]),
+        "test_rows": int(arrays["test_rows"]),
+        "unit": 1.0 if len(arrays["classes"]) else unit(arrays),
+        "solved": int((~swept["trained"]).sum()),
+        "weights": paths(weights.mean(axis=0), input_names(arrays), best),
+    }
+    which = as_good(values["val_loss"], weight_decays, counts[-1])
+    which += f"; {by_leaving_out(found)}" if "loo_change_se" in found else ""
+    said = {"panel": answer(found, counts[-1]), "which": which, "rows": over_rows(found, counts), "weights": left(found, table)}
+    return table, found | {"findings": said}
+
+
+def of_numbers(division: Division, weight_decays: NDArray, weight: NDArray, _: NDArray) -> Values:
+    """One trial of a regression at each λ; the exact solution where it was not trained.  weight (L, D, 1) → (L,) each"""
+    inputs, targets = division.train
+    parts = np.linalg.svd(inputs, full_matrices=False)
+    penalties = len(inputs) * weight_decays
+    weights = np.where(np.isnan(weight[..., 0]), path(*parts, targets, penalties), weight[..., 0])
+    freedom = degrees_of_freedom(parts[1], penalties)
+    found = {"degrees_of_freedom": on_grid(freedom, len(inputs), END), "weights": weights}
+    for split, (own, aims) in splits(division).items():
+        found[f"{split}_loss"] = rounded((aims - weights @ own.T) ** 2, aims)
+    found["loo_loss"] = rounded(leave_one_out(*parts[:2], targets, penalties) ** 2, targets)
+    found["gcv_loss"] = rounded(generalised(targets - weights @ inputs.T, freedom)[:, None], targets)
+    return found
+
+
+def splits(division: Division) -> dict[str, Split]:
+    return {"train": division.train, "val": division.val, "test": division.test}
+
+
+def rounded(squares: NDArray, targets: NDArray) -> NDArray[np.float64]:
+    """Half the mean over rows, rounded as losses are.  (L, n), (n,) → (L,)"""
+    return losses_on_grid(CURVATURE / 2 * squares.mean(axis=1), CURVATURE / 2 * np.mean(targets**2))
+
+
+def of_classes(division: Division, _: NDArray, weight: NDArray, bias: NDArray) -> Values:
+    """One trial of a classification at each λ. An input's weight is the norm of those of all classes.
+
+    weight (L, D, C), bias (L, C) → (L,) each
+    """
+    found = {"weights": np.linalg.norm(weight, axis=2)}
+    for split, (own, labels) in splits(division).items():
+        scores = np.einsum("nd,ldc->lnc", own, weight, optimize=True) + bias[:, None]
+        scores -= scores.max(axis=2, keepdims=True)
+        right = np.take_along_axis(scores, labels.astype(int)[None, :, None], axis=2)[..., 0]
+        losses = np.mean(np.log(np.exp(scores).sum(axis=2)) - right, axis=1)
+        found[f"{split}_loss"] = on_grid(losses, np.log(weight.shape[2]), END)
+        found[f"{split}_accuracy"] = np.mean(scores.argmax(axis=2) == labels, axis=1)
+    return found
+
+
+def averaged(values: Values, label: Mapping[str, Any], weight_decays: NDArray, trained: NDArray) -> Table:
+    """One row for each λ: means over trials with their errors, empty where a trial has none.  (T, L) each"""
+    table: Table = []
+    for place, weight_decay in enumerate(weight_decays.tolist()):
+        row = dict(label) | {"weight_decay": weight_decay, "trained": int(trained[place])}
+        for name, each in values.items():
+            whole = np.isfinite(each[:, place]).all()
+            row |= {name: None, f"{name}_se": None} | (mean_and_error(name, each[:, place]) if whole else {})
+        table.append(row)
+    return table
+
+
+def gained(values: Values, weight_decays: NDArray) -> dict[str, Any]:
+    """Each trial's λ, chosen without its test rows; what these say of it, and how it changes against λ = 0, trial by trial.
+
+    `change` is the mean over trials of log(after/before): a few rows can make one trial's error at λ = 0 nearly all of a mean.
+    `loo_change` is that from the choice on validation rows to the choice by leave-one-out.  (T, L) each
+    """
+    trials = np.arange(len(values["val_loss"]))
+    places = {
+        choice: np.nan_to_num(values[loss], nan=np.inf).argmin(axis=1) for choice, loss in CHOICES.items() if loss in values
+    }
+    judged = "test_error" if "test_error" in values else "test_loss"
+    least = CONVERGED * np.median(values[judged])  # no test row is known better
+    at = {"zero": np.zeros_like(trials)} | places
+    found: dict[str, Any] = {"trials": len(trials), "best_lambda": float(weight_decays[values["val_loss"].mean(axis=0).argmin()])}
+    found |= {"least_chosen": weight_decays[places["chosen"].min()], "largest_chosen": weight_decays[places["chosen"].max()]}
+    for name in ("test_error", "test_accuracy", "test_loss"):
+        if name in values:
+            found |= summarise({f"{name}_at_{choice}": values[name][trials, place] for choice, place in at.items()})
+    logs = {choice: np.log(np.maximum(values[judged][trials, place], least)) for choice, place in at.items()}
+    found |= {f"median_at_{choice}": float(np.median(values[judged][trials, place])) for choice, place in at.items()}
+    found |= summarise({"change": logs["chosen"] - logs["zero"]})
+    return found | (summarise({"loo_change": logs["loo"] - logs["chosen"]}) if "loo" in logs else {})
+
+
+def paths(weights: NDArray, names: Sequence[str], best: int) -> dict[str, list[float]]:
+    """The weights over λ of the inputs that have the largest at the best one.  (L, D)"""
+    largest = np.argsort(-np.abs(weights[best]), kind="stable")[:SHOWN]
+    size = np.abs(weights).max()
+    return {names[each]: on_grid(weights[:, each], size, END).tolist() for each in largest}
+
+
+def judged_by(found: Metrics) -> str:
+    """Name what a gain is a gain of."""
+    return "test loss" if found["classes"] else "test error"
+
+
+def moved(own: Metrics, name: str = "change", among: int = 1) -> int:
+    """Return 1 where a mean of logarithms of ratios is visibly above 0, −1 where it is visibly below, else 0."""
+    return words.sign(own, name, among=among, of=1.0)
+
+
+def by(own: Metrics, name: str = "change") -> str:
+    """Word such a mean: `by 18%`."""
+    return words.by(np.expm1(own[name]), 1.0)
+
+
+def answer(found: Metrics, rows: int) -> str:
+    """Say whether the chosen λ visibly changes what test rows say, and how much."""
+    seen, name = moved(found), judged_by(found)
+    said = f"With {words.counted(rows, 'training row')} tuned λ"
+    medians = f"in the median from {found['median_at_zero']:.3g} to {found['median_at_chosen']:.3g}"
+    right = f"; {100 * found['test_accuracy_at_chosen']:.3g}% of the answers are right" if found["classes"] else ""
+    return words.sentence(
+        (found["trials"] == 1, words.SINGLE),
+        (seen, f"{said} {words.VERBS.get(seen)} the {name} {by(found)}, {medians}{right}"),
+        (True, f"{said} has no visible effect on the {name}{words.power(found, 'change', 1.0, 1)}{right}"),
+    )
+
+
+def as_good(val_loss: NDArray, weight_decays: NDArray, rows: int) -> str:
+    """Say which λ has the lowest validation loss, and which are not visibly worse.  (T, L), (L,)"""
+    grid = weight_decays.tolist()
+    best, alike = grid[val_loss.mean(axis=0).argmin()], [grid[place] for place in words.as_good(val_loss)]
+    beside = words.others(best, alike, grid) if len(alike) > 1 else ""
+    most = f"With {words.counted(rows, 'training row')} λ = {best:g} is best on validation rows"
+    return words.sentence(
+        (len(val_loss) == 1, words.SINGLE),
+        (beside, f"{most}; {beside} {'are' if ' ' in beside else 'is'} not visibly worse"),
+        (True, most),
+    )
+
+
+def by_leaving_out(found: Metrics) -> str:
+    """Say whether leave-one-out, which needs no validation rows, chooses λ as well."""
+    seen = moved(found, "loo_change")
+    return words.sentence(
+        (seen < 0, f"leave-one-out, without validation rows, chooses better, {by(found, 'loo_change')}"),
+        (seen > 0, f"leave-one-out, without validation rows, chooses worse, {by(found, 'loo_change')}"),
+        (True, "leave-one-out, without validation rows, chooses as well"),
+    )
+
+
+def over_rows(found: Metrics, counts: Sequence[int]) -> str:
+    """Say with how many training rows the chosen λ is visibly better than none, and where most."""
+    each = {rows: found[f"rows_{rows}"] for rows in counts}
+    better, worse = ([rows for rows in counts if moved(each[rows], among=len(counts)) == way] for way in (-1, 1))
+    most = min(better, key=lambda rows: each[rows]["change"], default=counts[0])
+    said, size = f"Tuned λ lowers the {judged_by(found)}", by(each[most])
+    again = f"; with {words.ranged(worse, counts)} it raises it" if worse else ""
+    end = again or ("" if counts[-1] in better else "; with more rows not visibly" if better == counts[: len(better)] else "")
+    return words.sentence(
+        (found["trials"] == 1, words.SINGLE),
+        (not better, f"{said} visibly with no number of training rows{again}"),
+        (len(better) == 1, f"{said} {size} with {most} training rows{end}"),
+        (len(better) == len(counts), f"{said} with every number of training rows, most with {most}, {size}"),
+        (True, f"{said} with {words.ranged(better, counts)} training rows, most with {most}, {size}{end}"),
+    )
+
+
+def left(found: Metrics, table: Table) -> str:
+    """Say what the best λ leaves of the degrees of freedom; in a classification, of the largest weight."""
+    at = {row["weight_decay"]: row for row in table[-len({row["weight_decay"] for row in table}) :]}
+    best = found["best_lambda"]
+    said = f"λ = {best:g} leaves"
+    if best == 0:
+        return "No λ is better than 0 on validation rows"
+    if "degrees_of_freedom" in at[best]:
+        return f"{said} {at[best]['degrees_of_freedom']:.3g} of {at[0.0]['degrees_of_freedom']:.3g} degrees of freedom"
+    grid = sorted(at)
+    largest = {decay: max(abs(path[grid.index(decay)]) for path in found["weights"].values()) for decay in (0.0, best)}
+    return f"{said} a largest weight of {largest[best]:.3g} instead of {largest[0.0]:.3g}"
+
+
+READ = {"weight": 5, "bias": 4, "trained": Integers(2), "weight_decay": 1, "rows": Integers(1)}
+HEADLINES = {
+    f"test_{name}_at_{what}": side
+    for name, side in (("error", LOWER), ("accuracy", HIGHER), ("loss", LOWER))
+    for what in ("chosen", "zero")
+}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, headlines=HEADLINES | {"best_lambda": NEITHER, "rows": NEITHER})
