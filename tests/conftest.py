@@ -72,9 +72,14 @@ def silent(label: str, steps: int, **_: int) -> contextlib.AbstractContextManage
 fit = functools.partial(train, progress=silent)  # what a stage hands to a study's `sweep`
 
 
+def contents(study: str, section: Any) -> list[bytes]:
+    """What stands in the files that a study reads."""
+    return [(ROOT / getattr(section.data, key)).read_bytes() for key in SYSTEMS[study].files]
+
+
 def draw(study: str, section: Section, seed: int = 0) -> Arrays:
     """A study's data, as `generate` writes it."""
-    return SYSTEMS[study].draw(section, Streams(seed, SYSTEMS[study].key))
+    return SYSTEMS[study].draw(section, Streams(seed, SYSTEMS[study].key), *contents(study, section))
 
 
 def at(settings: Any, key: str) -> Any:
@@ -358,6 +363,10 @@ TINY = {  # every study, so small that a stage takes no longer than its imports;
     "digits.sweep.wd": [0, 0.001, 0.01],
     "digits.sweep.network_wd": [0, 1],
     "digits.data.hidden": 8,
+    "table.data.trials": 3,
+    "table.train.steps": 100,
+    "table.sweep.wd": [0, 0.1, 3],
+    "table.sweep.rows": [0.2],
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ARMED, CPU, ROOT, SYSTEMS, TRAINING, at, changed, decays_of, draw, fit, jobs_of, metrics, silent
+from conftest import ARMED, CPU, ROOT, SYSTEMS, TRAINING, at, changed, contents, decays_of, draw, fit, jobs_of, metrics, silent
 from msgspec import structs
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,7 +23,7 @@ from stages.base import params, storage
 from stages.base.errors import UserError
 from stages.base.params import PARTS, Section, Unread
 from stages.base.rounding import PATH
-from stages.base.storage import Integers
+from stages.base.storage import Common, Integers
 from stages.base.streams import Arrays, orders
 from stages.base.system import DRAWN_FROM, SWEPT_WITH, TRAINED, made_of_data, read_arms, read_data, read_sweep
 from stages.drawing.figures import Figures
@@ -93,8 +93,8 @@ def leaves(value: Any, key: str) -> dict[str, Any]:
 
 def another(value: Any) -> Any:
     """Another number of the same kind, in the same range: more is no other batch where a batch is all rows."""
-    if isinstance(value, list):
-        return [*value, 7]
+    if isinstance(value, list | str):
+        return [*value, 7] if isinstance(value, list) else f"{value}7"
     return value * 0.81 + 0.0123 if isinstance(value, float) else value - 1 if value > 1 else value + 1
 
 
@@ -205,12 +205,12 @@ def test_evaluate_is_handed_no_decay_of_the_section(study: str) -> None:
 
 @every_study
 def test_its_data_are_what_it_says_and_fit_in_what_it_says(study: str, settings: Any, tmp_path: Path) -> None:
-    arrays, path = data(settings, study), tmp_path / "data.npz"
+    arrays, path, section = data(settings, study), tmp_path / "data.npz", at(settings, study)
     assert {name: array.ndim for name, array in arrays.items()} == dict(SYSTEMS[study].arrays)
-    assert all(array.dtype != np.float64 or array.ndim == 0 for array in arrays.values())
-    trials = at(settings, study).data.trials
-    assert {len(array) for array in arrays.values() if array.ndim > 1} == {trials}
-    assert SYSTEMS[study].footprint(at(settings, study)) >= sum(array.nbytes for array in arrays.values())
+    drawn = [array for name, array in arrays.items() if not isinstance(SYSTEMS[study].arrays[name], Common)]
+    assert all(array.dtype != np.float64 or array.ndim == 0 for array in drawn)
+    assert {len(array) for array in drawn if array.ndim > 1} == {section.data.trials}
+    assert SYSTEMS[study].footprint(section, *contents(study, section)) >= sum(array.nbytes for array in arrays.values())
     storage.save_arrays(path, arrays)
     stored, _ = storage.load_arrays(path, SYSTEMS[study].arrays, stage=f"generate@{study}", exact=True)
     assert equal(stored, arrays)
@@ -219,7 +219,9 @@ def test_its_data_are_what_it_says_and_fit_in_what_it_says(study: str, settings:
 @every_study
 def test_more_trials_leave_the_first_ones_alone(study: str, settings: Any) -> None:
     few, more = (ordered(data(small(settings, study, trials=trials), study), study) for trials in (2, 3))
-    for name, array in few.items():
+    common = {name for name, number in SYSTEMS[study].arrays.items() if isinstance(number, Common)}
+    assert all(np.array_equal(few[name], more[name]) for name in common)
+    for name, array in ((name, array) for name, array in few.items() if name not in common):
         np.testing.assert_array_equal(array, more[name][: len(array)] if array.ndim else more[name])
 
 
@@ -233,7 +235,8 @@ def test_no_decay_and_no_learning_rate_changes_a_draw(study: str, settings: Any)
     alone = structs.replace(section, **unread)
     before = ordered(data(now, study), study)
     assert equal(before, ordered(draw(study, alone, now.seed), study))
-    assert system.footprint(alone) == system.footprint(section)
+    read = contents(study, section)
+    assert system.footprint(alone, *read) == system.footprint(section, *read)
     others = ordered(draw(study, alone, now.seed + 1), study)
     assert not equal(before, others)
     if "order" in before:

@@ -416,6 +416,62 @@ def test_descent_risks_beside_theory() -> None:
     check(points(over_penalties, mark="o"), pairs(*columns(own, "penalty", "risk")))
 
 
+def test_table_over_lambda() -> None:
+    """With few training rows and with all: a regression's losses as errors in the target's unit."""
+    known, rows = metrics("table_sweep"), table("table_sweep")
+    words = {"training rows": "train", "validation rows": "val", "test rows": "test"}
+    words |= {} if known["classes"] else {"leave-one-out": "loo"}
+    counts = sorted({row["rows"] for row in rows})
+    for axes, count in zip(shown("table")["decays"].axes, (counts[1], counts[-1]), strict=True):
+        assert heading(axes) == f"{count:,.0f} training rows"
+        own = [row for row in rows if row["rows"] == count]
+        for word, split in words.items():
+            heights = errors([row[f"{split}_loss"] for row in own], known)
+            check(points(axes, word), pairs(columns(own, "weight_decay")[0], heights))
+        for fill, trained in (("full", 1), ("hollow", 0)):
+            some = [row for row in own if row["trained"] == trained]
+            drawn = points(axes, mark="o", fill=fill)
+            assert len(drawn) == len(some)
+            if some:
+                check(drawn, pairs(columns(some, "weight_decay")[0], errors([row["test_loss"] for row in some], known)))
+        (best,) = [row for row in own if row["weight_decay"] == known[f"rows_{count:.0f}"]["best_lambda"]]
+        check(points(axes, mark="D"), pairs(best["weight_decay"], errors([best["val_loss"]], known)))
+
+
+def errors(losses: list[float], known: Mapping[str, Any]) -> NDArray:
+    """Roots of mean squares in the target's unit; a classification's losses as they are."""
+    return np.array(losses) if known["classes"] else known["unit"] * np.sqrt(2 * np.array(losses, dtype=float))
+
+
+def test_table_over_rows() -> None:
+    level_axes, change = shown("table")["rows"].axes
+    known = metrics("table_sweep")
+    counts = sorted(int(name.removeprefix("rows_")) for name in known if name.startswith("rows_"))
+    for word, what in (("λ = 0", "zero"), ("tuned λ", "chosen")):
+        check(points(level_axes, word), pairs(counts, [known[f"rows_{count}"][f"test_median_at_{what}"] for count in counts]))
+    check(points(change, mark="o"), pairs(counts, [100 * np.expm1(known[f"rows_{count}"]["change"]) for count in counts]))
+    for count in counts:
+        assert tick(change, "x", f"{count:,}") == count
+
+
+def test_table_weights_over_what_decay_leaves() -> None:
+    axes, known = shown("table")["weights"].axes[0], metrics("table_sweep")
+    rows = [row for row in table("table_sweep") if row["rows"] == max(each["rows"] for each in table("table_sweep"))]
+    x = columns(rows, "weight_decay" if known["classes"] else "degrees_of_freedom")[0]
+    best = [row["weight_decay"] for row in rows].index(known["best_lambda"])
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [x[best]]
+    named = [each.get_text() for each in axes.texts]
+    sizes = sorted((abs(path[best]) for path in known["weights"].values()), reverse=True)
+    for word in named:
+        assert abs(known["weights"][word][best]) >= sizes[len(named) - 1]
+    blue = colour_of(axes, named[0])
+    drawn = points(axes, named[0])
+    check(drawn, *(pairs(x, known["weights"][word]) for word in named))
+    others = [path for word, path in known["weights"].items() if word not in named]
+    grey = [np.column_stack(line.get_data()) for line in axes.lines if line.get_color() != blue and line.get_linestyle() == "-"]
+    check(pairs(*np.concatenate(grey).T), *(pairs(x, path) for path in others))
+
+
 LABELS = {"right labels": "", "20% wrong labels": "_noisy"}
 
 

@@ -53,6 +53,38 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
         reproduced.run("dvc", "checkout")
 
 
+OF_TABLE = {"generate@table", "sweep@table", "evaluate-grid@table", "plot-grid@table"}
+
+
+@pytest.mark.slow
+def test_a_table_of_ones_own_is_tracked_like_code(reproduced: Clone) -> None:
+    """Another file, an edit of it and its removal: each is seen, and the report says what has changed."""
+    mine = reproduced.path / "mine.csv"
+    rows = [f"{row % 7},{'ab'[row % 2]},{(row * row) % 11}" for row in range(40)]
+    mine.write_text("\n".join(["size,kind,price", *rows]) + "\n", encoding="utf-8")
+    words = ("-S", "table.data.file=mine.csv", "-S", "table.data.target=price")
+    try:
+        reproduced.run("git", "add", "mine.csv")
+        first = reproduced.run("dvc", "exp", "run", *words)
+        assert ran(first) == {"check", "overview"} | OF_TABLE
+        assert "table: With 24 training rows tuned λ " in first.stdout
+        reproduced.run("git", "add", "-A")
+        reproduced.run("git", "commit", "-qm", "mine")
+        mine.write_text(mine.read_text(encoding="utf-8").replace("0,a,0", "0,a,7", 1), encoding="utf-8")
+        assert ran(reproduced.run("dvc", "repro")) == {"overview"} | OF_TABLE
+        said = reproduced.run(sys.executable, "-m", "tools.report", "HEAD").stdout
+        assert re.search(r"^\| `mine\.csv` \| \d+ bytes, `\w{7}…` \| \d+ bytes, `\w{7}…` \|$", said, re.MULTILINE), said
+        assert "`table`" in said
+        mine.unlink()
+        gone = reproduced.run("dvc", "repro", "generate@table", check=False)
+        assert gone.returncode != 0
+        assert "mine.csv" in gone.stderr
+        assert "Traceback" not in gone.stderr
+    finally:
+        reproduced.run("git", "reset", "-q", "--hard", "HEAD~1")
+        reproduced.restore()
+
+
 @pytest.mark.slow
 def test_lines_own_lambda_reruns_one_arm_and_make_reset_leaves_nothing(reproduced: Clone) -> None:
     try:

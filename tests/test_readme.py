@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import OUTSIDE, ROOT, SYSTEMS, Clone, metrics, speaks_of, table
+from conftest import OUTSIDE, ROOT, SYSTEMS, Clone, draw, metrics, speaks_of, table
 
 from stages import pages, studies
 from stages.base import params
 from stages.base.storage import save_arrays
-from stages.base.streams import Streams
 from stages.base.system import DRAWN_FROM
 
 README = ROOT / "README.md"
@@ -71,7 +71,7 @@ def test_the_plain_pytorch_gives_the_tracked_numbers(study: str, tmp_path: Path)
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(code.splitlines()) <= 30
     settings = params.read(study, SYSTEMS[study].section, *DRAWN_FROM, path=ROOT / "params.yaml")
-    arrays = SYSTEMS[study].draw(settings.section, Streams(int(settings.numbers["seed"]), SYSTEMS[study].key))
+    arrays = draw(study, settings.section, int(settings.numbers["seed"]))
     save_arrays(tmp_path / "data" / f"{study}.npz", arrays, settings.flat)  # as `generate` writes it
     known = OUTSIDE | {"PYTHONPATH": str(ROOT)}  # as at the project's root, where `stages` tells the order of the batches
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=known, capture_output=True, text=True, check=True)
@@ -158,12 +158,15 @@ def test_the_tree_names_every_verb_and_folder_and_fits_a_screen() -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_run_as_written(reproduced: Clone) -> None:
+def test_the_commands_run_as_written(reproduced: Clone, tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 3
+    rng = np.random.default_rng(0)
+    rows = [f"{size:.3f},{age},{3 * size:.3f}" for size, age in zip(rng.random(60), rng.choice(["old", "new"], 60), strict=True)]
+    (tmp_path / "mine.csv").write_text("\n".join(["size,age,price", *rows]) + "\n", encoding="utf-8")
     try:
         for block in blocks:
-            reproduced.run("bash", "-e", "-c", block.replace(". .venv/bin/activate", ":"))
+            reproduced.run("bash", "-e", "-c", block.replace(". .venv/bin/activate", ":"), HOME=str(tmp_path))
     finally:
         reproduced.restore()
 

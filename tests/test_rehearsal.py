@@ -24,9 +24,10 @@ def cut(clone: Clone, kept: tuple[str, ...], *gone: str) -> None:
     tree: dict[str, Any] = yaml.safe_load(clone.read("dvc.yaml"))
     for name in ("explorer", "evaluate-grid", "plot-grid", *gone):
         del tree["stages"][name]
-    studies, arms, _ = (known for each in tree["vars"] for known in each.values())
-    assert set(kept) <= set(studies)
-    tree["vars"] = [{"studies": [*kept]}, {"arms": {study: arms[study] for study in kept}}]
+    arms, _ = (known for each in tree["vars"] for known in each.values())
+    tree["vars"] = [{"arms": {study: arms[study] for study in kept}}]
+    for name in ("generate", "sweep"):
+        tree["stages"][name]["foreach"] = {study: tree["stages"][name]["foreach"][study] for study in kept}
     del tree["plots"]
     (clone.path / "dvc.yaml").write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
 

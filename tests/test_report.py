@@ -19,7 +19,7 @@ from test_verify import Repository
 from stages.base.errors import UserError
 from tools import report as report_module
 from tools.compared import Compared, Effect
-from tools.report import code, doubts, figures, gallery, metrics, params_of, unreproduced
+from tools.report import code, doubts, figures, files_read, gallery, inputs_of, metrics, unreproduced
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -176,7 +176,7 @@ def test_a_table_stays_one_whatever_stands_in_it(name: str, shown: str, monkeypa
     """A GitHub table, where `\\|` is a bar in code too."""
     told = json.dumps({"params.yaml": {f"x.{name}": {"old": name, "new": 1}}})
     monkeypatch.setattr(report_module, "output", lambda *_: told)
-    tokens = MARKDOWN.parse("\n".join(params_of(tmp_path, "HEAD")))
+    tokens = MARKDOWN.parse("\n".join(inputs_of(tmp_path, "HEAD")))
     cells = [child for token in tokens for child in token.children or () if child.type != "text"]
     assert [(cell.type, cell.content) for cell in cells] == [("code_inline", text) for text in (f"x.{shown}", shown, "1")]
     assert code(f"{name}`").count("\n") == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ARMED, ROOT, SYSTEMS, Clone, at
+from conftest import ARMED, ROOT, SYSTEMS, Clone, at, contents
 from test_structure import asked, imported, name_of, tree
 
 from stages import studies
@@ -277,16 +277,20 @@ class Watched:
 def test_generate_tracks_exactly_the_keys_that_a_study_draws_from(study: str, settings: Any) -> None:
     read: set[str] = set()
     system = SYSTEMS[study]
-    system.draw(Watched(at(settings, study), study, read), Streams(settings.seed, system.key))
+    files = contents(study, at(settings, study))
+    system.draw(Watched(at(settings, study), study, read), Streams(settings.seed, system.key), *files)
     assert f"{study}.data.trials" in read
     assert read == {key for key in KEYS if key.startswith(f"{study}.data.")}
-    system.footprint(Watched(at(settings, study), study, read))
+    system.footprint(Watched(at(settings, study), study, read), *files)
     assert {key for key in KEYS if tracks(f"generate@{study}", key)} == read | {"seed"}
 
 
 @pytest.mark.parametrize("study", studies.NAMES)
-def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: str) -> None:
-    """Its archives are what its folder holds, and whoever reads it waits for all of them; training reads its data alone."""
+def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: str, settings: Any) -> None:
+    """Its archives are what its folder holds, and whoever reads it waits for all of them; training reads its data alone.
+
+    Its data come from the files that it reads, and from no other.
+    """
     arms = {f"train-{arm}@{study}": arm for arm in SYSTEMS[study].arms}
     for stage, arm in arms.items():
         assert commands(stage) == [("train", [study, arm])]
@@ -297,7 +301,8 @@ def test_a_study_is_evaluated_and_drawn_from_all_that_is_trained_of_it(study: st
     trained = {f"generate@{study}", f"sweep@{study}", *arms}
     for stage in trained:
         read = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("data/", "metrics/"))}
-        assert read == (set() if stage.startswith("generate") else {f"data/{study}.npz"})
+        files = {at(settings, f"{study}.data.{key}") for key in SYSTEMS[study].files}
+        assert read == (files if stage.startswith("generate") else {f"data/{study}.npz"})
         assert own(stage) == {study}
     (evaluate,), (plot,) = (stages_of(study, verb) for verb in ("evaluate", "plot"))
     assert (kind(evaluate), kind(plot)) == (("evaluate", "plot") if arms else ("evaluate-grid", "plot-grid"))

@@ -40,7 +40,15 @@ EFFECTS = {  # study → finding, the rows that it compares, and the history tha
 QUICK = ("line", "wide")  # studies that train in seconds; of the others a few trials do
 FEWER: dict[str, dict[str, Any]] = {
     study: {f"{study}.data.trials": trials}
-    for study, trials in {"modular": 2, "descent": 20, "relatives": 6, "optimizers": 4, "phase": 1, "digits": 4}.items()
+    for study, trials in {
+        "modular": 2,
+        "descent": 20,
+        "relatives": 6,
+        "optimizers": 4,
+        "phase": 1,
+        "digits": 4,
+        "table": 4,
+    }.items()
 }
 FEWER["modular"] |= {"modular.sweep.wd": (0.0, 3.0), "modular.sweep.shares.train_fraction": (0.6,)}
 FEWER["phase"] |= {"phase.sweep.wd": (0.0, 1.0, 3.0), "phase.sweep.train_fraction": (0.4, 0.6, 0.8)}

@@ -23,6 +23,11 @@ from tools.verdict import by_study, change, fate, judged, value, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("| metric | base | head | change | pairs | |", "|---|---|---|---|---|---|")
+READ = re.compile(  # in dvc.lock, what a stage depends on and no stage writes, beside code and params
+    r"^    - path: (?!stages/|metrics/|plots/|params\.yaml$|data/\w+(?:\.npz|/.*)?$)(.+)\n"
+    r"      hash: md5\n      md5: (\w+)\n      size: (\d+)$",
+    re.MULTILINE,
+)
 LONGEST = 60_000  # characters; GitHub refuses a comment of more than 65,536
 
 
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def report(repo: Path, base: str) -> str:
     commit = resolve(repo, base)
-    found, params, pictures = compare(repo, commit), params_of(repo, commit), figures(repo, commit)
+    found, params, pictures = compare(repo, commit), inputs_of(repo, commit), figures(repo, commit)
     warnings = list(doubts(repo, commit, base))
     title = f"{code(base)} ({commit[:7]}) → {head(repo)[:7]}"
     if not (params or found.changed or pictures):
@@ -68,12 +73,24 @@ def code(text: object) -> str:
     return f"`{' '.join(str(text).split())}`".replace("|", "\\|")
 
 
-def params_of(repo: Path, commit: str) -> list[str]:
-    """DVC's own diff of params in a table."""
+def inputs_of(repo: Path, commit: str) -> list[str]:
+    """DVC's own diff of params in a table, and below them the files that a study reads and that have changed."""
     files = json.loads(output(repo, "dvc", "params", "diff", "--json", commit) or "{}")
     changes = sorted(item for file in files.values() for item in file.items())
     rows = [f"| {code(place)} | {code(each.get('old', '–'))} | {code(each.get('new', '–'))} |" for place, each in changes]
-    return ["| parameter | base | head |", "|---|---|---|", *rows] if rows else []
+    here = repo / "dvc.lock"
+    base, now = map(
+        files_read, (attempt(repo, "show", f"{commit}:./dvc.lock"), here.read_text("utf-8") if here.is_file() else "")
+    )
+    for path in sorted(base.keys() | now.keys()):
+        if base.get(path) != now.get(path):
+            rows.append(f"| {code(path)} | {base.get(path, '–')} | {now.get(path, '–')} |")
+    return ["| parameter or file | base | head |", "|---|---|---|", *rows] if rows else []
+
+
+def files_read(lock: str | None) -> dict[str, str]:
+    """The files that a study reads, with their size and the beginning of their hash."""
+    return {path: f"{int(size):,} bytes, `{md5[:7]}…`" for path, md5, size in READ.findall(lock or "")}
 
 
 def metrics(found: Compared) -> list[str]:

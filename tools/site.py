@@ -71,7 +71,7 @@ def published(path: str) -> str:
 
 def rendered(text: str) -> str:
     """Markdown as a page, its headings with the names that links know them by."""
-    reader = MarkdownIt("commonmark").enable("table")
+    reader = MarkdownIt("js-default", {"html": True})
     tokens = reader.parse(text)
     titles = []
     for heading, text_of in itertools.pairwise(tokens):

@@ -72,7 +72,7 @@ def read_table(content: bytes, file: str, key: str) -> Table:
     except csv.Error as error:
         raise UserError(f"{file}: row {reader.line_num}: expected CSV, got {error}") from error
     if len(rows) < 2:
-        raise UserError(f"{file}: expected a header and rows below it, got {len(rows)} rows")
+        raise UserError(f"{file}: expected a header and rows below it, got {'a header alone' if rows else 'an empty file'}")
     (_, header), body = rows[0], rows[1:]
     for name, count in Counter(header).items():
         if not name or count > 1:

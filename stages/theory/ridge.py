@@ -60,7 +60,8 @@ def degrees_of_freedom(values: Array, penalties: Array) -> Array:
 def leave_one_out(left: Array, values: Array, targets: Array, penalties: Array) -> Array:
     """The error for each row of the model that is trained on all others, with the same Λ: (y − ŷ)/(1 − h), without training it.
 
-    h is a row's own share in its prediction, its leverage. Where that is 1 nothing is known, and the error is NaN.
+    h is a row's own share in its prediction, its leverage. Where that is 1 nothing is known, and the error is NaN. What else
+    the row had a part in, such as the scale of the inputs, is kept: with few rows such errors are too hopeful.
     Source: Golub, Heath, Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter" (1979).
     left (n, m) and values (m,) of centred rows, centred targets (n,), penalties (L,) → (L, n)
     """

@@ -73,7 +73,7 @@ def decays(table: Table, summary: Metrics) -> Figure:
         if name in table[0]:
             panels[0].plot([], [], color=colour, linestyle=line, label=said)
     figure.legend(loc="outside lower center", ncols=4)
-    headline(figure, summary["findings"]["which"])
+    headline(figure, summary["findings"]["decays"])
     return figure
 
 
@@ -98,7 +98,7 @@ def rows(summary: Metrics) -> Figure:
     level, change = figure.subplots(1, 2)
     ends = []
     for what, said, colour, width in (("zero", "λ = 0", BASELINE, 3.5), ("chosen", "tuned λ", DECAY, 2.0)):
-        heights = [each[count][f"median_at_{what}"] for count in counts]
+        heights = [each[count][f"test_median_at_{what}"] for count in counts]
         level.plot(counts, heights, color=colour, linewidth=width, marker="o", markersize=5)
         ends.append((heights[-1], said, colour))
     gains = 100 * np.expm1([each[count]["change"] for count in counts])
@@ -129,7 +129,7 @@ def weights(table: Table, summary: Metrics) -> Figure:
     largest = sorted(paths, key=lambda name: -abs(paths[name][best]))[:NAMED]
     for name, path in paths.items():
         named = name in largest
-        axes.plot(places, path, color=DECAY if named else BASELINE, linewidth=2 if named else 1, zorder=2 + named)
+        axes.plot(places[::-1], path[::-1], color=DECAY if named else BASELINE, linewidth=2 if named else 1, zorder=2 + named)
     axes.axvline(places[best], color=BLACK, linewidth=1, linestyle=":")
     if free:
         axes.set(xlabel="degrees of freedom", xlim=(min(places), max(places)))

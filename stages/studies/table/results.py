@@ -16,7 +16,7 @@ from stages.base.rounding import END, losses_on_grid, on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.measure import findings as words
-from stages.measure.results import HIGHER, LOWER, NEITHER, Metrics, Results
+from stages.measure.results import LOWER, NEITHER, Metrics, Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, summarise
 from stages.studies.table.system import CONVERGED, CURVATURE, Division, Rows, Split, divided, input_names, sizes, unit
@@ -55,7 +55,7 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
     }
     which = as_good(values["val_loss"], weight_decays, counts[-1])
     which += f"; {by_leaving_out(found)}" if "loo_change_se" in found else ""
-    said = {"panel": answer(found, counts[-1]), "which": which, "rows": over_rows(found, counts), "weights": left(found, table)}
+    said = {"panel": answer(found, counts[-1]), "decays": which, "rows": over_rows(found, counts), "weights": left(found, table)}
     return table, found | {"findings": said}
 
 
@@ -123,14 +123,15 @@ def gained(values: Values, weight_decays: NDArray) -> dict[str, Any]:
     }
     judged = "test_error" if "test_error" in values else "test_loss"
     least = CONVERGED * np.median(values[judged])  # no test row is known better
-    at = {"zero": np.zeros_like(trials)} | places
-    found: dict[str, Any] = {"trials": len(trials), "best_lambda": float(weight_decays[values["val_loss"].mean(axis=0).argmin()])}
+    best = int(values["val_loss"].mean(axis=0).argmin())
+    at = {"zero": np.zeros_like(trials), "best": np.full_like(trials, best)} | places
+    found: dict[str, Any] = {"trials": len(trials), "best_lambda": float(weight_decays[best])}
     found |= {"least_chosen": weight_decays[places["chosen"].min()], "largest_chosen": weight_decays[places["chosen"].max()]}
     for name in ("test_error", "test_accuracy", "test_loss"):
         if name in values:
             found |= summarise({f"{name}_at_{choice}": values[name][trials, place] for choice, place in at.items()})
     logs = {choice: np.log(np.maximum(values[judged][trials, place], least)) for choice, place in at.items()}
-    found |= {f"median_at_{choice}": float(np.median(values[judged][trials, place])) for choice, place in at.items()}
+    found |= {f"test_median_at_{choice}": float(np.median(values[judged][trials, place])) for choice, place in at.items()}
     found |= summarise({"change": logs["chosen"] - logs["zero"]})
     return found | (summarise({"loo_change": logs["loo"] - logs["chosen"]}) if "loo" in logs else {})
 
@@ -161,7 +162,7 @@ def answer(found: Metrics, rows: int) -> str:
     """Say whether the chosen λ visibly changes what test rows say, and how much."""
     seen, name = moved(found), judged_by(found)
     said = f"With {words.counted(rows, 'training row')} tuned λ"
-    medians = f"in the median from {found['median_at_zero']:.3g} to {found['median_at_chosen']:.3g}"
+    medians = f"in the median from {found['test_median_at_zero']:.3g} to {found['test_median_at_chosen']:.3g}"
     right = f"; {100 * found['test_accuracy_at_chosen']:.3g}% of the answers are right" if found["classes"] else ""
     return words.sentence(
         (found["trials"] == 1, words.SINGLE),
@@ -200,7 +201,9 @@ def over_rows(found: Metrics, counts: Sequence[int]) -> str:
     most = min(better, key=lambda rows: each[rows]["change"], default=counts[0])
     said, size = f"Tuned λ lowers the {judged_by(found)}", by(each[most])
     again = f"; with {words.ranged(worse, counts)} it raises it" if worse else ""
-    end = again or ("" if counts[-1] in better else "; with more rows not visibly" if better == counts[: len(better)] else "")
+    end = again or (
+        "" if counts[-1] in better else "; with more rows not visibly" if better == list(counts[: len(better)]) else ""
+    )
     return words.sentence(
         (found["trials"] == 1, words.SINGLE),
         (not better, f"{said} visibly with no number of training rows{again}"),
@@ -225,9 +228,5 @@ def left(found: Metrics, table: Table) -> str:
 
 
 READ = {"weight": 5, "bias": 4, "trained": Integers(2), "weight_decay": 1, "rows": Integers(1)}
-HEADLINES = {
-    f"test_{name}_at_{what}": side
-    for name, side in (("error", LOWER), ("accuracy", HIGHER), ("loss", LOWER))
-    for what in ("chosen", "zero")
-}
-RESULTS = Results(swept=READ, sweep=evaluate_sweep, headlines=HEADLINES | {"best_lambda": NEITHER, "rows": NEITHER})
+HEADLINES = {"test_median_at_chosen": LOWER, "test_median_at_zero": LOWER, "best_lambda": NEITHER, "rows": NEITHER}
+RESULTS = Results(swept=READ, sweep=evaluate_sweep, headlines=HEADLINES)
