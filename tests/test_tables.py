@@ -54,7 +54,7 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     ),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", {}, "row 1: expected UTF-8, got the byte 0x89: save it as CSV UTF-8"),
     "an open quote": (with_cell(4, 1, '"red'), {}, "row 25: expected CSV, got unexpected end of data"),
-    "a short row": (written([*ROWS[:5], ["1", "red"], *ROWS[5:]]), {}, "row 6: expected 3 cells, as in the header, got 2"),
+    "a short row": (written([*ROWS[:5], ["1", "red"], *ROWS[5:]]), {}, "row 6: expected as many cells as in the header, 3, got 2"),
     "a name twice": (
         with_column("size", list("ab" * 12)),
         {},
@@ -213,6 +213,13 @@ def test_quotes_are_those_of_rfc_4180_and_blank_lines_are_none() -> None:
     table = read(b'"a, b",c\n"say ""so""",1\n\n"two\nlines",2\n')
     assert table.columns == {"a, b": ('say "so"', "two\nlines"), "c": ("1", "2")}
     assert table.numbers == [2, 5]
+
+
+def test_a_first_column_without_a_name_is_taken_for_names_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """As R and pandas write them. Elsewhere a column needs a name."""
+    table = read(written([["", "a", "b"], ["1", "x", "3"], ["2", "y", "4"]]))
+    assert table.columns == {"a": ("x", "y"), "b": ("3", "4")}
+    assert capsys.readouterr().out == "mine.csv: the first column has no name, so it is taken for names of rows, and left out\n"
 
 
 def test_missing_cells_are_gaps_of_numbers_and_of_categories(settings: Any) -> None:

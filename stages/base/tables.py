@@ -55,7 +55,10 @@ def short(text: str) -> str:
 
 
 def read_table(content: bytes, file: str, key: str) -> Table:
-    """Read all cells. Raises UserError at what is no table."""
+    """Read all cells. A first column without a name is left out: R and pandas write their rows' names there.
+
+    Raises UserError at what is no table.
+    """
     must_fit(BYTES * len(content), key, "a table")
     try:
         text = content.decode("utf-8-sig")
@@ -73,6 +76,9 @@ def read_table(content: bytes, file: str, key: str) -> Table:
         raise UserError(f"{file}: row {reader.line_num}: expected CSV, got {error}") from error
     if len(rows) < 2:
         raise UserError(f"{file}: expected a header and rows below it, got {'a header alone' if rows else 'an empty file'}")
+    if not rows[0][1][0]:
+        print(f"{file}: the first column has no name, so it is taken for names of rows, and left out")
+        rows = [(number, cells[1:]) for number, cells in rows]
     (_, header), body = rows[0], rows[1:]
     for name, count in Counter(header).items():
         if not name or count > 1:
@@ -80,7 +86,7 @@ def read_table(content: bytes, file: str, key: str) -> Table:
             raise UserError(f"{file}: expected a header with a name of its own for each column, got {got}")
     for number, cells in body:
         if len(cells) != len(header):
-            raise UserError(f"{file}: row {number}: expected {len(header)} cells, as in the header, got {len(cells)}")
+            raise UserError(f"{file}: row {number}: expected as many cells as in the header, {len(header)}, got {len(cells)}")
     columns = dict(zip(header, zip(*(cells for _, cells in body), strict=True), strict=True))
     return Table(file, key, delimiter == ";", columns, [number for number, _ in body])
 
