@@ -108,7 +108,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
-    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in ("descent", "phase")]
+    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in ("descent", "phase", "table")]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     clone.stages(f"stages.generate {study}", f"stages.sweep {study}", *arms, f"stages.evaluate {study}")
 
@@ -205,6 +205,14 @@ DIGITS = {
     "digits.train.network.steps": 9,
     "digits.train.network.evaluate_every": 4,
 }
+TABLE = {
+    "table.data.trials": 3,
+    "table.sweep.wd": [0, 0.01, 0.3, 3],
+    "table.sweep.rows": [0.04, 0.5],  # 11 of 266: no more than the inputs and the mean
+    "table.train.steps": 60,
+    "table.train.momentum": 0.5,
+}
+CLASSES = {"table.data.file": "data/wine.csv", "table.data.target": "cultivar", "table.data.task": "classification"}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +242,9 @@ DIGITS = {
         pytest.param("relatives", RELATIVES | {"baseline": 0.02}, id="relatives: decay in both arms"),
         pytest.param("optimizers", OPTIMIZERS, id="optimizers"),
         pytest.param("digits", DIGITS | {"baseline": 0.003}, id="digits: decay in both arms"),
+        pytest.param("table", TABLE, id="table: some trained, some solved"),
+        pytest.param("table", TABLE | {"table.data.features": "quadratic"}, id="table: products"),
+        pytest.param("table", TABLE | CLASSES, id="table: classes"),
         pytest.param(
             "descent", DESCENT | {"descent.data.rows": [3, 7, 8], "descent.data.trials": 20}, id="descent: up to the peak"
         ),
@@ -244,8 +255,8 @@ def test_every_number_of_a_small_run(bench: Clone, study: str, changes: dict[str
     run(bench, study, params)
     found = disagreements(study, params, bench.path / "data" / f"{study}.npz", bench.path / "metrics")
     assert not found, "\n".join(found[:40])
-    if study == "descent":
-        kinds = [row["trained"] for row in read_table(bench.path / "metrics/descent_sweep.csv")]
+    if study == "descent" or changes is TABLE:
+        kinds = [row["trained"] for row in read_table(bench.path / f"metrics/{study}_sweep.csv")]
         assert 0 in kinds, "this run is meant to hold both"
         assert 1 in kinds, "this run is meant to hold both"
 
@@ -268,7 +279,7 @@ def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
 SLOW = [pytest.param("phase", marks=pytest.mark.slow)]  # half a minute; its sentence and its cells have tests of their own
 
 
-@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "digits", *SLOW])
+@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "digits", "table", *SLOW])
 def test_every_committed_number(bench: Clone, study: str) -> None:
     (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     bench.run(sys.executable, "-m", "stages.generate", study)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clone, speaks_of
+from conftest import COMMITTED, ROOT, Clone, speaks_of
 from markdown_it import MarkdownIt
 from test_verify import Repository
 
@@ -66,6 +66,19 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 def report(clone: Clone, base: str) -> str:
     return clone.run(sys.executable, "-m", "tools.report", base).stdout
+
+
+def test_files_that_a_study_reads_are_those_that_no_stage_writes_beside_code_and_params() -> None:
+    def dep(path: str, size: int) -> str:
+        return f"    - path: {path}\n      hash: md5\n      md5: {'0123456789abcdef' * 2}\n      size: {size}\n"
+
+    own = [dep("data/diabetes.csv", 18570), dep("my tables/mine.csv", 7)]
+    others = ["stages/generate.py", "data/table.npz", "data/table", "data/table/sweep.npz", "metrics/details", "params.yaml"]
+    found = files_read("".join([*own, *(dep(path, 1) for path in others)]))
+    assert found == {"data/diabetes.csv": "18,570 bytes, `0123456…`", "my tables/mine.csv": "7 bytes, `0123456…`"}
+    assert files_read(None) == {}
+    committed = files_read((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    assert list(committed) == [COMMITTED.table.data.file]
 
 
 @pytest.mark.slow

@@ -54,7 +54,11 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     ),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", {}, "row 1: expected UTF-8, got the byte 0x89: save it as CSV UTF-8"),
     "an open quote": (with_cell(4, 1, '"red'), {}, "row 25: expected CSV, got unexpected end of data"),
-    "a short row": (written([*ROWS[:5], ["1", "red"], *ROWS[5:]]), {}, "row 6: expected as many cells as in the header, 3, got 2"),
+    "a short row": (
+        written([*ROWS[:5], ["1", "red"], *ROWS[5:]]),
+        {},
+        "row 6: expected as many cells as in the header, 3, got 2",
+    ),
     "a name twice": (
         with_column("size", list("ab" * 12)),
         {},
@@ -240,6 +244,17 @@ def test_a_wide_table_of_texts_and_gaps_is_trained_whole(settings: Any) -> None:
     assert found["trained"].any()
     assert np.isfinite(found["weight"][:, found["trained"]]).all()
     assert found["weight"].shape[3] == len(arrays["names"]) + len(arrays["terms"])
+
+
+@pytest.mark.parametrize("values", [{}, {"task": "classification", "target": "kind"}])
+def test_inputs_of_which_none_varies_among_the_training_rows_weigh_nothing(values: dict[str, Any], settings: Any) -> None:
+    """One rare value: whatever is trained, at λ = 0 alone, are zeros."""
+    rows = [[str(int(row == 0)), str(row % 7), "ab"[row % 2]] for row in range(20)]
+    content = written([["rare", "price", "kind"], *rows])
+    arrays = draw(settings, content, without=("kind",) if not values else ("price",), trials=1, **values)
+    arrays["order"] = np.arange(20)[None]  # the first row is a validation row
+    found = training.sweep(changed(settings.table, {"sweep.wd": (0.0,)}), arrays, training.torch.device("cpu"), fit)
+    assert (found["weight"] == 0).all()
 
 
 def test_the_shipped_tables_are_scikit_learns() -> None:

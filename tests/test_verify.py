@@ -115,6 +115,24 @@ def test_what_the_code_produces_passes(small: Repository, capfd: pytest.CaptureF
     assert small.state() == before
 
 
+def test_a_table_that_dvc_keeps_is_there_too(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of other content it is another input, and where it is gone DVC says so."""
+    (small.path / "dvc.yaml").write_text(PIPELINE.replace("[make.py]", "[make.py, mine.csv]"), encoding="utf-8")
+    (small.path / "mine.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    for words in (["add", "-q", "mine.csv"], ["repro", "-q"]):
+        subprocess.run(["dvc", *words], cwd=small.path, check=True)
+    small.commit()
+    assert "mine.csv" not in small("ls-files").split("\n")
+    main(small.path)
+    assert capfd.readouterr().out.splitlines()[-1].endswith(PASSED)
+    (small.path / "mine.csv").write_text("a,b\n1,3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"got \d difference"):
+        main(small.path)
+    (small.path / "mine.csv").unlink()
+    with pytest.raises(UserError, match="expected the pipeline of"):
+        main(small.path)
+
+
 def test_a_folder_of_a_larger_repository_is_verified_alone(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:
     (small.path.parent / "larger").mkdir()
     larger = Repository(small.path.parent / "larger")

@@ -51,5 +51,5 @@ def arrives(
     As its closed form says. Directions that no row has are left out: nothing moves along them.  Singular values (T, m) → (L,)
     """
     seen = values > 1e-10 * values.max(axis=-1, keepdims=True)
-    shares = [np.abs(remaining(values**2 / rows + each, steps, lr=lr, momentum=momentum))[seen].max() for each in weight_decays]
-    return np.array(shares) < converged
+    left = [np.abs(remaining(values**2 / rows + each, steps, lr=lr, momentum=momentum)) for each in weight_decays]
+    return np.array([share.max(initial=0, where=seen) for share in left]) < converged

@@ -44,7 +44,7 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
         found[f"rows_{rows}"] = gained(values, weight_decays)
     best = weight_decays.tolist().index(found[f"rows_{counts[-1]}"]["best_lambda"])
     found |= found[f"rows_{counts[-1]}"] | {
-        "rows": len(arrays["target"]),
+        "file_rows": len(arrays["target"]),
         "inputs": len(input_names(arrays)),
         "classes": len(arrays["classes"]),
         "val_rows": int(arrays["val_rows"]),
@@ -60,17 +60,22 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
 
 
 def of_numbers(division: Division, weight_decays: NDArray, weight: NDArray, _: NDArray) -> Values:
-    """One trial of a regression at each λ; the exact solution where it was not trained.  weight (L, D, 1) → (L,) each"""
+    """One trial of a regression at each λ: losses of the trained weights, or of the exact solution where none are.
+
+    Leave-one-out and generalised cross-validation are the exact solution's, from which training is away by `CONVERGED`.
+    weight (L, D, 1) → (L,) each, weights (L, D)
+    """
     inputs, targets = division.train
     parts = np.linalg.svd(inputs, full_matrices=False)
     penalties = len(inputs) * weight_decays
-    weights = np.where(np.isnan(weight[..., 0]), path(*parts, targets, penalties), weight[..., 0])
+    exact = path(*parts, targets, penalties)
+    weights = np.where(np.isnan(weight[..., 0]), exact, weight[..., 0])
     freedom = degrees_of_freedom(parts[1], penalties)
     found = {"degrees_of_freedom": on_grid(freedom, len(inputs), END), "weights": weights}
     for split, (own, aims) in splits(division).items():
         found[f"{split}_loss"] = rounded((aims - weights @ own.T) ** 2, aims)
     found["loo_loss"] = rounded(leave_one_out(*parts[:2], targets, penalties) ** 2, targets)
-    found["gcv_loss"] = rounded(generalised(targets - weights @ inputs.T, freedom)[:, None], targets)
+    found["gcv_loss"] = rounded(generalised(targets - exact @ inputs.T, freedom)[:, None], targets)
     return found
 
 
@@ -115,6 +120,7 @@ def gained(values: Values, weight_decays: NDArray) -> dict[str, Any]:
     """Each trial's λ, chosen without its test rows; what these say of it, and how it changes against λ = 0, trial by trial.
 
     `change` is the mean over trials of log(after/before): a few rows can make one trial's error at λ = 0 nearly all of a mean.
+    What is below `CONVERGED` of the median of all counts as that much: exact predictions have no logarithm.
     `loo_change` is that from the choice on validation rows to the choice by leave-one-out.  (T, L) each
     """
     trials = np.arange(len(values["val_loss"]))
@@ -122,7 +128,7 @@ def gained(values: Values, weight_decays: NDArray) -> dict[str, Any]:
         choice: np.nan_to_num(values[loss], nan=np.inf).argmin(axis=1) for choice, loss in CHOICES.items() if loss in values
     }
     judged = "test_error" if "test_error" in values else "test_loss"
-    least = CONVERGED * np.median(values[judged])  # no test row is known better
+    least = CONVERGED * np.median(values[judged])
     best = int(values["val_loss"].mean(axis=0).argmin())
     at = {"zero": np.zeros_like(trials), "best": np.full_like(trials, best)} | places
     found: dict[str, Any] = {"trials": len(trials), "best_lambda": float(weight_decays[best])}
@@ -139,8 +145,8 @@ def gained(values: Values, weight_decays: NDArray) -> dict[str, Any]:
 def paths(weights: NDArray, names: Sequence[str], best: int) -> dict[str, list[float]]:
     """The weights over λ of the inputs that have the largest at the best one.  (L, D)"""
     largest = np.argsort(-np.abs(weights[best]), kind="stable")[:SHOWN]
-    size = np.abs(weights).max()
-    return {names[each]: on_grid(weights[:, each], size, END).tolist() for each in largest}
+    sizes = np.abs(weights).max(axis=1)
+    return {names[each]: on_grid(weights[:, each], sizes, END).tolist() for each in largest}
 
 
 def judged_by(found: Metrics) -> str:
@@ -228,5 +234,5 @@ def left(found: Metrics, table: Table) -> str:
 
 
 READ = {"weight": 5, "bias": 4, "trained": Integers(2), "weight_decay": 1, "rows": Integers(1)}
-HEADLINES = {"test_median_at_chosen": LOWER, "test_median_at_zero": LOWER, "best_lambda": NEITHER, "rows": NEITHER}
+HEADLINES = {"test_median_at_chosen": LOWER, "test_median_at_zero": LOWER, "best_lambda": NEITHER, "file_rows": NEITHER}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, headlines=HEADLINES)

@@ -140,7 +140,7 @@ class Division:
 
 
 def sizes(section: Rows, arrays: Arrays) -> list[int]:
-    """The numbers of training rows that are tried, ascending; the last is all that are neither for validation nor test."""
+    """The numbers of training rows that are tried, ascending, at least 3; the last is all but validation and test rows."""
     whole = arrays["order"].shape[1] - int(arrays["val_rows"]) - int(arrays["test_rows"])
     return sorted({max(round(share * whole), FEWEST) for share in section.sweep.rows} | {whole})
 
@@ -173,7 +173,7 @@ def unit(arrays: Arrays) -> float:
 def standardised(inputs: Floats, rows: int) -> Floats:
     """Each column less its mean over the first rows, in units of its standard deviation there; constant there, it is 0.
 
-    What is missing becomes the mean.  (n, d)
+    What is missing becomes the mean, before the standard deviation is taken.  (n, d)
     """
     gaps = np.isnan(inputs)
     known = rows - gaps[:rows].sum(axis=0)

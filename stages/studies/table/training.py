@@ -44,13 +44,14 @@ def steepest(division: Division) -> float:
 
 
 def rate(section: Rows, steepest: float, weight_decays: Sequence[float], classes: int) -> float:
-    """The learning rate: a share of the largest that is stable at every λ, 2(1 + momentum)/(curvature + λ).
+    """The learning rate on some number of training rows: a share of 2(1 + momentum)/(curvature + λ), the largest that is stable.
 
-    The curvature of half the squared error is the largest eigenvalue of XᵀX/n, that of cross-entropy at most half of it.
+    One for all trials and all λ: the curvature is that of the steepest trial, λ the largest. The curvature of half the squared
+    error is the largest eigenvalue of XᵀX/n, that of cross-entropy at most half of it.
     Source: Böhning, "Multinomial logistic regression algorithm" (1992).
     """
     curvature = steepest / 2 if classes else steepest
-    return section.train.lr * 2 * (1 + section.train.momentum) / (curvature + max(weight_decays))
+    return section.train.lr * 2 * (1 + section.train.momentum) / (curvature + max(weight_decays) or 1.0)
 
 
 def problem(divisions: Sequence[Division], classes: int, device: torch.device) -> Problem:
