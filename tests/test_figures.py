@@ -428,8 +428,8 @@ def test_table_over_lambda() -> None:
         for word, split in words.items():
             heights = errors([row[f"{split}_loss"] for row in own], known)
             check(points(axes, word), pairs(columns(own, "weight_decay")[0], heights))
-        for fill, trained in (("full", 1), ("hollow", 0)):
-            some = [row for row in own if row["trained"] == trained]
+        for fill, arrived in (("full", 1), ("hollow", 0)):
+            some = [row for row in own if row["arrived"] == arrived]
             drawn = points(axes, mark="o", fill=fill)
             assert len(drawn) == len(some)
             if some:

@@ -188,11 +188,15 @@ def test_a_classification_is_scikit_learns_logistic_regression(classes: int, set
         division = system.divided(arrays, 0, count)
         scale = (2 if classes == 2 else 1) / (count * weight_decay)
         model = LogisticRegression(C=scale, tol=1e-10, max_iter=10_000).fit(*division.train)
-        own = results.of_classes(division, np.array([]), found["weight"][0, -1], found["bias"][0, -1])
+        own = results.of_classes(division, found["weight_decay"], found["weight"][0, -1], found["bias"][0, -1])
         chances = model.predict_proba(division.test[0])[np.arange(len(division.test[1])), division.test[1].astype(int)]
         assert own["test_loss"][place] == pytest.approx(-np.log(chances).mean(), abs=1e-5)
         assert own["test_accuracy"][place] == model.score(*division.test)
+        assert own["arrived"][place]
     assert "loo_change" not in summary
+    short = "; λ = 0 does not arrive within 1,000 steps"
+    assert summary["findings"]["panel"].endswith(short) == (not own["arrived"][0])
+    assert not own["arrived"][0] or classes == 2
     assert "degrees_of_freedom" not in results.evaluate_sweep(section, arrays, found)[0][0]
 
 
@@ -231,13 +235,14 @@ def own(change: float, error: float, trials: int = 20, **more: float) -> dict[st
         ),
         (own(-0.2, 0.01, trials=1), "A single trial has no error to tell an effect by"),
         (
-            own(-0.2, 0.01, classes=3, test_accuracy_at_chosen=0.95),
-            "With 9 training rows tuned λ lowers the test loss by 18%, in the median from 60 to 50; 95% of the answers are right",
+            own(-0.2, 0.01, classes=3, test_accuracy_at_chosen=0.95, most_frequent_class=0.4),
+            "With 9 training rows tuned λ lowers the test loss by 18%, in the median from 60 to 50; "
+            "95% of the answers are right, 40% of the rows are of the most frequent class",
         ),
     ],
 )
 def test_the_answer_is_what_the_numbers_say(found: dict[str, Any], said: str) -> None:
-    assert results.answer(found, 9) == said
+    assert results.answer(found, [9]) == said
 
 
 GAIN, LOSS, NONE = own(-0.2, 0.01), own(0.1, 0.01), own(-0.01, 0.01)
@@ -274,11 +279,16 @@ def test_when_decay_pays_is_said_as_the_numbers_have_it(each: tuple[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [(0.0, "chooses as well"), (-0.1, "chooses better, by 10%"), (0.1, "chooses worse, by 11%")]
+    ("change", "said"),
+    [
+        (0.0, "what leave-one-out chooses, without validation rows, is not visibly worse"),
+        (-0.1, "leave-one-out, without validation rows, chooses better, by 10%"),
+        (0.1, "leave-one-out, without validation rows, chooses worse, by 11%"),
+    ],
 )
 def test_leave_one_out_is_said_to_choose_as_it_does(change: float, said: str) -> None:
     found = own(0, 0.1, loo_change=change, loo_change_se=0.01)
-    assert results.by_leaving_out(found) == f"leave-one-out, without validation rows, {said}"
+    assert results.by_leaving_out(found) == said
 
 
 def test_which_decays_are_as_good_is_said_of_their_range() -> None:
@@ -287,6 +297,8 @@ def test_which_decays_are_as_good_is_said_of_their_range() -> None:
     assert flat.endswith("is best on validation rows; 0 to 1 are not visibly worse")
     steep = results.as_good(np.array([3.0, 1.0, 2.0, 5.0]) + 0.1 * noise, grid, 9)
     assert steep == "With 9 training rows λ = 0.1 is best on validation rows"
+    rising = results.as_good(np.array([3.0, 2.5, 2.0, 1.0]) + 0.1 * noise, grid, 9)
+    assert rising == "With 9 training rows λ = 10 is best on validation rows, the largest of the grid"
     assert results.as_good(noise[:1], grid, 9) == "A single trial has no error to tell an effect by"
 
 

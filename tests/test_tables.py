@@ -11,7 +11,7 @@ from sklearn.preprocessing import OneHotEncoder
 from stages.base import memory
 from stages.base.errors import UserError
 from stages.base.streams import Arrays, Streams
-from stages.base.tables import Table, decimals, encoded, read_table
+from stages.base.tables import MARKS, Table, decimals, encoded, read_table
 from stages.studies.table import training
 
 COLOURS = ("red", "green", "blue")
@@ -40,7 +40,7 @@ def draw(settings: Any, content: bytes, **values: Any) -> Arrays:
 
 
 def read(content: bytes) -> Table:
-    return read_table(content, "mine.csv", "table.data.file")
+    return read_table(content, "mine.csv", "table.data")
 
 
 CLASSES = {"target": "colour", "task": "classification"}
@@ -72,14 +72,19 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     ),
     "no such column to leave out": (
         written(ROWS),
-        {"without": ("color",)},
+        {"without": "color"},
         "expected a column called as params.yaml says, got none called 'color'; did you mean 'colour'?",
     ),
-    "the target alone": (written(ROWS), {"without": ("size", "colour")}, "expected a column beside 'price', got none"),
+    "the target left out": (
+        written(ROWS),
+        {"without": "price"},
+        "expected 'price' as the target or left out, got both in params.yaml",
+    ),
+    "the target alone": (written(ROWS), {"without": "size, colour"}, "expected a column beside 'price', got none"),
     "a constant column": (
         with_column("year", ["2024"] * 24),
         {},
-        "column 'year': expected at least two different values, got 1: leave it out",
+        "column 'year': expected at least two different values, got 1: table.data.without leaves it out",
     ),
     "a column that says the same": (
         with_column("width", [row[0] for row in ROWS[1:]]),
@@ -94,12 +99,12 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "a text among numbers": (
         with_cell(7, 0, "n. a."),
         {},
-        "column 'size', row 7: expected a number, as in most of its rows, got 'n. a.'",
+        f"column 'size', row 7: expected a number, as in most of its rows, or a mark of what is missing: {MARKS}, got 'n. a.'",
     ),
     "a comma in a number": (
         with_cell(7, 0, '"1,234"'),
         {},
-        "column 'size', row 7: expected a number, as in most of its rows, got '1,234'",
+        f"column 'size', row 7: expected a number, as in most of its rows, or a mark of what is missing: {MARKS}, got '1,234'",
     ),
     "an infinite number": (with_cell(9, 0, "-inf"), {}, "column 'size', row 9: expected a number of at most 1e+30, got '-inf'"),
     "a missing cell": (
@@ -117,12 +122,12 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "classes in a regression": (
         written(ROWS),
         {"target": "colour"},
-        "column 'colour', row 2: expected numbers, as the task is a regression, got 'red'",
+        "column 'colour', row 2: expected numbers, as table.data.task is regression, got 'red'",
     ),
     "a class with one row": (
         with_cell(8, 1, "pink"),
         CLASSES,
-        "column 'colour', row 8: expected at least two rows of each class, got 'pink'",
+        "column 'colour', row 8: expected at least two rows of each class, as table.data.task is classification, got 'pink'",
     ),
     "a single class": (
         written([[row[0], "red" if row[1] != "colour" else row[1], row[2]] for row in ROWS]),
@@ -137,7 +142,7 @@ BAD: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "names as an input": (
         with_column("name", [f"no. {row}" for row in range(24)]),
         {},
-        "column 'name': expected numbers, or categories that come back, got 24 texts in 24 rows: leave it out",
+        "column 'name', row 2: expected numbers, or categories that come back (table.data.without leaves it out), got 'no. 0'",
     ),
     "few rows": (written(ROWS[:10]), {}, "expected at least 10 rows below the header, got 9"),
     "fewer rows than asked": (
@@ -251,7 +256,7 @@ def test_inputs_of_which_none_varies_among_the_training_rows_weigh_nothing(value
     """One rare value: whatever is trained, at λ = 0 alone, are zeros."""
     rows = [[str(int(row == 0)), str(row % 7), "ab"[row % 2]] for row in range(20)]
     content = written([["rare", "price", "kind"], *rows])
-    arrays = draw(settings, content, without=("kind",) if not values else ("price",), trials=1, **values)
+    arrays = draw(settings, content, without="kind" if not values else "price", trials=1, **values)
     arrays["order"] = np.arange(20)[None]  # the first row is a validation row
     found = training.sweep(changed(settings.table, {"sweep.wd": (0.0,)}), arrays, training.torch.device("cpu"), fit)
     assert (found["weight"] == 0).all()

@@ -38,7 +38,7 @@ def reset(repo: Path) -> str:
     if changed:
         output(repo, *GIT, "checkout", "--quiet", "HEAD", "--", *changed)
     mend.main(repo)
-    done = run(repo, "dvc", "checkout", "--force")  # what is made by stages is worth no question
+    done = run(repo, "dvc", "checkout", "--force", "dvc.yaml")  # what stages make; not a user's table after `dvc add`
     if done.returncode:
         raise UserError(
             f"{counted(len(changed), 'file')} restored; expected `dvc checkout` to restore data too, got {reason(done)}; "

@@ -39,7 +39,6 @@ Grid = Annotated[tuple[NonNegative, ...], Meta(min_length=1, description="a list
 Positives = Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of at least one number")]
 Fractions = Annotated[tuple[Fraction, ...], Meta(min_length=1, description="a list of at least one number")]
 Text = Annotated[str, Meta(min_length=1, description="a text")]
-Texts = Annotated[tuple[Text, ...], Meta(description="a list of texts")]
 Counts = Annotated[tuple[Count, ...], Meta(min_length=1, description="a list of at least one number")]
 
 

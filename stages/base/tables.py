@@ -19,6 +19,7 @@ from stages.base.memory import must_fit
 from stages.base.params import LARGEST
 
 MISSING = {"", "?", "NA", "N/A", "na", "n/a", "NaN", "nan", "NULL", "null", "None"}
+MARKS = "nothing, ?, NA, N/A, NaN, NULL or None"
 BYTES = 10  # of memory for each byte of a file, while its cells are texts
 SHOWN = 30  # characters of a cell in an error
 Floats = NDArray[np.float64]
@@ -29,7 +30,7 @@ class Table:
     """The cells of a file, as texts."""
 
     file: str
-    key: str  # of params.yaml, which names the file
+    part: str  # of params.yaml, which names the file
     decimal_comma: bool
     columns: Mapping[str, Sequence[str]]
     numbers: Sequence[int]  # of the rows in the file; the header's is 1, a blank line has one too
@@ -54,12 +55,12 @@ def short(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
-def read_table(content: bytes, file: str, key: str) -> Table:
+def read_table(content: bytes, file: str, part: str) -> Table:
     """Read all cells. A first column without a name is left out: R and pandas write their rows' names there.
 
     Raises UserError at what is no table.
     """
-    must_fit(BYTES * len(content), key, "a table")
+    must_fit(BYTES * len(content), f"{part}.file", "a table")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -88,7 +89,7 @@ def read_table(content: bytes, file: str, key: str) -> Table:
         if len(cells) != len(header):
             raise UserError(f"{file}: row {number}: expected as many cells as in the header, {len(header)}, got {len(cells)}")
     columns = dict(zip(header, zip(*(cells for _, cells in body), strict=True), strict=True))
-    return Table(file, key, delimiter == ";", columns, [number for number, _ in body])
+    return Table(file, part, delimiter == ";", columns, [number for number, _ in body])
 
 
 def other_columns(table: Table, target: str, without: Sequence[str]) -> list[str]:
@@ -98,6 +99,8 @@ def other_columns(table: Table, target: str, without: Sequence[str]) -> list[str
             raise UserError(
                 f"{table.file}: expected a column called as params.yaml says, got none called {meant(name, table.columns)}"
             )
+    if target in without:
+        raise UserError(f"{table.file}: expected {short(target)} as the target or left out, got both in params.yaml")
     names = [name for name in table.columns if name != target and name not in without]
     if not names:
         raise UserError(f"{table.file}: expected a column beside {short(target)}, got none")
@@ -119,7 +122,9 @@ def decimals(table: Table, column: str) -> Floats | None:
         if 2 * len(texts) > known or not known:
             return None
         if texts:
-            raise table.wrong(column, "a number, as in most of its rows", texts[0]) from None
+            raise table.wrong(
+                column, f"a number, as in most of its rows, or a mark of what is missing: {MARKS}", texts[0]
+            ) from None
         found = np.array(parsed, dtype=np.float64)
     beyond = np.flatnonzero(np.isinf(found) | (np.abs(found) > LARGEST))
     if len(beyond):
@@ -153,14 +158,15 @@ def encoded(table: Table, names: Sequence[str], target: str) -> Encoded:
         values = tuple(sorted({*cells} - MISSING)) if numbers is None else ()
         several = len(values) if numbers is None else len(np.unique(numbers[~np.isnan(numbers)]))
         if several < 2:
-            raise table.wrong(name, f"at least two different values, got {several}: leave it out")
+            raise table.wrong(name, f"at least two different values, got {several}: {table.part}.without leaves it out")
         if 2 * len(values) > len(cells):
-            raise table.wrong(
-                name, f"numbers, or categories that come back, got {len(values)} texts in {len(cells)} rows: leave it out"
-            )
+            first = next(row for row, cell in enumerate(cells) if parse(cell, table.decimal_comma) is None)
+            raise table.wrong(name, f"numbers, or categories that come back ({table.part}.without leaves it out)", first)
+        if values:
+            print(f"{table.file}: column {short(name)} is text, and becomes {len(values)} categories")
         parts[name] = values if numbers is None else numbers
     count = sum(len(part) if isinstance(part, tuple) else 1 for part in parts.values())
-    must_fit(8 * 6 * count * len(table.numbers), table.key, f"{count:,} inputs, a column for each category,")
+    must_fit(8 * 6 * count * len(table.numbers), f"{table.part}.file", f"{count:,} inputs, a column for each category,")
     return laid_out(table, parts)
 
 
@@ -185,7 +191,7 @@ def classes_of(table: Table, column: str) -> tuple[tuple[str, ...], Floats]:
         if cell in MISSING:
             raise table.wrong(column, "a class in each row", row)
         if counts[cell] == 1:
-            raise table.wrong(column, "at least two rows of each class", row)
+            raise table.wrong(column, f"at least two rows of each class, as {table.part}.task is classification", row)
     if len(counts) < 2:
         raise table.wrong(column, f"at least two classes, got {len(counts)}")
     names = tuple(sorted(counts))
@@ -197,7 +203,8 @@ def amounts_of(table: Table, column: str) -> Floats:
     """A column's numbers. Raises UserError where one is missing, or where all are the same.  (N,)"""
     found = decimals(table, column)
     if found is None:
-        raise table.wrong(column, "numbers, as the task is a regression", 0)
+        first = next(row for row, cell in enumerate(table.columns[column]) if parse(cell, table.decimal_comma) is None)
+        raise table.wrong(column, f"numbers, as {table.part}.task is regression", first)
     if (gaps := np.flatnonzero(np.isnan(found))).size:
         raise table.wrong(column, "a number in each row", int(gaps[0]))
     if found.min() == found.max():

@@ -28,9 +28,9 @@ def table(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     summary: dict[str, Any] = {}
     for rows in sorted({max(round(share * whole), FEWEST) for share in own["sweep"]["rows"]} | {whole}):
         sets = divided(data, rows)
-        found, (weights, kept), trained = of_classes(own, sets, classes) if classes else of_numbers(own, sets, unit)
+        found, (weights, kept), arrived = of_classes(own, sets, classes) if classes else of_numbers(own, sets, unit)
         for place, decay in enumerate(grid):
-            row: dict[str, Any] = {"rows": Number(rows), "weight_decay": rounded(decay), "trained": Number(trained[place])}
+            row: dict[str, Any] = {"rows": Number(rows), "weight_decay": rounded(decay), "arrived": Number(arrived[place])}
             for name, (each, slack) in found.items():
                 known = {name: Values(each[:, place], slack[:, place])} if np.isfinite(each[:, place]).all() else {}
                 row |= {name: None, f"{name}_se": None} | means(known, 1.0)
@@ -39,7 +39,9 @@ def table(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     path, last = weights.mean(axis=0), summary[f"rows_{whole}"]  # (L, D)
     shown = np.argsort(-np.abs(path[grid.index(last["best_lambda"].value)]), kind="stable")[:SHOWN]
     counts = {"file_rows": len(target), "inputs": len(names), "classes": classes, "val_rows": val, "test_rows": test}
-    counts |= {"solved": sum(not row["trained"].value for row in written)}
+    counts |= {"not_arrived": sum(not row["arrived"].value for row in written)}
+    if classes:
+        summary["most_frequent_class"] = rounded(max(np.mean(target == each) for each in range(classes)))
     summary |= last | {name: Number(count) for name, count in counts.items()} | {"unit": rounded(unit)}
     off = kept.mean(axis=0) + ENDED * np.abs(path).max(axis=1)  # (L,)
     summary["weights"] = {names[each]: [*map(Number, path[:, each].tolist(), off.tolist())] for each in shown}
@@ -151,7 +153,8 @@ def of_classes(own: dict[str, Any], sets: Sets, classes: int) -> tuple[dict[str,
         loss = -np.take_along_axis(known, each[..., None], axis=3).mean(axis=(2, 3))
         found[f"{split}_loss"] = loss, ENDED * (loss + np.log(classes)) + kept * width**0.5
         found[f"{split}_accuracy"] = (known.argmax(axis=3) == each).mean(axis=2), 0 * kept
-    return found, (np.linalg.norm(theta[:, :, :-1], axis=3), kept), [True] * len(of_decay)
+    left = np.abs(gradient(theta, 0)).max(axis=(2, 3)) / np.abs(gradient(0 * theta, 0)[:, :, :-1]).max(axis=(2, 3))  # (T, L)
+    return found, (np.linalg.norm(theta[:, :, :-1], axis=3), kept), (left <= 1e-4).all(axis=0).tolist()
 
 
 def gained(found: dict[str, Known], grid: list[float]) -> dict[str, Number]:

@@ -16,12 +16,12 @@ from stages.drawing.style import (
     Table,
     headline,
     label_ends,
-    loss_axis,
     plain_numbers,
 )
 from stages.drawing.sweeps import decay_axis
 from stages.drawing.tables import column
 
+MANY = 1000  # rows, from which on every second number is written
 NAMED, LONGEST = 6, 18  # weights that have their name beside them, and its characters
 CURVES = {  # loss → what is written beside it, colour, line
     "train_loss": ("training rows", BASELINE, "-"),
@@ -47,41 +47,44 @@ def shown(losses: Any, summary: Metrics) -> np.ndarray:
 
 
 def decays(table: Table, summary: Metrics) -> Figure:
-    """Loss over λ, with few training rows and with all; hollow where the exact solution stands in for training."""
+    """Loss over λ, with few training rows and with all; hollow where training does not arrive."""
     counts = sorted({row["rows"] for row in table})
+    chosen = sorted({counts[1 if len(counts) > 2 else 0], counts[-1]})
     figure = Figure()
-    panels = figure.subplots(1, len(counts[1:2] + counts[-1:]), squeeze=False, sharey=True)[0]
-    for axes, count in zip(panels, counts[1:2] + counts[-1:], strict=True):
+    panels = figure.subplots(1, len(chosen), squeeze=False, sharey=True)[0]
+    for axes, count in zip(panels, chosen, strict=True):
         own = [row for row in table if row["rows"] == count]
         grid = column(own, "weight_decay")
         for name, (_, colour, line) in CURVES.items():
             if name in own[0]:
                 axes.plot(grid, shown(column(own, name), summary), color=colour, linestyle=line, linewidth=2)
-        heights, trained = shown(column(own, "test_loss"), summary), column(own, "trained")
+        heights, arrived = shown(column(own, "test_loss"), summary), column(own, "arrived")
         for kind, fill in ((1, DECAY), (0, "white")):
-            chosen = trained == kind
-            axes.plot(grid[chosen], heights[chosen], "o", color=DECAY, markerfacecolor=fill, markersize=5)
+            some = arrived == kind
+            axes.plot(grid[some], heights[some], "o", color=DECAY, markerfacecolor=fill, markersize=5)
         best = grid.tolist().index(summary[f"rows_{count:.0f}"]["best_lambda"])
         axes.plot(grid[best], shown(own[best]["val_loss"], summary), "D", **DIAMOND)
         decay_axis(axes, grid.tolist())
         axes.set_xticks([grid[0], *grid[1::3]])
         axes.xaxis.set_major_formatter(lambda decay, _: f"{decay:g}")
         axes.set_title(f"{count:,.0f} training rows")
-    around(panels[0], [row for row in table if row["rows"] in (*counts[1:2], counts[-1])], summary)
+    drawn = [row for row in table if row["rows"] in chosen]
+    losses = [column(drawn, name) for name in CURVES if name in table[0] and name != "train_loss"]
+    around(panels[0], shown(np.concatenate(losses), summary))
     panels[0].set(ylabel=spoken(summary))
     for name, (said, colour, line) in CURVES.items():
         if name in table[0]:
             panels[0].plot([], [], color=colour, linestyle=line, label=said)
-    figure.legend(loc="outside lower center", ncols=4)
+    if any(not row["arrived"] for row in drawn):
+        said = "training has not arrived" if summary["classes"] else "solved, as training would not arrive"
+        panels[0].plot([], [], "o", color=DECAY, markerfacecolor="white", markersize=5, label=said)
+    figure.legend(loc="outside lower center", ncols=3)
     headline(figure, summary["findings"]["decays"])
     return figure
 
 
-def around(axes: Axes, table: Table, summary: Metrics) -> None:
-    """Limits around what rows that were not trained on say: with few training rows the training loss can be next to nothing."""
-    heights = np.concatenate(
-        [shown(column(table, name), summary) for name in CURVES if name in table[0] and name != "train_loss"]
-    )
+def around(axes: Axes, heights: np.ndarray) -> None:
+    """Limits around what is judged: the loss of few training rows can be next to nothing."""
     low, high = np.nanmin(heights), np.nanmax(heights)
     if 0 < 10 * low < high:
         axes.set(yscale="log", ylim=(low / 2, 1.3 * high))
@@ -107,9 +110,10 @@ def rows(summary: Metrics) -> Figure:
     change.axhline(0, color=BLACK, linewidth=1)
     for axes in (level, change):
         axes.set(xscale="log", xlabel="training rows")
-        axes.set_xticks(counts, [f"{count:,}" for count in counts])
+        named = counts if counts[-1] < MANY else counts[::-2]
+        axes.set_xticks(named, [f"{count:,}" for count in named])
         axes.minorticks_off()
-    loss_axis(level)
+    around(level, np.array([each[count][f"test_median_at_{what}"] for count in counts for what in ("zero", "chosen")]))
     level.set_title(f"test {spoken(summary)}")
     change.set_title("what tuned λ changes of it")
     change.yaxis.set_major_formatter(lambda share, _: f"{share:+g}%".replace("-", "−") if share else "0")
@@ -138,7 +142,10 @@ def weights(table: Table, summary: Metrics) -> Figure:
         axes.set_xlim(*reversed(axes.get_xlim()))
     decayed = np.array([path[1:] or path for path in paths.values()])  # λ = 0 may be far off
     low, high = min(decayed.min(), 0), max(decayed.max(), 0)
-    axes.set(ylabel="weight" if free else "size of the weights", ylim=(low - 0.1 * (high - low), high + 0.3 * (high - low) or 1))
+    axes.set(
+        ylabel="weight of a standard deviation" if free else "size of the weights",
+        ylim=(low - 0.1 * (high - low), high + 0.3 * (high - low) or 1),
+    )
     label_ends(axes, [(paths[name][0], written(name), DECAY) for name in largest], apart=0.07)
     headline(figure, summary["findings"]["weights"])
     return figure
@@ -149,4 +156,4 @@ def written(name: str) -> str:
     return (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")
 
 
-FIGURES = Figures(sweep=sweep, sweep_columns=("rows", "weight_decay", "trained", "train_loss", "val_loss", "test_loss"))
+FIGURES = Figures(sweep=sweep, sweep_columns=("rows", "weight_decay", "arrived", "train_loss", "val_loss", "test_loss"))

@@ -6,6 +6,7 @@ error is that of the division; other rows would add to it.
 Shapes: T trials, L values of λ, n rows, D inputs, C outputs.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from stages.measure.statistics import mean_and_error, summarise
 from stages.studies.table.system import CONVERGED, CURVATURE, Division, Rows, Split, divided, input_names, sizes, unit
 from stages.theory.ridge import degrees_of_freedom, generalised, leave_one_out, path
 
+ARRIVED = 1e-4  # of the first gradient
 SHOWN = 40  # inputs whose weights are written
 CHOICES = {"chosen": "val_loss", "loo": "loo_loss", "gcv": "gcv_loss"}  # of λ, and the loss that is lowest there
 Values = dict[str, NDArray[np.float64]]
@@ -40,7 +42,8 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
         weights = values.pop("weights")
         if "degrees_of_freedom" in values:
             values["test_error"] = unit(arrays) * np.sqrt(2 * values["test_loss"])
-        table += averaged(values, {"rows": rows}, weight_decays, swept["trained"][index])
+        arrived: NDArray = np.all(values.pop("arrived"), axis=0) if "arrived" in values else swept["trained"][index]
+        table += averaged(values, {"rows": rows}, weight_decays, arrived)
         found[f"rows_{rows}"] = gained(values, weight_decays)
     best = weight_decays.tolist().index(found[f"rows_{counts[-1]}"]["best_lambda"])
     found |= found[f"rows_{counts[-1]}"] | {
@@ -50,13 +53,29 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
         "val_rows": int(arrays["val_rows"]),
         "test_rows": int(arrays["test_rows"]),
         "unit": 1.0 if len(arrays["classes"]) else unit(arrays),
-        "solved": int((~swept["trained"]).sum()),
+        "not_arrived": sum(1 - row["arrived"] for row in table),
         "weights": paths(weights.mean(axis=0), input_names(arrays), best),
     }
-    which = as_good(values["val_loss"], weight_decays, counts[-1])
-    which += f"; {by_leaving_out(found)}" if "loo_change_se" in found else ""
-    said = {"panel": answer(found, counts[-1]), "decays": which, "rows": over_rows(found, counts), "weights": left(found, table)}
-    return table, found | {"findings": said}
+    if len(arrays["classes"]):
+        found["most_frequent_class"] = np.bincount(arrays["target"].astype(int)).max() / len(arrays["target"])
+    stopped = len(arrays["classes"]) and not arrived[0]
+    short = [f"λ = 0 does not arrive within {words.counted(section.train.steps, 'step')}"] if stopped else []
+    which = [
+        as_good(values["val_loss"], weight_decays, counts[-1]),
+        *([by_leaving_out(found)] if "loo_change_se" in found else []),
+    ]
+    said = {
+        "panel": "; ".join([answer(found, counts), *short]),
+        "decays": "; ".join([*which, *short]),
+        "rows": over_rows(found, counts),
+        "weights": left(found, table),
+    }
+    return table, found | {"findings": {name: grouped(each) for name, each in said.items()}}
+
+
+def grouped(said: str) -> str:
+    """Write large numbers of a sentence with commas: `1,618`."""
+    return re.sub(r"(?<![\d.])\d{4,}(?![\d.])", lambda number: f"{int(number[0]):,}", said)
 
 
 def of_numbers(division: Division, weight_decays: NDArray, weight: NDArray, _: NDArray) -> Values:
@@ -88,12 +107,20 @@ def rounded(squares: NDArray, targets: NDArray) -> NDArray[np.float64]:
     return losses_on_grid(CURVATURE / 2 * squares.mean(axis=1), CURVATURE / 2 * np.mean(targets**2))
 
 
-def of_classes(division: Division, _: NDArray, weight: NDArray, bias: NDArray) -> Values:
+def of_classes(division: Division, weight_decays: NDArray, weight: NDArray, bias: NDArray) -> Values:
     """One trial of a classification at each λ. An input's weight is the norm of those of all classes.
 
-    weight (L, D, C), bias (L, C) → (L,) each
+    Training has arrived where a gradient is left that is next to nothing of the first one.
+    weight (L, D, C), bias (L, C) → (L,) each, weights (L, D)
     """
-    found = {"weights": np.linalg.norm(weight, axis=2)}
+    inputs, classes = division.train[0], weight.shape[2]
+    targets = np.eye(classes)[division.train[1].astype(int)]
+    scores = np.einsum("nd,ldc->lnc", inputs, weight, optimize=True) + bias[:, None]
+    powers = np.exp(scores - scores.max(axis=2, keepdims=True))
+    missed = (powers / powers.sum(axis=2, keepdims=True) - targets) / len(inputs)
+    slope = np.einsum("nd,lnc->ldc", inputs, missed, optimize=True) + weight_decays[:, None, None] * weight
+    first = np.abs(inputs.T @ (1 / classes - targets) / len(inputs)).max()
+    found = {"weights": np.linalg.norm(weight, axis=2), "arrived": np.abs(slope).max(axis=(1, 2)) <= ARRIVED * first}
     for split, (own, labels) in splits(division).items():
         scores = np.einsum("nd,ldc->lnc", own, weight, optimize=True) + bias[:, None]
         scores -= scores.max(axis=2, keepdims=True)
@@ -104,11 +131,11 @@ def of_classes(division: Division, _: NDArray, weight: NDArray, bias: NDArray) -
     return found
 
 
-def averaged(values: Values, label: Mapping[str, Any], weight_decays: NDArray, trained: NDArray) -> Table:
+def averaged(values: Values, label: Mapping[str, Any], weight_decays: NDArray, arrived: NDArray) -> Table:
     """One row for each λ: means over trials with their errors, empty where a trial has none.  (T, L) each"""
     table: Table = []
     for place, weight_decay in enumerate(weight_decays.tolist()):
-        row = dict(label) | {"weight_decay": weight_decay, "trained": int(trained[place])}
+        row = dict(label) | {"weight_decay": weight_decay, "arrived": int(arrived[place])}
         for name, each in values.items():
             whole = np.isfinite(each[:, place]).all()
             row |= {name: None, f"{name}_se": None} | (mean_and_error(name, each[:, place]) if whole else {})
@@ -164,16 +191,19 @@ def by(own: Metrics, name: str = "change") -> str:
     return words.by(np.expm1(own[name]), 1.0)
 
 
-def answer(found: Metrics, rows: int) -> str:
-    """Say whether the chosen λ visibly changes what test rows say, and how much."""
-    seen, name = moved(found), judged_by(found)
-    said = f"With {words.counted(rows, 'training row')} tuned λ"
+def answer(found: Metrics, counts: Sequence[int]) -> str:
+    """Say whether the chosen λ visibly changes what test rows say, and how much, on all training rows: the last of `counts`."""
+    seen, name = moved(found, among=len(counts)), judged_by(found)
+    said = f"With {words.counted(counts[-1], 'training row')} tuned λ"
     medians = f"in the median from {found['test_median_at_zero']:.3g} to {found['test_median_at_chosen']:.3g}"
-    right = f"; {100 * found['test_accuracy_at_chosen']:.3g}% of the answers are right" if found["classes"] else ""
+    right = ""
+    if found["classes"]:
+        right = f"; {100 * found['test_accuracy_at_chosen']:.3g}% of the answers are right"
+        right += f", {100 * found['most_frequent_class']:.3g}% of the rows are of the most frequent class"
     return words.sentence(
         (found["trials"] == 1, words.SINGLE),
         (seen, f"{said} {words.VERBS.get(seen)} the {name} {by(found)}, {medians}{right}"),
-        (True, f"{said} has no visible effect on the {name}{words.power(found, 'change', 1.0, 1)}{right}"),
+        (True, f"{said} has no visible effect on the {name}{words.power(found, 'change', 1.0, len(counts))}{right}"),
     )
 
 
@@ -183,6 +213,7 @@ def as_good(val_loss: NDArray, weight_decays: NDArray, rows: int) -> str:
     best, alike = grid[val_loss.mean(axis=0).argmin()], [grid[place] for place in words.as_good(val_loss)]
     beside = words.others(best, alike, grid) if len(alike) > 1 else ""
     most = f"With {words.counted(rows, 'training row')} λ = {best:g} is best on validation rows"
+    most += ", the largest of the grid" if best == grid[-1] > 0 else ""
     return words.sentence(
         (len(val_loss) == 1, words.SINGLE),
         (beside, f"{most}; {beside} {'are' if ' ' in beside else 'is'} not visibly worse"),
@@ -196,7 +227,7 @@ def by_leaving_out(found: Metrics) -> str:
     return words.sentence(
         (seen < 0, f"leave-one-out, without validation rows, chooses better, {by(found, 'loo_change')}"),
         (seen > 0, f"leave-one-out, without validation rows, chooses worse, {by(found, 'loo_change')}"),
-        (True, "leave-one-out, without validation rows, chooses as well"),
+        (True, "what leave-one-out chooses, without validation rows, is not visibly worse"),
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.base.errors import UserError
 from stages.base.memory import must_fit
-from stages.base.params import Count, Fraction, Fractions, Grid, Momentum, Section, Text, Texts, ascending
+from stages.base.params import Count, Fraction, Fractions, Grid, Momentum, Section, Text, ascending
 from stages.base.storage import Common, Integers, Words
 from stages.base.streams import Arrays, Purpose, Streams
 from stages.base.system import System
@@ -26,6 +26,7 @@ CONVERGED = 1e-6  # the largest share of an error that training may leave: what 
 Task = Annotated[Literal["regression", "classification"], Meta(description="regression or classification")]
 Features = Annotated[Literal["linear", "quadratic"], Meta(description="linear or quadratic")]
 Missing = Annotated[Literal["refuse", "mean"], Meta(description="refuse or mean")]
+Anything = Annotated[str, Meta(description="names with commas between them")]
 Floats = NDArray[np.float64]
 Split = tuple[Floats, Floats]  # inputs (n, D), targets (n,)
 
@@ -35,7 +36,7 @@ class Data(Section, frozen=True):
     target: Text
     task: Task
     features: Features
-    without: Texts
+    without: Anything
     missing: Missing
     trials: Count
     val: Fraction
@@ -70,8 +71,11 @@ class Rows(Section, frozen=True):
 def draw(section: Rows, streams: Streams, content: bytes) -> Arrays:
     """The file's rows as numbers, and an order of them for each trial. Raises UserError at what cannot be learnt from."""
     data = section.data
-    table = read_table(content, data.file, "table.data.file")
-    count, names = len(table.numbers), other_columns(table, data.target, data.without)
+    table = read_table(content, data.file, "table.data")
+    count, names = (
+        len(table.numbers),
+        other_columns(table, data.target, [name.strip() for name in data.without.split(",") if name.strip()]),
+    )
     if count < LEAST:
         raise UserError(f"{data.file}: expected at least {LEAST} rows below the header, got {count}")
     val, test = (max(round(share * count), 2) for share in (data.val, data.test))
