@@ -107,6 +107,19 @@ def test_nothing_else_is_touched(small: Small) -> None:
     assert "params.yaml" not in small.status()
 
 
+def test_an_edited_table_of_the_users_is_no_result(small: Small) -> None:
+    """DVC keeps it after `dvc add`, and its checkout of all would put the old one back, without a word."""
+    small.write("mine.csv", "a,b\n1,2\n")
+    small.run("dvc", "add", "-q", "mine.csv")
+    small.run("git", "add", "-A")
+    small.run("git", "commit", "-qm", "a table")
+    small.write("mine.csv", "a,b\n1,3\n")
+    small.write("data.txt", "edited")
+    reset(small.path)
+    assert (small.path / "mine.csv").read_text(encoding="utf-8") == "a,b\n1,3\n"
+    assert (small.path / "data.txt").read_text(encoding="utf-8") == "wd: 3\n"
+
+
 def test_data_that_is_not_in_the_cache_is_said_to_be_missing(small: Small) -> None:
     small.write("params.yaml", "wd: 1\n")
     (small.path / "data.txt").unlink()

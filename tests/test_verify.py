@@ -115,6 +115,7 @@ def test_what_the_code_produces_passes(small: Repository, capfd: pytest.CaptureF
     assert small.state() == before
 
 
+@pytest.mark.slow
 def test_a_table_that_dvc_keeps_is_there_too(small: Repository, capfd: pytest.CaptureFixture[str]) -> None:
     """Of other content it is another input, and where it is gone DVC says so."""
     (small.path / "dvc.yaml").write_text(PIPELINE.replace("[make.py]", "[make.py, mine.csv]"), encoding="utf-8")
