@@ -249,6 +249,8 @@ def another(key: str, value: Any) -> Any:
     """A value that the same rule allows, not far away."""
     if isinstance(value, list):
         return [*value[:-1], another(key, value[-1])]
+    if isinstance(value, str):
+        return {"regression": "classification", "linear": "quadratic", "refuse": "mean"}.get(value, f"{value}x")
     if value == 0 and key != "seed":
         return 0.5
     return value + 1 if isinstance(value, int) else 0.9 * value

@@ -246,7 +246,7 @@ def test_an_arm_is_added_by_what_the_page_says_and_leaves_nothing_behind(extende
         added.enter_context(edited(extended, f"{SLOPE}/system.py", *in_system))
         section = extended.read("params.yaml").partition("\nslope:")[2].partition("\n")[0]
         added.enter_context(edited(extended, "params.yaml", (section, f"{section}\n  {number}")))
-        sweep = "  sweep:\n    foreach: ${studies}\n"
+        sweep = "  sweep:\n    foreach: *studies\n"
         added.enter_context(edited(extended, "dvc.yaml", (sweep, copied(extended.read("dvc.yaml")) + sweep)))
         done = ran(extended.run("dvc", "repro"))
         assert {f"train-{name}@slope", "evaluate@slope", "plot@slope"} <= done <= {f"train-{name}@slope"} | WRITTEN | OWN
