@@ -124,4 +124,4 @@ def _compare(path: Path, made_of: Mapping[str, Any], wanted: Mapping[str, Any], 
 
 
 def told(value: Any) -> str:
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value) or "nothing"
