@@ -136,7 +136,8 @@ def weights(table: Table, summary: Metrics) -> Figure:
         axes.plot(places[::-1], path[::-1], color=DECAY if named else BASELINE, linewidth=2 if named else 1, zorder=2 + named)
     axes.axvline(places[best], color=BLACK, linewidth=1, linestyle=":")
     if free:
-        axes.set(xlabel="degrees of freedom", xlim=(min(places), max(places)))
+        axes.set(xlabel="degrees of freedom")
+        axes.margins(x=0)
     else:
         decay_axis(axes, grid.tolist())
         axes.set_xlim(*reversed(axes.get_xlim()))

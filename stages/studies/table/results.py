@@ -70,6 +70,8 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
         "rows": over_rows(found, counts),
         "weights": left(found, table),
     }
+    if len(weight_decays) == 1:
+        said = dict.fromkeys(said, words.WITHOUT_ZERO)
     return table, found | {"findings": {name: grouped(each) for name, each in said.items()}}
 
 
@@ -243,7 +245,7 @@ def over_rows(found: Metrics, counts: Sequence[int]) -> str:
     )
     return words.sentence(
         (found["trials"] == 1, words.SINGLE),
-        (not better, f"{said} visibly with no number of training rows{again}"),
+        (not better, f"Tuned λ does not visibly lower the {judged_by(found)}, with few training rows or many{again}"),
         (len(better) == 1, f"{said} {size} with {most} training rows{end}"),
         (len(better) == len(counts), f"{said} with every number of training rows, most with {most}, {size}"),
         (True, f"{said} with {words.ranged(better, counts)} training rows, most with {most}, {size}{end}"),
