@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from stages.base.streams import Arrays, Streams
-from stages.studies.table import figures, results, system, training
+from stages.studies.table import figures, results, sentences, system, training
 from stages.theory.ridge import degrees_of_freedom, generalised, leave_one_out, path
 
 TOLERANCE = 1e-10  # the same arithmetic in another order, of numbers around 1, with inputs that nearly depend on each other
@@ -242,7 +242,7 @@ def own(change: float, error: float, trials: int = 20, **more: float) -> dict[st
     ],
 )
 def test_the_answer_is_what_the_numbers_say(found: dict[str, Any], said: str) -> None:
-    assert results.answer(found, [9]) == said
+    assert sentences.answer(found, [9]) == said
 
 
 GAIN, LOSS, NONE = own(-0.2, 0.01), own(0.1, 0.01), own(-0.01, 0.01)
@@ -274,8 +274,8 @@ GAIN, LOSS, NONE = own(-0.2, 0.01), own(0.1, 0.01), own(-0.01, 0.01)
 def test_when_decay_pays_is_said_as_the_numbers_have_it(each: tuple[dict[str, Any], ...], said: str) -> None:
     counts = (5, 10, 20, 40)
     found = own(0, 0.1) | {f"rows_{rows}": one for rows, one in zip(counts, each, strict=True)}
-    assert results.over_rows(found, counts) == said
-    assert results.over_rows(found | {"trials": 1}, counts) == "A single trial has no error to tell an effect by"
+    assert sentences.over_rows(found, counts) == said
+    assert sentences.over_rows(found | {"trials": 1}, counts) == "A single trial has no error to tell an effect by"
 
 
 @pytest.mark.parametrize(
@@ -288,27 +288,27 @@ def test_when_decay_pays_is_said_as_the_numbers_have_it(each: tuple[dict[str, An
 )
 def test_leave_one_out_is_said_to_choose_as_it_does(change: float, said: str) -> None:
     found = own(0, 0.1, loo_change=change, loo_change_se=0.01)
-    assert results.by_leaving_out(found) == said
+    assert sentences.by_leaving_out(found) == said
 
 
 def test_which_decays_are_as_good_is_said_of_their_range() -> None:
     grid, noise = np.array([0, 0.1, 1.0, 10.0]), np.random.default_rng(0).standard_normal((20, 4))
-    flat = results.as_good(np.array([1.0, 0.99, 1.0, 5.0]) + 0.1 * noise, grid, 9)
+    flat = sentences.as_good(np.array([1.0, 0.99, 1.0, 5.0]) + 0.1 * noise, grid, 9)
     assert flat.endswith("is best on validation rows; 0 to 1 are not visibly worse")
-    steep = results.as_good(np.array([3.0, 1.0, 2.0, 5.0]) + 0.1 * noise, grid, 9)
+    steep = sentences.as_good(np.array([3.0, 1.0, 2.0, 5.0]) + 0.1 * noise, grid, 9)
     assert steep == "With 9 training rows λ = 0.1 is best on validation rows"
-    rising = results.as_good(np.array([3.0, 2.5, 2.0, 1.0]) + 0.1 * noise, grid, 9)
+    rising = sentences.as_good(np.array([3.0, 2.5, 2.0, 1.0]) + 0.1 * noise, grid, 9)
     assert rising == "With 9 training rows λ = 10 is best on validation rows, the largest of the grid"
-    assert results.as_good(noise[:1], grid, 9) == "A single trial has no error to tell an effect by"
+    assert sentences.as_good(noise[:1], grid, 9) == "A single trial has no error to tell an effect by"
 
 
 def test_what_is_left_of_the_weights_is_said_of_the_best_decay() -> None:
     rows = [{"weight_decay": decay, "degrees_of_freedom": 8 - 2 * decay} for decay in (0.0, 1.0)]
-    assert results.left({"best_lambda": 1.0}, rows) == "λ = 1 leaves 6 of 8 degrees of freedom"
-    assert results.left({"best_lambda": 0.0}, rows) == "No λ is better than 0 on validation rows"
+    assert sentences.left({"best_lambda": 1.0}, rows) == "λ = 1 leaves 6 of 8 degrees of freedom"
+    assert sentences.left({"best_lambda": 0.0}, rows) == "No λ is better than 0 on validation rows"
     classes = [{"weight_decay": decay} for decay in (0.0, 1.0)]
     found = {"best_lambda": 1.0, "weights": {"x": [-3.0, 0.5], "z": [2.0, 0.7]}}
-    assert results.left(found, classes) == "λ = 1 leaves a largest weight of 0.7 instead of 3"
+    assert sentences.left(found, classes) == "λ = 1 leaves a largest weight of 0.7 instead of 3"
 
 
 OF_WINE = {"data__file": "data/wine.csv", "data__target": "cultivar", "data__task": "classification"}
