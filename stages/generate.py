@@ -11,11 +11,12 @@ from stages.base.system import DRAWN_FROM, System
 from stages.console import command
 
 
-def main(study: str) -> None:
+def main(study: str, root: Path = Path()) -> None:
+    """Draw a study's data; the files that it reads are named from `root`."""
     system = studies.part(study, System)
     settings = params.read(study, system.section, *DRAWN_FROM)
     files = {key: settings.flat[f"{study}.data.{key}"] for key in system.files}
-    contents = [storage.read_bytes(Path(name), f"{study}.data.{key}") for key, name in files.items()]
+    contents = [storage.read_bytes(root / name, f"{study}.data.{key}") for key, name in files.items()]
     must_fit(system.footprint(settings.section, *contents), study, "trials × rows × inputs")
     arrays = system.draw(settings.section, Streams(int(settings.numbers["seed"]), system.key), *contents)
     drawn = {name: array.ndim for name, array in arrays.items()}

@@ -76,7 +76,7 @@ def reproduce() -> float:
     seconds = 0.0
     for study in studies.NAMES:
         try:
-            generate.main(study)
+            generate.main(study, ROOT)
             started = time.monotonic()
             for arm in studies.part(study, System).arms:
                 train.main(study, arm)
