@@ -41,9 +41,12 @@ __all__ = ["BASELINE", "BLACK", "DECAY", "DIAMOND", "RUNS", "START", "Axes", "Cu
 
 
 def png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    """A picture of 256 colours: a third of the bytes of one of all colours, and nothing that an eye misses."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    image = Image.open(drawn).convert("RGB")
+    image.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def gif(frames: Iterator[Figure]) -> bytes:
