@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from stages import studies
 from stages.base import params, storage
 from stages.base.errors import UserError
 from stages.base.rounding import significant
-from stages.base.streams import Arrays
 from stages.base.system import System, read_data, read_sweep
 from stages.console import command
 from stages.drawing.explorer.contract import Explorer, Shown
 from stages.drawing.explorer.page import page
-from stages.drawing.tables import Table, column
+from stages.drawing.tables import column
 
 
 def main(*study: str) -> None:
@@ -37,13 +37,14 @@ def shown_of(study: str, system: System, settings: params.Settings) -> Shown:
     swept = storage.in_float64(read_sweep(study, system, explorer.swept, settings))
     table = storage.load_table(Path("metrics", f"{study}_sweep.csv"), explorer.columns, stage=stage)
     summary = storage.load_metrics(Path("metrics", "details", f"{study}_sweep.json"), (), stage=stage)
-    compare(study, swept, table)
+    if explorer.grid:
+        compare(study, swept[explorer.grid[0]], column(table, explorer.grid[1]))
     return explorer.show(settings.section, arrays, swept, table, summary)
 
 
-def compare(study: str, swept: Arrays, table: Table) -> None:
+def compare(study: str, swept: NDArray, tabled: NDArray) -> None:
     """Raise UserError where the table is of other λ than the sweep."""
-    own, known = (set(significant(each).ravel().tolist()) for each in (swept["weight_decay"], column(table, "weight_decay")))
+    own, known = (set(significant(each).ravel().tolist()) for each in (swept, tabled))
     if not own <= known:
         expected = f"metrics/{study}_sweep.csv: expected the λ of data/{study}/sweep.npz, {np.sort([*own]).tolist()}"
         raise UserError(f"{expected}, got {np.sort([*known]).tolist()}: dvc repro {f'evaluate@{study}'}")

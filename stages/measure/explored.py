@@ -7,9 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from stages.measure.findings import diverged, effect, sign, spoken
+from stages.measure.arrivals import arrival, fate
+from stages.measure.findings import (
+    SINGLE,
+    VERBS,
+    WORSE,
+    beyond_null,
+    continued,
+    diverged,
+    effect,
+    sentence,
+    sign,
+    sign_over_trials,
+    spoken,
+)
 from stages.measure.statistics import mean_and_error, over_pairs
 
 POINTS = 50  # of a curve, about
@@ -48,25 +61,97 @@ def thinned(steps: NDArray, always: Sequence[float] = ()) -> NDArray[np.intp]:
 
 
 def effects(
-    weight_decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "", null: float = np.inf
+    weight_decays: NDArray, values: NDArray, lost: NDArray, *, value: str = "val_loss", when: str = "", null: ArrayLike = np.inf
 ) -> list[str]:
     """A sentence for each λ: what it does to a value against the smallest λ, trial by trial, and what the value is.
 
-    `when` is added to it, such as ` after 10 epochs`; `null` is the value of the null model.  (L,), (T, L), (T, L)
+    `when` is added to it, such as ` after 10 epochs`; `null` is the value of the null model, of each trial or of all.
+    (L,), (T, L), (T, L), (T,)
     """
-    kept = np.where(lost, np.nan, values)
+    kept, trials = np.where(lost, np.nan, values), len(values)
     rows = [row | mean_and_error(value, column) for row, column in zip(runs(weight_decays, lost), kept.T, strict=True)]
     said, named = [], spoken(value)
     for index, row in enumerate(rows):
         at = f"{row[value]:.3g}{when}" if value in row else ""
+        found = {"wd": row, "baseline": rows[0], "null": {value: float(np.asarray(null, dtype=float).mean())}}
+        found["wd_minus_baseline"] = over_pairs(value, kept[:, index] - kept[:, 0])
+        found |= {"wd_minus_null": over_pairs(value, kept[:, index] - null)} if trials > 1 else {}
         if index:
-            gap = over_pairs(value, kept[:, index] - kept[:, 0])
-            found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap, "null": {value: null}}
             said.append(effect(found, value=value, when=f": {at}", among=len(rows) - 1))
         else:
             first = f"Without decay the {named} is {at}" if at else "Without decay every trial diverged"
-            said.append("; ".join([first, *lost_in(row)]) if at else first)
+            worse = [WORSE] if beyond_null(found, "wd", value) else []
+            said.append("; ".join([first, *worse, *(lost_in(row) if at else [])]))
     return said
+
+
+def ratios(
+    name: str, weight_decays: NDArray, values: NDArray, what: str, *, where: str, null: float = np.inf, floor: float = 0.0
+) -> list[str]:
+    """A sentence for each λ, called `name`: what it does to the median of a value over trials, and to its mean logarithm.
+
+    For values of which a few trials have most of the mean. Where it is not visible, the sentence has the median alone. Below
+    `floor` a value counts as that much. `null` is the value of the null model.  (L,), (T, L)
+    """
+    kept = np.maximum(values, floor)
+    medians = [f"{median:.3g}" for median in np.median(kept, axis=0).tolist()]
+    said = []
+    for place, decay in enumerate(weight_decays.tolist()):
+        at = f"{where} {name} = {decay:g}"
+        seen = sign_over_trials(np.log(kept[:, place]) - np.log(kept[:, 0]), among=len(medians) - 1)
+        worse = sign_over_trials(np.log(kept[:, place]) - np.log(null)) > 0
+        first = sentence(
+            (place == 0, f"{where}, without decay, the median {what} is {medians[0]}"),
+            (len(kept) == 1, f"{at} has a {what} of {medians[place]}, {name} = 0 one of {medians[0]}; {continued(SINGLE)}"),
+            (seen, f"{at} {VERBS.get(seen)} the median {what} from {medians[0]} to {medians[place]}"),
+            (True, f"{at} has no visible effect on the {what}: in the median it is {medians[place]}"),
+        )
+        said.append(f"{first}; {WORSE}" if worse else first)
+    return said
+
+
+def beside(weight_decays: NDArray, one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """The sentences of two methods, of each λ as one.  (L,)"""
+    said = []
+    for decay, *both in zip(weight_decays.tolist(), one, other, strict=True):
+        first, second = (each.replace(f"; {WORSE}", f", where {WORSE}") for each in both)
+        same, begun = f"λ = {decay:g} ", first.split(" is ")[0] + " is "
+        parts = (
+            (first.startswith(same) and second.startswith(same), f"it {second.removeprefix(same)}"),
+            (second.startswith(begun), second.removeprefix(begun)),
+            (True, continued(second)),
+        )
+        said.append(f"{first}; {sentence(*parts)}")
+    return said
+
+
+def fates(weight_decays: NDArray, trained: Mapping[str, NDArray], threshold: float) -> list[str]:
+    """What becomes of each λ, beside what becomes of the smallest: when it generalises, or that it does not.
+
+    `trained` has accuracies (T, L, K), their `steps` (K,) and `diverged` (T, L).
+    """
+    said, lost = [], trained["diverged"].astype(bool)
+    for place, row in enumerate(runs(weight_decays, lost)):
+        if row["diverged"] == row["trials"]:
+            said.append("diverges in every trial")
+            continue
+        one = {f"{split}_accuracy": trained[f"{split}_accuracy"][:, place] for split in ("train", "val")}
+        at = row | arrival(one | {"steps": trained["steps"], "diverged": lost[:, place]}, threshold)
+        said.append(fate(at, int(trained["steps"][-1])))
+    first, *others = (f"λ = {decay:g}" for decay in weight_decays.tolist())
+    return [f"{first} {said[0]}"] + [
+        f"{one} {each}; {first} {said[0]}" if each != said[0] else f"{one} {each}, the same as {first}"
+        for one, each in zip(others, said[1:], strict=True)
+    ]
+
+
+def arrived(steps: NDArray, known: NDArray) -> tuple[NDArray, NDArray]:
+    """The mean step at which trials get there, and its error; NaN where one does not, though it does not diverge.
+
+    Steps are −1 where a trial does not get there, `known` is NaN where it diverged.  (T, L) each → (L,) each
+    """
+    missing = np.where(((steps < 0) & ~np.isnan(known)).any(axis=0), np.nan, 1.0)
+    return over_trials(steps * known * missing)
 
 
 def lost_in(*rows: Mapping[str, Any]) -> list[str]:

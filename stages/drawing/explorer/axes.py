@@ -47,7 +47,11 @@ def upwards(drawn: Iterable[ArrayLike], title: str, *, log: bool, level: tuple[s
     drawn = [*drawn, [level[1]]] if level else [*drawn]
     log = log and any((np.asarray(each, dtype=float) > 0).any() for each in drawn)
     low, high = extent(drawn if log else [*drawn, [0.0]], log=log, margin=MARGIN)
-    axis = {"title": title, "labelOverlap": True, **(plain(low, high) if log else {"tickCount": 5, "format": "~g"})}
+    axis = {
+        "title": title,
+        "labelOverlap": True,
+        **(plain(low, high) if log else {"tickCount": 5, "labelExpr": "format(datum.value, '~g')"}),
+    }
     return {"type": "quantitative", "scale": scale(low, high, log=log), "axis": axis}
 
 

@@ -1,11 +1,11 @@
 """A study's part `explorer.py`: what the page shows of it at every λ of its sweep.
 
-Shapes: L decays; M values of a second slider, 1 where the study has none; K evaluations; d weights. What is unknown, because a
-trial diverged or a run is missing, is NaN.
+Shapes: L decays; M values of a second slider, 1 where the study has none, or where all of them have the same; K evaluations; d
+weights. What is unknown, because a trial diverged or a run is missing, is NaN.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Line:
     name: str  # "training", "validation", "AdamW"
     values: NDArray  # (M, L, K) over steps, (M, L) over λ
     error: NDArray | None = None  # its standard error, alike
-    theory: bool = False
+    theory: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class OverSteps(Chart):
-    """Curves at the chosen λ, those of the smallest λ behind them in grey. `until` cuts x where the second slider says."""
+    """Curves at the chosen λ over steps, or over numbers of rows; those of the smallest λ behind them in grey.
+
+    `until` cuts x where the second slider says.
+    """
 
     x: Sequence[float] = ()  # (K,)
     lines: Sequence[Line] = ()
@@ -68,7 +71,7 @@ class Weights(Chart):
 
     x: Sequence[float | str] = ()  # (d,); names, where the weights have some
     series: Sequence[tuple[str, NDArray]] = ()  # name, (M, L, d)
-    truth: NDArray | None = None  # (d,)
+    truth: NDArray | None = None  # (M, d)
     walls: NDArray | None = None  # (M, L): |w| ≤ this; NaN where there is none
     bars: bool = False
 
@@ -80,7 +83,7 @@ class Shown:
     title: str  # "200 inputs, 20 rows"
     question: str
     decay: Slider
-    charts: Sequence[Chart]  # the first is the one of the presentation view; one is OverDecays, whose best λ is to be predicted
+    charts: Sequence[Chart]  # up to five, the first the largest; those over λ show λ = 0 alone until the best λ is predicted
     said: Sequence[Sequence[str]]  # (M, L) sentences, each true of its λ
     facts: Sequence[tuple[str, Line]]  # numbers beside the sentence: ("validation loss", (M, L)), ("‖w‖₂", …), two to four
     best: Sequence[int | None]  # (M,) the place of the best λ, None where none is known
@@ -88,8 +91,9 @@ class Shown:
     finding: str = ""  # of the whole sweep, said with the best λ
     absent: str = "unknown"  # what stands for a number that is NaN
     second: Slider | None = None
-    doubt: str = ""  # said with the best λ, once it is shown: "but not visibly below the one without decay"
+    doubt: Sequence[str] = ("",)  # (M,) said with the best λ: "but not visibly below the one without decay"
     notes: Sequence[str] = ()  # "2 of 16 trials diverged at λ = 100"; "a single trial has no standard error"
+    words: Sequence[str] = ()  # what the page explains of its own terms: "Ridge is what L2 comes to in the end"
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,4 @@ class Explorer:
     swept: Mapping[str, int]  # the arrays of data/<study>/sweep.npz that it reads, with their numbers of dimensions
     columns: Sequence[str]  # of metrics/<study>_sweep.csv, alike
     show: Callable[[Any, Arrays, Mapping[str, NDArray], Table, Metrics], Shown]
+    grid: tuple[str, str] | None = ("weight_decay", "weight_decay")  # the λ of the sweep and of its table; None: it has no array

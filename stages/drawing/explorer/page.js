@@ -3,12 +3,14 @@
 const $ = (id) => document.getElementById(id);
 const STUDIES = JSON.parse($("studies").textContent);
 const CONFIG = JSON.parse($("config").textContent);
-const BEGUN = (study) => ({ l: study.decay.start, m: study.second?.start ?? 0, moved: false, guess: null });
+const BEGUN = (study) => ({ l: study.decay.start, m: study.second?.start ?? 0, shown: false, guess: null });
 const places = new Map(STUDIES.map((study) => [study, BEGUN(study)])); // where the reader stands in each study
 const SMALL = 1e-6; // a smaller number is written as a power of ten
-const SIZE = { page: 13, presenting: 24 }; // pixels of the charts' letters
+const PRINTED = { width: 500, height: 220, size: 16 }; // of a chart, in its own pixels: on A4 its letters have 8 points or more
 let study = STUDIES[0];
 let figures = []; // those of the study: {chart, element, view}
+let front = 0; // the chart that is presented
+let writing; // a timer
 
 // Numbers and words
 
@@ -25,16 +27,18 @@ function withError(value, error) {
 
 const together = (text) => text.replaceAll(" = ", "\u00a0=\u00a0");
 const equals = (slider, place) => `${slider.name} = ${plain(slider.values[place])}`;
-const at = (values, m) => values[values.length > 1 ? m : 0]; // one row stands for all values of the second slider
-const hiding = () => $("predict").checked && study.best.some((best) => best !== null) && !places.get(study).guess;
+const at = (values, m) => values[values.length > 1 ? m : 0]; // one stands for all values of the second slider
+const hiding = () => $("predict").checked && study.best.some((best) => best !== null) && !places.get(study).shown;
+const presenting = () => document.body.classList.contains("presenting");
 
 function verdict({ m, guess }) {
-  if (!guess || !$("predict").checked) return "";
+  if (hiding() || !$("predict").checked) return "";
   const best = study.best[m];
-  const when = study.second ? ` at ${equals(study.second, m)}` : "";
+  const when = study.second ? " here" : "";
   if (best === null) return `No best ${study.decay.name} is known${when}.`;
-  const what = study.doubt ? `${study.ofBest}, ${study.doubt}` : study.ofBest;
-  if (guess.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${what}.`;
+  const doubt = at(study.doubt, m);
+  const what = doubt ? `${study.ofBest}, ${doubt}` : study.ofBest;
+  if (guess?.m !== m) return `Best${when} is ${equals(study.decay, best)}: ${what}.`;
   const expected = `You expected ${equals(study.decay, guess.l)}`;
   return best === guess.l ? `${expected}, and that is best: ${what}.` : `${expected}; best is ${equals(study.decay, best)}: ${what}.`;
 }
@@ -61,11 +65,11 @@ function overSteps(chart, { m, l }) {
 }
 
 function overDecays(chart, { m, l, guess }) {
-  if (hiding()) return [];
   const { values } = study.decay;
   const x = (place) => values[place] || study.zero;
+  const known = hiding() ? values.slice(0, 1) : values; // to begin with, what there is without decay
   const lines = chart.lines.flatMap((line) =>
-    values.map((value, place) => {
+    known.map((value, place) => {
       const row = measured(chart, line, x(place), at(line.values, m)[place], (line.error && at(line.error, m)[place]) ?? 0);
       return { ...row, run: line.theory ? "theory" : "now", label: plain(value), chosen: place === l };
     }),
@@ -75,6 +79,7 @@ function overDecays(chart, { m, l, guess }) {
   const last = values.length - 1;
   const mark = (run, place, other) => ({ run, x: x(place), text: run === "guess" ? "your guess" : run, before: place < 0.2 * last ? false : place > 0.8 * last || place < other });
   const marks = [{ run: "chosen", x: x(l) }];
+  if (hiding()) return [...lines, ...marks];
   if (best !== null) marks.push(mark("best", best, guessed ?? best));
   if (guessed !== null) marks.push(mark("guess", guessed, best));
   const here = lines.filter((row) => row.chosen && row.run === "now").map((row) => ({ ...row, run: "here" }));
@@ -84,7 +89,7 @@ function overDecays(chart, { m, l, guess }) {
 function weights(chart, { m, l }) {
   const place = hiding() ? 0 : l;
   const rows = chart.lines.flatMap((line) => chart.at.map((x, k) => ({ run: "now", name: line.name, x, y: at(line.values, m)[place][k], label: x })));
-  const truth = (chart.truth ?? []).map((y, k) => ({ run: "truth", name: "truth", x: chart.at[k], y, label: chart.at[k] }));
+  const truth = (chart.truth ? at(chart.truth, m) : []).map((y, k) => ({ run: "truth", name: "truth", x: chart.at[k], y, label: chart.at[k] }));
   const wall = chart.walls && at(chart.walls, m)[place];
   return [...rows, ...truth, ...(wall === null ? [] : [wall, -wall].map((y) => ({ run: "wall", y })))];
 }
@@ -219,16 +224,15 @@ function setSlider(id, slider, place) {
 
 function update() {
   const here = places.get(study);
-  const { m, l, moved } = here;
-  const prompt = `Move ${study.decay.name} to where you expect the ${study.ofBest}, then press Show.`;
-  document.body.classList.toggle("hiding", hiding());
-  setSlider("decay", study.decay, l);
+  const { m, l } = here;
+  const prompt = `Where do you expect the ${study.ofBest}? Move ${study.decay.name} there.`;
   setSlider("second", study.second, m);
+  setSlider("decay", study.decay, l);
   $("said").textContent = together(hiding() ? prompt : study.said[m][l]);
   const finding = hiding() || !study.finding ? "" : `${study.finding}.`;
   $("verdict").textContent = together([verdict(here), finding].filter(Boolean).join(" "));
   $("show").hidden = !hiding();
-  $("show").disabled = !moved;
+  $("show").textContent = together(`My guess is ${equals(study.decay, l)}: show`);
   $("facts").replaceChildren(
     ...(hiding() ? [] : study.facts).map((fact) => {
       const pair = document.createElement("div");
@@ -238,27 +242,31 @@ function update() {
       return pair;
     }),
   );
+  figures.forEach(({ element }, place) => element.classList.toggle("front", place === front));
   figures.forEach(feed);
+  clearTimeout(writing);
+  writing = setTimeout(() => history.replaceState(null, "", fragment()), 300); // a browser allows a few of these a second
 }
 
 function feed(figure) {
   const { chart, find, view } = figure;
   const rows = rowsOf(chart);
-  const covered = chart.kind === "decays" && hiding();
-  const empty = !covered && !rows.some((row) => row.run !== "truth" && typeof row.y === "number");
-  find(".plot").hidden = covered || empty;
+  const empty = !rows.some((row) => row.run !== "truth" && typeof row.y === "number");
+  find(".plot").hidden = empty;
   find(".empty").hidden = !empty;
-  find(".hidden-plot").hidden = !covered;
-  find(".hidden-plot").textContent = `Where do you expect the ${study.ofBest}? Move ${study.decay.name} there, then press Show.`;
   find(".plot").setAttribute("aria-label", describe(chart, rows));
-  find("details").hidden = covered;
   fillTable(figure, rows);
   if (!view) return;
   for (const name of ["band", "theory"]) view.signal(name, $(name).checked);
-  view.signal("size", document.body.classList.contains("presenting") ? SIZE.presenting : SIZE.page);
   if (chart.until) view.signal("until", chart.until[places.get(study).m]);
-  if (!find(".plot").hidden) view.signal("width", find(".plot").clientWidth).signal("height", find(".plot").clientHeight);
-  view.data("now", rows).runAsync();
+  view.data("now", rows);
+  const { clientWidth, clientHeight } = find(".plot");
+  if (clientWidth) lay(view, { width: clientWidth, height: clientHeight, size: presenting() ? Math.round(innerHeight / 45) : 13 });
+}
+
+function lay(view, signals) {
+  for (const [name, value] of Object.entries(signals)) view.signal(name, value);
+  view.run();
 }
 
 async function draw() {
@@ -274,13 +282,14 @@ async function draw() {
 
 function choose(key) {
   study = STUDIES.find((each) => each.key === key) ?? study;
+  front = 0;
   figures.forEach(({ view }) => view?.finalize());
   figures = study.charts.map(framed);
   document.querySelector(`[name=study][value="${study.key}"]`).checked = true;
   $("title").textContent = study.title;
   $("question").textContent = study.question;
   $("charts").replaceChildren(...figures.map(({ element }) => element));
-  $("notes").replaceChildren(...study.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+  $("notes").replaceChildren(...[...study.notes, ...study.words].map((note) => Object.assign(document.createElement("li"), { textContent: note })));
   update();
   if (window.vegaEmbed) draw();
 }
@@ -288,7 +297,41 @@ function choose(key) {
 function present(on) {
   document.body.classList.toggle("presenting", on);
   update();
-  if (on) $("decay-at").focus();
+  $(on ? "decay-at" : "present").focus();
+}
+
+const beside = (by, all, one) => all[(all.indexOf(one) + by + all.length) % all.length];
+const turn = (by) => choose(beside(by, STUDIES, study).key);
+
+function nextChart() {
+  front = beside(1, [...figures.keys()], front);
+  update();
+}
+
+// The address: #study&decay=3&second=10&shown
+
+function fragment() {
+  const { m, l } = places.get(study);
+  const parts = [study.key, `decay=${study.decay.values[l]}`];
+  if (study.second) parts.push(`second=${study.second.values[m]}`);
+  if (!hiding()) parts.push("shown");
+  return `#${parts.join("&")}`;
+}
+
+function nearest(values, wanted, otherwise) {
+  const gaps = values.map((value) => Math.abs(value - wanted));
+  return wanted === null || Number.isNaN(Number(wanted)) ? otherwise : gaps.indexOf(Math.min(...gaps));
+}
+
+function follow() {
+  const [key] = location.hash.slice(1).split("&");
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const wanted = STUDIES.find((each) => each.key === key) ?? study;
+  const place = places.get(wanted);
+  place.l = nearest(wanted.decay.values, asked.get("decay"), place.l);
+  if (wanted.second) place.m = nearest(wanted.second.values, asked.get("second"), place.m);
+  place.shown ||= asked.has("shown");
+  choose(wanted.key);
 }
 
 const fail = () => document.documentElement.classList.add("failed");
@@ -301,27 +344,36 @@ function move(change) {
 addEventListener("error", fail);
 addEventListener("unhandledrejection", fail);
 addEventListener("resize", update);
+addEventListener("hashchange", follow);
+addEventListener("beforeprint", () => figures.forEach(({ view }) => view && lay(view, PRINTED)));
+addEventListener("afterprint", update);
+
+const KEYS = { PageUp: () => turn(-1), PageDown: () => turn(1), c: nextChart, Escape: () => present(false) }; // of the presentation
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "p") present(!document.body.classList.contains("presenting"));
-  if (event.key === "Escape") present(false);
+  if (event.key === "p") present(!presenting());
+  else if (presenting() && KEYS[event.key]) {
+    event.preventDefault(); // a slider would jump
+    KEYS[event.key]();
+  }
 });
+for (const [id, key] of Object.entries({ before: "PageUp", after: "PageDown", another: "c", leave: "Escape" })) $(id).addEventListener("click", KEYS[key]);
 $("tabs").addEventListener("change", ({ target }) => choose(target.value));
-$("decay-at").addEventListener("input", ({ target }) => move({ l: Number(target.value), moved: true }));
+$("decay-at").addEventListener("input", ({ target }) => move({ l: Number(target.value) }));
 $("second-at").addEventListener("input", ({ target }) => move({ m: Number(target.value) }));
 $("show").addEventListener("click", () => {
   const { m, l } = places.get(study);
-  move({ guess: { m, l } });
+  move({ guess: { m, l }, shown: true });
   $("decay-at").focus();
 });
 $("predict").addEventListener("change", () => {
-  for (const place of places.values()) Object.assign(place, { guess: null, moved: false });
+  for (const place of places.values()) Object.assign(place, { guess: null, shown: false });
   update();
 });
 for (const name of ["band", "theory"]) $(name).addEventListener("change", update);
 $("present").addEventListener("click", () => present(true));
 
-if (study) choose(location.hash.slice(1) || study.key);
+if (study) follow();
 requestAnimationFrame(() =>
   setTimeout(() => { // first the words, then Vega, which takes a while to read
     document.body.append(Object.assign(document.createElement("script"), { textContent: `(() => {${$("vega").textContent}})()` }));

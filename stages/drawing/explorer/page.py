@@ -29,7 +29,7 @@ def page(shown: Mapping[str, Shown], *, seed: int, parameters: Mapping[str, Mapp
         "light": colours(0),
         "dark": colours(1),
         "style": beside("page.css"),
-        "tabs": "\n".join(map(tab, shown)),
+        "tabs": "\n".join(tab(name, each.title) for name, each in shown.items()),
         "links": "\n".join(link(name, each.title) for name, each in shown.items()),
         "seed": str(seed),
         "parameters": "\n".join(section(name, each) for name, each in parameters.items()),
@@ -49,10 +49,9 @@ def colours(place: int) -> str:
     return "".join(f"--{name}:{values[place]};" for name, values in SCREEN.items())
 
 
-def tab(name: str) -> str:
-    return (
-        f'<label id="{escape(name)}"><input type="radio" name="study" value="{escape(name)}"><span>{escape(name)}</span></label>'
-    )
+def tab(name: str, title: str) -> str:
+    key, said = escape(name), escape(title)
+    return f'<label><input type="radio" name="study" value="{key}"><span>{said} <small>{key}</small></span></label>'
 
 
 def link(name: str, title: str) -> str:
@@ -82,11 +81,12 @@ def study(name: str, shown: Shown) -> Tree:
         "facts": [line(fact) | {"name": called} for called, fact in shown.facts],
         "best": list(shown.best),
         "ofBest": shown.of_best,
-        "doubt": shown.doubt,
+        "doubt": list(shown.doubt),
         "finding": shown.finding,
         "absent": shown.absent,
         "zero": axes.zero_at(shown.decay.values),
         "notes": list(shown.notes),
+        "words": list(shown.words),
     }
 
 

@@ -23,23 +23,28 @@ from stages.theory.ridge import solve
 from stages.theory.risk import least_norm_risk, ridge_risk
 
 
-def decomposed(arrays: Arrays) -> tuple[NDArray, NDArray, NDArray]:
-    """The singular value decomposition of each trial's rows, m = min(n, d).  (T, n, m), (T, m), (T, m, d)"""
-    return np.linalg.svd(arrays["train_inputs"], full_matrices=False)
+def risks_of_trials(arrays: Arrays, swept: Mapping[str, NDArray]) -> NDArray[np.float64]:
+    """Compute the risk of each trial for each n and Λ, solved where it is not trained.  (T, N, L)"""
+    measured: NDArray[np.float64] = swept["risk"].copy()
+    for index, rows in enumerate(arrays["rows"].tolist()):
+        first, solved = first_rows(arrays, rows), np.flatnonzero(~swept["trained"][index])
+        if len(solved):
+            parts = np.linalg.svd(first["train_inputs"], full_matrices=False)
+            weights = [solve(*parts, first["train_targets"], penalty) for penalty in swept["penalty"][solved]]
+            measured[:, index, solved] = risk(np.stack(weights, axis=1), first)
+    return measured
 
 
 def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each n and Λ, and for each n the best Λ, with the risk there, at Λ = 0 and at theory's best."""
     penalties, best, counts = swept["penalty"], float(swept["theory_penalty"]), arrays["rows"].tolist()
     inputs, signal, _ = sizes(arrays)
-    measured: NDArray[np.float64] = swept["risk"].copy()
+    measured = risks_of_trials(arrays, swept)
     table: Table = []
     for index, rows in enumerate(counts):
-        first, trained = first_rows(arrays, rows), swept["trained"][index]
-        parts = decomposed(first)
-        for solved in np.flatnonzero(~trained):
-            measured[:, index, solved] = risk(solve(*parts, first["train_targets"], penalties[solved])[:, None], first)[:, 0]
-        table += risks(first, parts[1], penalties, trained, measured[:, index])
+        first = first_rows(arrays, rows)
+        values = np.linalg.svd(first["train_inputs"], compute_uv=False)
+        table += risks(first, values, penalties, swept["trained"][index], measured[:, index])
     at_zero, at_best = (measured[:, :, penalties.tolist().index(penalty)] for penalty in (0.0, best))
     floor = (CONVERGED * signal) ** 2
     found: dict[str, Any] = {

@@ -45,7 +45,7 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
     alike = [alike_said(ends["risk"][..., place], settled[:, place]) for place in range(len(products))]
     by_step = {"x_title": "step", "x": steps.tolist(), "log_x": True}
     return Shown(
-        title="y = x·w/‖w‖: only the direction counts",
+        title="y = x·w/‖w‖",
         question="What does decay do where the length of the weights does not count?",
         decay=Slider("lr·λ", products.tolist()),
         second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.train.lr)[0])),
@@ -74,6 +74,11 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
                 for note in notes(swept["weight_decay"][h], lost[:, h], when=f" with lr = {rate:g}")
             )
         ),
+        words=[
+            "The model predicts with w/‖w‖: only the direction of the weights counts, not their length",
+            "A norm settles where decay takes as much from it in a step as the gradient adds",
+            "lr/‖w‖², the effective learning rate, is how far a step turns the weights, for a gradient of a given size",
+        ],
     )
 
 

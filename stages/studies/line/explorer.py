@@ -28,6 +28,7 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
     ends = {name: (mean[..., -1], error[..., -1]) for name, (mean, error) in paths.items()}  # (1, L) each
     expected = in_theory(arrays, swept, epochs, known) if "theory" in table[0] else None
     val_loss, best = swept["val_loss"][..., -1], lowest(ends["val_loss"][0][0], lost)
+    null = linear.rows(arrays, {}, {}, system.CURVATURE)["null"]["val_loss"]
     level, by_epoch = ("best constant", summary["val_loss_of_null"]), {"x_title": "epoch", "x": epochs.tolist()}
     losses = [Line("training", *paths["train_loss"]), Line("validation", *paths["val_loss"])]
     over_decays = [Line("validation", *ends["val_loss"])]
@@ -54,11 +55,11 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
                     ("random start", fitted(swept, 0, known)),
                     ("trained", fitted(swept, -1, known)),
                 ),
-                truth=np.array([section.data.slope, section.data.intercept], dtype=float),
+                truth=np.array([[section.data.slope, section.data.intercept]], dtype=float),
                 bars=True,
             ),
         ),
-        said=[effects(weight_decays, val_loss, lost, when=f" after {counted(section.train.epochs, 'epoch')}")],
+        said=[effects(weight_decays, val_loss, lost, when=f" after {counted(section.train.epochs, 'epoch')}", null=null)],
         facts=(
             ("validation loss", Line("validation loss", *ends["val_loss"])),
             ("slope", Line("slope", *ends["weight"])),
@@ -67,7 +68,7 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
         best=[best],
         of_best="lowest validation loss",
         finding=summary["findings"]["loss"],
-        doubt=doubt(val_loss, lost, best),
+        doubt=[doubt(val_loss, lost, best)],
         notes=notes(weight_decays, lost),
     )
 

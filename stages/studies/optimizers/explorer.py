@@ -12,14 +12,14 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
-from stages.measure.explored import doubt, effects, lowest, notes, of_one, over_trials
-from stages.measure.findings import continued, per_cent
+from stages.measure.explored import beside, doubt, effects, lowest, notes, of_one, over_trials
+from stages.measure.findings import per_cent
 from stages.studies.optimizers.system import KINDS, Comparison
 from stages.theory.risk import risk
 
 NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}
 ADAPTIVE = KINDS[2:]
-ORACLES = {"ridge": "ridge", "box": "least squares in the box"}
+ORACLES = {"ridge": "ridge", "box": "the box"}
 NEAR = 0.05  # of the way to the wall: a weight that is nearer is said to be at it
 
 
@@ -34,6 +34,7 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
     oracles = [Line(name, in_table(table, run, None)[0], theory=True) for run, name in ORACLES.items()]
     norms = {kind: of_one(np.linalg.norm(weight[kind], axis=2)) for kind in ADAPTIVE}
     best = lowest(ends["adamw"].values[0], lost["adamw"])
+    null = risk(np.zeros_like(arrays["true_weight"]), arrays["true_weight"])
     by_step = {"x_title": "step", "x": steps}
     return Shown(
         title=f"{arrays['true_weight'].shape[1]:,} weights, four optimisers",
@@ -41,11 +42,11 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
         decay=Slider("λ", weight_decays.tolist()),
         charts=(
             of_first_trial(weight, arrays["true_weight"][0], weight_decays),
-            OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles)),
+            OverDecays("Risk at the end", "λ", "risk", lines=(*ends.values(), *oracles), level=("w = 0", float(null.mean()))),
             OverSteps("Validation loss while it learns", y_title="loss", lines=histories(swept, "val_loss"), **by_step),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=histories(swept, "weight_norm"), **by_step),
         ),
-        said=[sentences(weight_decays, risks, lost, weight["adamw"])],
+        said=[sentences(weight_decays, risks, lost, weight["adamw"], null)],
         facts=(
             *((f"risk with {NAMES[kind]}", ends[kind]) for kind in ADAPTIVE),
             *((f"‖w‖₂ with {NAMES[kind]}", Line(NAMES[kind], *norms[kind])) for kind in ADAPTIVE),
@@ -53,8 +54,12 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
         best=[best],
         of_best="lowest risk with AdamW",
         finding=summary["findings"]["distance"],
-        doubt=doubt(risks["adamw"], lost["adamw"], best),
+        doubt=[doubt(risks["adamw"], lost["adamw"], best)],
         notes=notes(weight_decays, np.any([*lost.values()], axis=0)),
+        words=[
+            "Ridge is least squares with the penalty (λ/2)·‖w‖²: where SGD, momentum and Adam end if each step is on all rows",
+            "The box is least squares with no weight beyond the walls ±1/λ: where AdamW ends then",
+        ],
     )
 
 
@@ -78,15 +83,19 @@ def of_first_trial(weight: Mapping[str, NDArray], truth: NDArray, weight_decays:
         "value",
         x=list(range(1, len(truth) + 1)),
         series=[(NAMES[kind], each[0][None, :, order]) for kind, each in weight.items()],
-        truth=truth[order],
+        truth=truth[None, order],
         walls=np.divide(1, weight_decays, out=np.full(weight_decays.shape, np.nan), where=weight_decays > 0)[None],
     )
 
 
-def sentences(weight_decays: NDArray, risks: Mapping[str, NDArray], lost: Mapping[str, NDArray], weight: NDArray) -> list[str]:
+def sentences(
+    weight_decays: NDArray, risks: Mapping[str, NDArray], lost: Mapping[str, NDArray], weight: NDArray, null: NDArray
+) -> list[str]:
     """What each λ does to the risk with Adam and with AdamW, and how many of AdamW's weights are at the walls."""
-    each = [effects(weight_decays, risks[kind], lost[kind], value="risk", when=f" with {NAMES[kind]}") for kind in ADAPTIVE]
-    said = [f"{one}; {continued(other)}" for one, other in zip(*each, strict=True)]
+    each = [
+        effects(weight_decays, risks[kind], lost[kind], value="risk", when=f" with {NAMES[kind]}", null=null) for kind in ADAPTIVE
+    ]
+    said = beside(weight_decays, *each)
     near = (weight_decays[:, None] * np.abs(weight) >= 1 - NEAR).mean(axis=2)  # (T, L)
     shares = over_trials(np.where(lost["adamw"], np.nan, near))[0]  # (L,)
     for place, (decay, share) in enumerate(zip(weight_decays.tolist(), shares.tolist(), strict=True)):

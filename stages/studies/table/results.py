@@ -31,17 +31,12 @@ Values = dict[str, NDArray[np.float64]]
 
 def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each number of training rows and each λ; for each number what the chosen λ gain."""
-    counts, weight_decays, trials = sizes(section, arrays), swept["weight_decay"], range(len(arrays["order"]))
-    measure = of_classes if len(arrays["classes"]) else of_numbers
+    counts, weight_decays = sizes(section, arrays), swept["weight_decay"]
     table: Table = []
     found: dict[str, Any] = {}
     for index, rows in enumerate(counts):
-        known = swept["weight"][:, index], swept["bias"][:, index]
-        each = [measure(divided(arrays, trial, rows), weight_decays, *(one[trial] for one in known)) for trial in trials]
-        values = {name: np.stack([one[name] for one in each]) for name in each[0]}
+        values = measured(arrays, swept, index, rows)
         weights = values.pop("weights")
-        if "degrees_of_freedom" in values:
-            values["test_error"] = unit(arrays) * np.sqrt(2 * values["test_loss"])
         arrived: NDArray = np.all(values.pop("arrived"), axis=0) if "arrived" in values else swept["trained"][index]
         table += averaged(values, {"rows": rows}, weight_decays, arrived)
         found[f"rows_{rows}"] = gained(values, weight_decays)
@@ -73,6 +68,20 @@ def evaluate_sweep(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray]) 
     if len(weight_decays) == 1:
         said = dict.fromkeys(said, words.WITHOUT_ZERO)
     return table, found | {"findings": {name: sentences.grouped(each) for name, each in said.items()}}
+
+
+def measured(arrays: Arrays, swept: Mapping[str, NDArray], index: int, rows: int) -> Values:
+    """Measure each trial at each λ, on the number of training rows that stands at `index`.  (T, L) each, weights (T, L, D)"""
+    measure = of_classes if len(arrays["classes"]) else of_numbers
+    known = swept["weight"][:, index], swept["bias"][:, index]
+    each = [
+        measure(divided(arrays, trial, rows), swept["weight_decay"], *(one[trial] for one in known))
+        for trial in range(len(arrays["order"]))
+    ]
+    values = {name: np.stack([one[name] for one in each]) for name in each[0]}
+    if "degrees_of_freedom" in values:
+        values["test_error"] = unit(arrays) * np.sqrt(2 * values["test_loss"])
+    return values
 
 
 def of_numbers(division: Division, weight_decays: NDArray, weight: NDArray, _: NDArray) -> Values:

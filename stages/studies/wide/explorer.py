@@ -14,10 +14,10 @@ from stages.base.streams import Arrays, orders
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table
 from stages.measure import linear
-from stages.measure.explored import effects, lowest, notes, over_trials, thinned
+from stages.measure.explored import doubt, effects, lowest, notes, over_trials, thinned
 from stages.measure.findings import counted, per_cent
 from stages.measure.linear import PARTS
-from stages.studies.wide.system import SYSTEM, Wide
+from stages.studies.wide.system import CURVATURE, SYSTEM, Wide
 from stages.theory.trajectory import sgd_parts
 
 FORGOTTEN = 0.01  # a start of whose loss this share is left
@@ -38,7 +38,8 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
     at_ends = np.searchsorted(kept, lengths)
     left = np.moveaxis(parts["excess_start"][..., at_ends], 2, 1) * known
     norm_at_ends = np.moveaxis(swept["path_weight_norm"][..., lengths], 2, 1) * known
-    level = ("best constant", summary["val_loss_of_null"])
+    level, null = ("best constant", summary["val_loss_of_null"]), linear.rows(arrays, {}, {}, CURVATURE)["null"]["val_loss"]
+    best = [lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))]
     by_epoch = {"x_title": "epoch", "x": kept.tolist(), "until": lengths.tolist()}
     return Shown(
         title=f"{section.data.inputs:,} inputs, {section.data.train_rows:,} rows",
@@ -62,7 +63,7 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
                 lines=(
                     Line("training", *paths["train_loss"]),
                     Line("validation", *paths["val_loss"]),
-                    Line("validation, expected", during(expected, kept, lengths, known)[0], theory=True),
+                    Line("expected", during(expected, kept, lengths, known)[0], theory=True),
                 ),
                 level=level,
                 **by_epoch,
@@ -72,19 +73,25 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
         ),
         said=[
             sentences(
-                weight_decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), epochs, level[1]
+                weight_decays, ended[:, m], lost[:, m], left[:, m], linear.half_square(arrays["start_weight"]), epochs, null
             )
             for m, epochs in enumerate(lengths)
         ],
         facts=(
             ("validation loss", Line("validation loss", *val_loss)),
-            ("loss left of the start", Line("loss left of the start", *over_trials(left))),
+            ("of it left of the start", Line("left of the start", *over_trials(left))),
             ("‖w‖₂", Line("‖w‖₂", *over_trials(norm_at_ends))),
         ),
-        best=[lowest(val_loss[0][m], lost[:, m]) for m in range(len(lengths))],
+        best=best,
         of_best="lowest validation loss",
         finding=summary["findings"]["map"],
+        doubt=[doubt(ended[:, m], lost[:, m], best[m]) for m in range(len(lengths))],
         notes=notes(weight_decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
+        words=[
+            "The starting weights are random, and add to the validation loss; "
+            "what training and decay have not removed of that is left of the start",
+            "What is expected is the exact mean over noise and starts",
+        ],
     )
 
 
@@ -147,14 +154,14 @@ def weights(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], order: 
             ("random start", np.broadcast_to(first["start_weight"][0], final.shape)),
             ("trained", on_grid(final, size, LOOK)),
         ),
-        truth=first["true_weight"][0],
+        truth=first["true_weight"],
     )
 
 
 def sentences(
-    weight_decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int, null: float
+    weight_decays: NDArray, val_loss: NDArray, lost: NDArray, left: NDArray, start: NDArray, epochs: int, null: NDArray
 ) -> list[str]:
-    """What each λ does to the validation loss, and how much of the start's loss is left.  (L,), (T, L), (T, L), (T, L), (T,)"""
+    """What each λ does to the validation loss, and how much is left of the start.  (L,), (T, L), (T, L), (T, L), (T,), (T,)"""
     said = effects(weight_decays, val_loss, lost, when=f" after {counted(int(epochs), 'epoch')}", null=null)
     if not start.any():
         return said
@@ -164,7 +171,7 @@ def sentences(
 
 def forgotten(share: float) -> str:
     """What is left of the loss that the random start brings."""
-    return "the random start is forgotten" if share < FORGOTTEN else f"{per_cent(share)} of the random start's loss is left"
+    return "the random start is forgotten" if share < FORGOTTEN else f"{per_cent(share)} of what the random start adds is left"
 
 
 EXPLORER = Explorer(

@@ -1,0 +1,84 @@
+"""digits, at every λ of logistic regression, with right labels and with wrong ones.
+
+Shapes: M sets of labels, T trials, L decays.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.streams import Arrays
+from stages.drawing.explorer.contract import Explorer, Line, OverDecays, Shown, Slider
+from stages.drawing.tables import Metrics, Table
+from stages.measure.explored import doubt, effects, lowest, notes, over_trials
+from stages.measure.findings import counted
+from stages.studies.digits.results import READ, chance
+from stages.studies.digits.system import Digits
+
+SETS = ("logistic", "logistic_noisy")
+
+
+def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
+    weight_decays, shares = swept["logistic.weight_decay"], [0.0, 100 * summary["wrong"]]
+    sets = SETS if shares[1] else SETS[:1]
+    lost = np.stack([swept[f"{labels}.diverged"].astype(bool) for labels in sets], axis=1)  # (T, M, L)
+    ends = {
+        name: np.where(lost, np.nan, np.stack([swept[f"{labels}.{name}"][..., -1] for labels in sets], axis=1))
+        for split in ("train", "val")
+        for name in (*(f"{split}_{measure}" for measure in ("loss", "accuracy", "calibration_error")), "weight_norm")
+    } | {
+        "floor": np.where(lost, np.nan, np.stack([swept[f"{labels}.val_calibration_floor"][..., -1] for labels in sets], axis=1))
+    }
+    means = {name: over_trials(each) for name, each in ends.items()}  # (M, L) each
+    level = {name: float(each[0]) for name, each in chance(1).items()}
+    best = [lowest(means["val_loss"][0][m], lost[:, m]) for m in range(len(sets))]
+    both = {
+        measure: [Line(called, *means[f"{split}_{measure}"]) for split, called in (("train", "training"), ("val", "validation"))]
+        for measure in ("loss", "accuracy", "calibration_error")
+    }
+    calibration = [both["calibration_error"][1], Line("of a calibrated model", means["floor"][0], theory=True)]
+    return Shown(
+        title="Handwritten digits",
+        question="What does decay buy on real data, and what where some labels are wrong?",
+        decay=Slider("λ", weight_decays.tolist()),
+        second=Slider("% of labels wrong", [round(share, 4) for share in shares]) if len(sets) > 1 else None,
+        charts=(
+            OverDecays("Loss", "λ", "loss", lines=both["loss"], level=("chance", level["val_loss"])),
+            OverDecays("Right answers", "λ", "share", lines=both["accuracy"], level=("chance", level["val_accuracy"])),
+            OverDecays("Calibration error", "λ", "calibration error", lines=calibration),
+            OverDecays("Norm", "λ", "‖w‖₂", lines=[Line("‖w‖₂", *means["weight_norm"])]),
+        ),
+        said=[
+            right(effects(weight_decays, ends["val_loss"][:, m], lost[:, m], null=level["val_loss"]), means["val_accuracy"][0][m])
+            for m in range(len(sets))
+        ],
+        facts=(
+            ("validation loss", Line("loss", *means["val_loss"])),
+            ("right answers", Line("accuracy", *means["val_accuracy"])),
+            ("calibration error", Line("calibration", *means["val_calibration_error"])),
+            ("‖w‖₂", Line("‖w‖₂", *means["weight_norm"])),
+        ),
+        best=best,
+        of_best="lowest validation loss",
+        finding=summary["findings"]["decays"],
+        doubt=[doubt(ends["val_loss"][:, m], lost[:, m], best[m]) for m in range(len(sets))],
+        notes=notes(weight_decays, np.any(lost, axis=1)),
+        words=[
+            f"{counted(section.data.train_rows, 'image')} of 8 × 8 pixels to learn from, by logistic regression; "
+            "a network learns them too, on the study's page",
+            "The calibration error is how far the share of right answers is from the model's own confidence; "
+            "a calibrated model shows a little of it by chance",
+        ],
+    )
+
+
+def right(said: list[str], accuracy: NDArray) -> list[str]:
+    """The sentences with the share of right answers.  (L,)"""
+    return [
+        f"{each}; {100 * share:.3g}% of the answers are right" if np.isfinite(share) else each
+        for each, share in zip(said, accuracy.tolist(), strict=True)
+    ]
+
+
+EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show, grid=("logistic.weight_decay", "weight_decay"))

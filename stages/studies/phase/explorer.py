@@ -1,0 +1,86 @@
+"""phase, at every λ and on every share of the pairs.
+
+Shapes: F shares, T trials, L decays, K evaluations.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.base.streams import Arrays
+from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
+from stages.drawing.tables import Metrics, Table
+from stages.measure.arrivals import VERBS, first_step
+from stages.measure.explored import arrived, fates, lowest, notes, over_trials, thinned
+from stages.measure.findings import counted, per_cent
+from stages.studies.phase.results import READ
+from stages.studies.phase.system import Phase
+
+
+def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
+    weight_decays, threshold, p = np.array(section.sweep.wd), section.report.threshold, int(arrays["p"])
+    shares = [round(100 * share, 4) for share in section.sweep.train_fraction]
+    steps, lost = swept["steps"].astype(int), swept["diverged"].astype(bool)  # (F, T, L)
+    known = np.where(lost, np.nan, 1.0)
+    accuracy = {
+        split: np.where(np.isnan(swept[f"{split}_accuracy"]), 1.0, swept[f"{split}_accuracy"]) for split in VERBS
+    }  # (F, T, L, K) each; unknown where a run was right about all pairs before
+    kept = thinned(steps)
+    paths = {split: over_trials(np.moveaxis(each[..., kept] * known[..., None], 0, 1)) for split, each in accuracy.items()}
+    firsts = {verb: first_step(accuracy[split], steps, threshold) for split, verb in VERBS.items()}
+    when = {
+        verb: [np.stack(part) for part in zip(*(arrived(*both) for both in zip(each, known, strict=True)), strict=True)]
+        for verb, each in firsts.items()
+    }  # (F, L) each
+    over_shares = [Line(f"{verb}s", *(each.T[None] for each in both)) for verb, both in reversed(when.items())]
+    return Shown(
+        title=f"(a + b) mod {p}",
+        question="How much decay, and how many pairs, does it take to generalise?",
+        decay=Slider("λ", weight_decays.tolist()),
+        second=Slider("% of the pairs", shares, len(shares) // 2) if len(shares) > 1 else None,
+        charts=(
+            OverSteps(
+                "Right answers while it learns",
+                "step",
+                "share of right answers",
+                log_x=True,
+                x=steps[kept].tolist(),
+                lines=[Line(name, *paths[split]) for split, name in (("train", "training"), ("val", "validation"))],
+                level=("what counts as generalised", threshold),
+            ),
+            OverDecays(
+                "The step at which it generalises",
+                "λ",
+                "step",
+                log_y=True,
+                lines=[Line(f"{verb}s", *both) for verb, both in reversed(when.items())],
+            ),
+            OverSteps("The step, over the share of the pairs", "% of the pairs", "step", log_y=True, x=shares, lines=over_shares),
+        ),
+        said=[
+            fates(
+                weight_decays,
+                {f"{split}_accuracy": each[index] for split, each in accuracy.items()}
+                | {"steps": steps, "diverged": lost[index]},
+                threshold,
+            )
+            for index in range(len(shares))
+        ],
+        facts=tuple((f"step at which it {verb}s", Line(f"{verb}s", *both)) for verb, both in when.items()),
+        best=[lowest(each, lost[index]) for index, each in enumerate(when["generalise"][0])],
+        of_best="earliest generalisation",
+        absent="not in every trial",
+        finding=summary["findings"]["map"],
+        notes=[
+            f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}",
+            *notes(weight_decays, np.any(lost, axis=0)),
+        ],
+        words=[
+            f"To generalise is to be right about {per_cent(threshold)} of the pairs that were not trained on; "
+            "to memorise, about as many of the others"
+        ],
+    )
+
+
+EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show, grid=None)
