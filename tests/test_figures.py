@@ -23,6 +23,7 @@ from stages.drawing.style import BASELINE, Figure
 FIGURES = {study: studies.part(study, Figures) for study in studies.NAMES}
 ARMS = ("baseline", "wd")
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "line": {"val_loss": (11,)},
     "wide": {"weight": (200,)},
     "optimizers": {"weight": (50,)},
     "digits": {"weight": (64, 10), "bias": (10,)},
@@ -95,29 +96,24 @@ def test_a_label_stands_where_a_line_of_its_colour_ends_or_is_lowest(study: str)
                 assert min(abs(place - each) for each in ends) < 0.2, (name, word)
 
 
-CURVES = [  # study, figure, what follows an arm's name, x, rows beside the curves, whether the norm is drawn
-    ("line", "curves", "", "epoch", {}, True),
-    ("line", "adam", "_adam", "epoch", {}, False),
-    ("wide", "curves", "", "epoch", {"best constant": "null"}, True),
-    ("modular", "curves", "", "step", {"chance": "null"}, True),
-    ("equilibrium", "curves", "", "step", {"w = 0": "null"}, False),
-    ("relatives", "curves", "", "step", {"w = 0": "null"}, True),
+CURVES = [  # study, figure, x, rows beside the curves, whether the norm is drawn
+    ("wide", "curves", "epoch", {"best constant": "null"}, True),
+    ("modular", "curves", "step", {"chance": "null"}, True),
+    ("equilibrium", "curves", "step", {"w = 0": "null"}, False),
+    ("relatives", "curves", "step", {"w = 0": "null"}, True),
 ]
 
 
-@pytest.mark.parametrize(("study", "name", "suffix", "x", "references", "norms"), CURVES)
-def test_curves_are_those_of_the_arm_beside_them(
-    study: str, name: str, suffix: str, x: str, references: dict[str, str], norms: bool
-) -> None:
+@pytest.mark.parametrize(("study", "name", "x", "references", "norms"), CURVES)
+def test_curves_are_those_of_the_arm_beside_them(study: str, name: str, x: str, references: dict[str, str], norms: bool) -> None:
     figure, known = shown(study)[name], metrics(study)
-    rows = [f"{arm}{suffix}" for arm in ARMS]
     drawn = [("loss", "val_loss", "validation"), ("loss", "train_loss", "training")]
     drawn += [("‖w‖₂", "weight_norm", "validation")] * norms
     for title, value, word in drawn:
-        for label in {said(known, row) for row in rows}:
-            own = [path(study, row) for row in rows if said(known, row) == label]
+        for label in {said(known, arm) for arm in ARMS}:
+            own = [path(study, arm) for arm in ARMS if said(known, arm) == label]
             check(points(panel(figure, title), label, word), *(pairs(each[x], each[value]) for each in own))
-    exact = [path(study, f"{row}_theory") for row in rows]
+    exact = [path(study, f"{row}_theory") for row in ARMS]
     if len(exact[0][x]):
         check(
             points(figure.axes[0], "exact theory"),
@@ -168,20 +164,13 @@ def test_line_over_lambda() -> None:
     assert level(axes, "best constant") == [metrics("line_sweep")["val_loss_of_null"]]
 
 
-def test_line_misses_the_truth_by_what_is_drawn() -> None:
-    axes, known, arrays = shown("line")["fit"].axes[0], metrics("line"), draw("line", COMMITTED.line)
-    x = np.array(axes.get_xlim())
-    slope, intercept = (float(arrays[f"true_{name}"].ravel()[0]) for name in ("weight", "bias"))
-    words = {row: said(known, row) for row in ARMS}
-    for row in ARMS:
-        own = [each for each in ARMS if words[each] == words[row]]
-        missed = [(known[each]["weight"] - slope) * x + known[each]["bias"] - intercept for each in own]
-        check(points(axes, words[row]), *(pairs(x, each) for each in missed))
-    missed = (known["ridge"]["weight"] - slope) * x + known["ridge"]["bias"] - intercept
-    check(points(axes, f"{words['wd']}, trained to the end", dash="--"), pairs(x, missed))
-    assert level(axes, f"y = {slope:g}x + {intercept:g}") == [0.0]
-    for word, split in (("x of a training row", "train"), ("of a validation row", "val")):
-        check(points(axes, word), pairs(arrays[f"{split}_inputs"][0, :, 0], 0.0))
+def test_line_changes_from_each_start() -> None:
+    axes, known, runs = shown("line")["starts"].axes[0], metrics("line"), trained("line")
+    before, after = (runs[arm]["val_loss"][:-1, -1] for arm in ARMS)
+    percent, gap = 100 / known["baseline"]["val_loss"], known["wd_minus_baseline"]["val_loss"]
+    check(points(axes, mark="o"), pairs(before, percent * (after - before)))
+    assert level(axes, f"{said(known, 'wd')}, mean") == [pytest.approx(percent * gap)]
+    assert 0.0 in level(axes, said(known, "baseline"))
 
 
 def test_wide_weights_are_the_histograms_beside_their_names() -> None:
