@@ -172,7 +172,7 @@ def over_lengths(summary: Metrics) -> Figure:
         on_the_way_down(axes, line, height, f"{epochs:,}" + unit)
     for said, look in {"theory": {}, "mean": {"marker": "o", "markersize": 5, "linestyle": ""}, "best λ": RING}.items():
         axes.plot([], [], label=said, **({"color": BLACK} | look))
-    axes.legend(loc="lower left", handlelength=1)
+    axes.legend(handlelength=1)
     label_ends(axes, [(0.0, "best\nconstant", BLACK)])
     headline(figure, summary["findings"]["map"])
     return figure
