@@ -112,7 +112,7 @@ def test_an_experiment_becomes_a_branch_and_every_commit_gives_back_its_results(
     head = reproduced.run("git", "rev-parse", "HEAD").stdout.strip()
     try:
         before = {name: reproduced.read(f"metrics/{name}") for name in ("line.json", "line_curves.csv")}
-        figure, weights = ((reproduced.path / name).read_bytes() for name in ("plots/line/curves.png", "data/line/wd.npz"))
+        figure, weights = ((reproduced.path / name).read_bytes() for name in ("plots/line/starts.png", "data/line/wd.npz"))
         reproduced.run("dvc", "exp", "run", "-S", "line.wd=0.3", "--name", "heavier", "evaluate@line")
         changed = reproduced.read("metrics/line.json")
         assert changed != before["line.json"]
@@ -133,7 +133,7 @@ def test_an_experiment_becomes_a_branch_and_every_commit_gives_back_its_results(
         reproduced.run("git", "checkout", "-q", head)
         reproduced.run("dvc", "checkout")
         assert {name: reproduced.read(f"metrics/{name}") for name in before} == before
-        assert (reproduced.path / "plots/line/curves.png").read_bytes() == figure
+        assert (reproduced.path / "plots/line/starts.png").read_bytes() == figure
         assert (reproduced.path / "data/line/wd.npz").read_bytes() == weights
         assert reproduced.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
     finally:

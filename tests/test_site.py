@@ -52,6 +52,6 @@ def test_every_link_leads_somewhere(copy: Path) -> None:
 
 
 def test_a_link_to_nothing_is_an_error_that_names_it(copy: Path) -> None:
-    (copy / "plots" / "line" / "curves.png").unlink()
-    with pytest.raises(UserError, match=r"plots/line/curves\.png: expected this file"):
+    (copy / "plots" / "line" / "starts.png").unlink()
+    with pytest.raises(UserError, match=r"plots/line/starts\.png: expected this file"):
         site(copy)

@@ -29,7 +29,7 @@ from stages.measure.results import Metrics, Results
 
 Runs = dict[str, dict[str, NDArray]]
 EFFECTS = {  # study → finding, the rows that it compares, and the history that it speaks of
-    "line": [("curves", "wd", "baseline", "val_loss"), ("adam", "wd_adam", "baseline_adam", "val_loss")],
+    "line": [("starts", "wd", "baseline", "val_loss"), ("adam", "wd_adam", "baseline_adam", "val_loss")],
     "wide": [("curves", "wd", "baseline", "val_loss")],
     "modular": [("curves", "wd", "baseline", "val_loss")],
     "relatives": [("curves", "wd", "baseline", "val_loss")],

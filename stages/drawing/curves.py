@@ -26,11 +26,10 @@ def curves(
     *,
     x: str,
     title: str,
-    suffix: str = "",
     norms: bool = True,
     log_x: bool = False,
 ) -> Figure:
-    """Losses, and beside them the weight norm if `norms`, of the runs `baseline<suffix>` and `wd<suffix>`.
+    """Losses, and beside them the weight norm if `norms`, of both arms.
 
     `references` are rows whose validation loss is drawn, with their labels.
     """
@@ -40,11 +39,11 @@ def curves(
     for axes, names in zip(panels, drawn, strict=False):
         ends = []
         for arm, colour, width in RUNS:
-            path, theory = (curve(table, f"{arm}{suffix}{kind}") for kind in ("", "_theory"))
+            path, theory = (curve(table, f"{arm}{kind}") for kind in ("", "_theory"))
             for name, style in names:
                 band(axes, path, x, name, color=colour, linewidth=width, linestyle=style)
                 axes.plot(theory[x], theory[name], linestyle="", marker="o", markersize=3.5, color=BLACK)
-            ends.append((path[names[0][0]][-1], label(metrics, f"{arm}{suffix}"), colour))
+            ends.append((path[names[0][0]][-1], label(metrics, arm), colour))
         if axes is panels[0]:
             for (row, said), style in zip(references.items(), (":", "-."), strict=False):
                 axes.axhline(metrics[row]["val_loss"], color=BLACK, linewidth=1, linestyle=style)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 os.environ["MPLBACKEND"] = "agg"
 with contextlib.chdir(str(distribution("matplotlib").locate_file("matplotlib/mpl-data"))):
     import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,15 +51,21 @@ def png(figure: Figure) -> bytes:
 
 
 def gif(frames: Iterator[Figure]) -> bytes:
-    """An animation without end, which stays a second on its last frame. The layout is that of the first frame,
-    the palette that of the last."""
-    images = []
+    """Write an animation without end, which stays a second on its last frame, whose palette it has.
+
+    All frames are one figure, of which only artists with `animated` change.
+    """
+    images: list[Image.Image] = []
     for figure in frames:
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        figure.set_layout_engine("none")
+        if not images:
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()  # all else
+            still, moving = canvas.copy_from_bbox(figure.bbox), figure.findobj(Artist.get_animated)
+        canvas.restore_region(still)
+        for artist in moving:
+            figure.draw_artist(artist)
         images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
-    palette, buffer = images[-1].quantize(64), io.BytesIO()
+    palette, buffer = images[-1].quantize(32, method=Image.Quantize.FASTOCTREE), io.BytesIO()
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     durations = [120] * (len(images) - 1) + [1500]
     images[0].save(buffer, format="gif", save_all=True, append_images=images[1:], duration=durations, loop=0)

@@ -1,51 +1,39 @@
 """line, drawn."""
 
-from collections.abc import Mapping
 from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
 from stages.base.system import Trained
-from stages.drawing.curves import curves, panel
+from stages.drawing.curves import panel
 from stages.drawing.figures import Figures
-from stages.drawing.style import BLACK, RUNS, Figure, Metrics, Table, headline, label, label_ends
+from stages.drawing.style import BASELINE, DECAY, Figure, Metrics, Table, headline, label, label_ends
 from stages.drawing.sweeps import sweep
 
 
-def draw(arrays: Arrays, _: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
-    said = metrics["findings"]
-    return {
-        "curves": curves(table, metrics, {}, x="epoch", title=said["curves"]),
-        "adam": curves(table, metrics, {}, x="epoch", title=said["adam"], suffix="_adam", norms=False),
-        "fit": fit(arrays, metrics),
-    }
+def draw(_: Arrays, trained: Trained, __: Table, metrics: Metrics) -> dict[str, Figure]:
+    return {"starts": starts(trained, metrics)}
 
 
-def fit(arrays: Mapping[str, NDArray], metrics: Metrics) -> Figure:
-    """What the fitted lines, means over trials, miss of the truth; and where the rows lie."""
+def starts(trained: Trained, metrics: Metrics) -> Figure:
+    """Draw what decay changes from each start, over the loss without decay; and the mean change with its error."""
     figure = Figure()
     axes = figure.subplots()
-    rows = {split: arrays[f"{split}_inputs"][0, :, 0] for split in ("train", "val")}
-    every = np.concatenate([*rows.values()])
-    x = np.array([every.min() - 0.5, every.max() + 0.5])
-    slope, intercept = float(arrays["true_weight"][0, 0]), float(arrays["true_bias"][0])
-    runs = [(run, colour, width, label(metrics, run)) for run, colour, width in RUNS]
-    ends = [(0.0, f"y = {slope:g}x + {intercept:g}", BLACK)]
-    for row, colour, width, said in (*runs, ("ridge", BLACK, 2.0, f"{label(metrics, 'wd')},\ntrained to the end")):
-        missed = (metrics[row]["weight"] - slope) * x + metrics[row]["bias"] - intercept
-        axes.plot(x, missed, color=colour, linewidth=width, linestyle="--" if row == "ridge" else "-")
-        ends.append((missed[-1], said, colour))
-    axes.axhline(0, color=BLACK, linewidth=1)
-    axes.plot(rows["train"], np.zeros_like(rows["train"]), "o", color=BLACK, label="x of a training row", zorder=3)
-    axes.plot(
-        rows["val"], np.zeros_like(rows["val"]), "o", color="white", markeredgecolor=BLACK, label="of a validation row", zorder=3
-    )
-    axes.set(xlabel="x", ylabel="predicted y − true y", xlim=tuple(x))
-    axes.legend(loc="upper left")
+    kept = ~(trained["baseline"]["diverged"] | trained["wd"]["diverged"])
+    before, after = (trained[run]["val_loss"][kept, -1] for run in ("baseline", "wd"))  # (≤ T)
+    percent = 100 / (metrics["baseline"].get("val_loss") or 1.0)
+    axes.plot(before, percent * (after - before), "o", color=DECAY, markersize=8, alpha=0.7)
+    axes.axhline(0, color=BASELINE, linewidth=3.5)
+    ends = [(0.0, label(metrics, "baseline"), BASELINE)]
+    gap = metrics["wd_minus_baseline"]
+    if "val_loss" in gap:
+        mean, error = percent * gap["val_loss"], percent * gap.get("val_loss_se", 0.0)
+        axes.axhline(mean, color=DECAY)
+        axes.axhspan(mean - error, mean + error, color=DECAY, alpha=0.2, linewidth=0)
+        ends.append((mean, f"{label(metrics, 'wd')},\nmean", DECAY))
+    axes.set(xlabel=f"a start's validation loss at {label(metrics, 'baseline')}", ylabel="change by decay, % of mean loss")
+    axes.set_xlim(0, None)
     label_ends(axes, ends)
-    headline(figure, metrics["findings"]["fit"])
+    headline(figure, metrics["findings"]["starts"])
     return figure
 
 

@@ -41,7 +41,7 @@ def findings(rows: Metrics, section: Line) -> dict[str, str]:
     missed = {row: rows[row].get("largest_miss", np.nan) for row in ("wd", "ridge")}
     return {
         "panel": effect(rows, brief=True),
-        "curves": effect(rows, when=f" after {counted(epochs, 'epoch')}"),
+        "starts": effect(rows, when=f" after {counted(epochs, 'epoch')}"),
         "adam": effect(rows, "wd_adam", "baseline_adam", when=f" after {counted(adam, 'epoch')} of Adam"),
         "fit": f"Trained to the end, λ = {rows['wd']['weight_decay']:g} misses the line by {missed['ridge']:.2g}; "
         f"after {counted(epochs, 'epoch')} a line misses it by {missed['wd']:.2g} on average",

@@ -93,7 +93,7 @@ def parts(metrics: Metrics) -> Figure:
     axes.axvline(constant, color=BLACK, linewidth=2, linestyle=":")
     beside(axes, "best constant", (constant, 0.5), "right", va="center")
     axes.set(yticks=range(len(RUNS)), yticklabels=[arm(metrics, run) for run, *_ in RUNS], ylim=(1.8, -0.5))
-    axes.set(xlabel="expected validation loss beyond the noise", xlim=(0, 1.15 * max(*ends.values(), constant)))
+    axes.set(xlabel="expected validation loss beyond the noise", xlim=(0, 1.03 * max(*ends.values(), constant)))
     axes.locator_params(axis="x", nbins=6)
     axes.grid(visible=False, axis="y")
     headline(figure, metrics["findings"]["parts"])
@@ -101,22 +101,20 @@ def parts(metrics: Metrics) -> Figure:
 
 
 def stacked(axes: Axes, metrics: Metrics, *, across: bool) -> dict[str, float]:
-    """A bar for each arm, of the parts of its error, named where there is room, and their sum. Returns the sums."""
+    """Draw a bar for each arm, of the parts of its error, named where there is room. Returns their sums."""
     ends = {run: sum(metrics[run][f"excess_{part}"] for part in PARTS) for run, *_ in RUNS}
     for position, (run, *_) in enumerate(RUNS):
         edge = 0.0
         for part, (named, fill, colour) in PARTS.items():
             size = metrics[run][f"excess_{part}"]
             (axes.barh if across else axes.bar)(position, size, 0.6 if across else 0.95, edge, color=fill)
-            said, middle = f"{named}\n{plain(size)}" if across else named, edge + size / 2
+            said, middle = f"{named}\n{plain(size)}" if across else named.replace(" ", BREAK), edge + size / 2
             if size >= THIN * max(ends.values()):
                 x, y = (middle, position) if across else (position, middle)
                 axes.text(x, y, said, ha="center", va="center", fontsize=12)
             elif across and edge == 0:
                 axes.text(0, position - 0.33, f" {said.replace(BREAK, ' ')}", va="bottom", color=colour)
             edge += size
-        place, shift, align = ((edge, position), (6, 0), "left") if across else ((position, edge), (0, 8), "center")
-        axes.annotate(plain(edge), place, shift, textcoords="offset points", ha=align, va="center", fontweight="bold", bbox=BOX)
     return ends
 
 
@@ -134,7 +132,7 @@ def plain(value: float) -> str:
 def panel(axes: Axes, _: Table, metrics: Metrics) -> None:
     """The two bars of `parts`, upright."""
     ends = stacked(axes, metrics, across=False)
-    axes.set(xticks=range(len(RUNS)), xticklabels=[arm(metrics, run) for run, *_ in RUNS], ylim=(0, 1.08 * max(ends.values())))
+    axes.set(xticks=range(len(RUNS)), xticklabels=[arm(metrics, run) for run, *_ in RUNS], ylim=(0, 1.03 * max(ends.values())))
     axes.set(ylabel="expected loss beyond the noise")
     constant = metrics["null"]["population_loss"] - metrics["oracle"]["population_loss"]
     axes.axhline(constant, color=BLACK, linewidth=2, linestyle=":")
@@ -148,41 +146,34 @@ def sweep(_: Table, summary: Metrics) -> dict[str, Figure]:
 
 
 def over_lengths(summary: Metrics) -> Figure:
-    """Validation loss over λ, above that of the best constant: a curve a length of training, from both starts.
+    """Draw the validation loss over λ, above that of the best constant: a curve a length of training, from the random start.
 
     Lines are theory, points means. Both are compared with the best constant's loss, so that what the validation rows happen
     to be cancels.
     """
     figure = Figure()
-    panels, found = figure.subplots(1, 2, sharex=True, sharey=True), summary["map"]
+    axes, found = figure.subplots(), summary["map"]
     weight_decays, lengths = found["weight_decay"], found["epochs"]
-    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(lengths)))
-    lines: dict[str, list[Any]] = {"random": [], "zero": []}
-    for axes, start in zip(panels, lines, strict=True):
-        for epochs, shade in zip(lengths, shades, strict=True):
-            here = found[start][f"epochs_{epochs}"]
-            measured = above(here["val_loss"], summary["val_loss_of_null"])
-            lines[start] += axes.plot(weight_decays, above(here["theory"], found["theory_of_null"]), color=shade)
-            axes.plot(weight_decays, measured, "o", color=shade, markersize=4)
-            if "best_lambda" in here:
-                best = weight_decays.index(here["best_lambda"])
-                axes.plot(weight_decays[best], measured[best], color=shade, **RING)
-        axes.axhline(0, color=BLACK, linewidth=1.5, linestyle=":")
-        decay_axis(axes, weight_decays)
-        axes.set_title(f"{start} start")
-    decades = [
-        each for each in 10.0 ** np.arange(-30, 31, 2) if weight_decays[-1] >= each >= weight_decays[1 % len(weight_decays)]
-    ]
-    axes.set_xticks([0, *decades])
-    panels[0].set_ylabel("validation loss above constant's")
+    lines = []
+    for epochs, shade in zip(lengths, matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(lengths))), strict=True):
+        here = found["random"][f"epochs_{epochs}"]
+        measured = above(here["val_loss"], summary["val_loss_of_null"])
+        lines += axes.plot(weight_decays, above(here["theory"], found["theory_of_null"]), color=shade)
+        axes.plot(weight_decays, measured, "o", color=shade, markersize=5)
+        if "best_lambda" in here:
+            best = weight_decays.index(here["best_lambda"])
+            axes.plot(weight_decays[best], measured[best], color=shade, **RING)
+    axes.axhline(0, color=BLACK, linewidth=1.5, linestyle=":")
+    decay_axis(axes, weight_decays)
+    axes.set_ylabel("loss above the best constant's")
     figure.draw_without_rendering()  # so that the limits are final
-    for line, height, epochs in zip(lines["random"], np.linspace(0.8, 0.5, len(lengths)), lengths, strict=True):
-        on_the_way_down(panels[0], line, height, f"{epochs:,}")
-    keys = [{}, {"marker": "o", "markersize": 4, "linestyle": ""}, RING]
-    handles = [panels[0].plot([], [], **({"color": BLACK} | key))[0] for key in keys]
-    panels[0].legend(handles, ["theory", "mean", "best λ"], loc="best", handlelength=1)
-    panels[1].legend(lines["zero"], [f"{epochs:,} epoch" + "s" * (epochs != 1) for epochs in lengths], loc="best")
-    label_ends(panels[1], [(0.0, "best\nconstant", BLACK)])
+    units = [" epoch" + "s" * (lengths[0] != 1), *[""] * (len(lengths) - 1)]
+    for line, height, epochs, unit in zip(lines, np.linspace(0.8, 0.4, len(lengths)), lengths, units, strict=True):
+        on_the_way_down(axes, line, height, f"{epochs:,}" + unit)
+    for said, look in {"theory": {}, "mean": {"marker": "o", "markersize": 5, "linestyle": ""}, "best λ": RING}.items():
+        axes.plot([], [], label=said, **({"color": BLACK} | look))
+    axes.legend(handlelength=1)
+    label_ends(axes, [(0.0, "best\nconstant", BLACK)])
     headline(figure, summary["findings"]["map"])
     return figure
 
