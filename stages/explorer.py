@@ -1,6 +1,6 @@
 """Data, sweeps and their metrics of some studies → plots/explorer.html, in the order in which they are named.
 
-It shows every λ of the grids, and no λ of an arm: no experiment that changes one draws it anew.
+Other studies are linked. It shows every λ of the grids, and no λ of an arm: no experiment that changes one draws it anew.
 """
 
 from pathlib import Path
@@ -28,7 +28,8 @@ def main(*study: str) -> None:
         shown[name], seed = shown_of(name, system, settings), int(settings.numbers["seed"])
         parts = {part: getattr(settings.section, part) for part in params.parts_of(system.section)}
         sections[name] = msgspec.to_builtins(parts)
-    storage.save_bytes(Path("plots", "explorer.html"), page(shown, seed=seed, parameters=sections))
+    others = [name for name in studies.NAMES if name not in study]
+    storage.save_bytes(Path("plots", "explorer.html"), page(shown, seed=seed, parameters=sections, others=others))
 
 
 def shown_of(study: str, system: System, settings: params.Settings) -> Shown:

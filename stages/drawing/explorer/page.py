@@ -19,18 +19,24 @@ from stages.drawing.colours import SCREEN
 from stages.drawing.explorer import axes, charts, looks
 from stages.drawing.explorer.contract import Chart, Line, OverDecays, OverSteps, Shown, Slider, Weights
 
+ALONE = "on its own page alone"
 VEGA = "window.vegaEmbed = vegaEmbed;"  # what the page uses of vl-convert's JavaScript
 Tree = dict[str, Any]
 
 
-def page(shown: Mapping[str, Shown], *, seed: int, parameters: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The page of these studies, the first of them on top. `parameters` are their sections of params.yaml."""
+def page(
+    shown: Mapping[str, Shown], *, seed: int, parameters: Mapping[str, Mapping[str, Any]], others: Iterable[str] = ()
+) -> bytes:
+    """The page of these studies, the first of them on top. `parameters` are their sections of params.yaml.
+
+    `others` are studies that have no part here; the page links theirs.
+    """
     parts = {
         "light": colours(0),
         "dark": colours(1),
         "style": beside("page.css"),
         "tabs": "\n".join(tab(name, each.title) for name, each in shown.items()),
-        "links": "\n".join(link(name, each.title) for name, each in shown.items()),
+        "links": "\n".join([*(link(name, each.title) for name, each in shown.items()), *(link(name, ALONE) for name in others)]),
         "seed": str(seed),
         "parameters": "\n".join(section(name, each) for name, each in parameters.items()),
         "studies": json_of([study(name, each) for name, each in shown.items()]),
