@@ -39,7 +39,7 @@ def whole() -> Shown:
                 "value",
                 x=INPUTS,
                 series=(("AdamW", numbered(-2, 2, 4, 3)),),
-                truth=np.ones(3),
+                truth=np.ones((1, 3)),
                 walls=np.full((2, 4), 1.5),
             ),
         ),
@@ -63,6 +63,7 @@ def alone() -> Shown:
         facts=(("accuracy", one),),
         best=(None,),
         notes=("a single trial has no standard error",),
+        words=("An accuracy is a share of right answers",),
     )
 
 

@@ -17,12 +17,16 @@ from conftest import ROOT
 from explored import DECAYS, EPOCHS, PARAMETERS, SHOWN, STEPS
 from PIL import Image
 
+from stages import studies
 from stages.drawing.explorer.page import page
 from tools.picture import chromium, taken
 
 CHROMIUM = chromium()
 AXE = Path(sys.prefix, "axe.min.js")
 LIMIT = 3_000_000  # bytes
+OURS = ROOT / "plots" / "explorer.html"
+LEAST = 8  # points of a letter on paper
+A4 = {"portrait": {"width": 703, "height": 1032}, "landscape": {"width": 1032, "height": 703}}  # within the margins, in pixels
 WHOLE, END = SHOWN["wide"], SHOWN["wide"].facts[0][1]
 MADE = "import sys; from explored import SHOWN, PARAMETERS; from stages.drawing.explorer.page import page; "
 
@@ -38,6 +42,16 @@ def test_the_page_is_the_same_bytes_whatever_a_user_has_set() -> None:
     plain = made()
     assert plain == made(**odd)
     assert len(plain) < LIMIT
+    assert OURS.stat().st_size < LIMIT
+
+
+def test_the_page_names_every_study_by_what_it_is() -> None:
+    """One without a part is linked alone."""
+    text = page(SHOWN, seed=7, parameters=PARAMETERS, others=["other"]).decode()
+    assert "<span>One λ <small>alone</small></span>" in text
+    assert '<a href="../stages/studies/other/README.md">other</a>: on its own page alone' in text
+    tabs = re.findall(r'name="study" value="(\w+)"', OURS.read_text(encoding="utf-8"))
+    assert sorted(tabs) == list(studies.NAMES)
 
 
 class Scripts(html.parser.HTMLParser):
@@ -94,14 +108,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Reader:
     """Someone before the page."""
 
-    def __init__(self, browser: Any, file: str, **options: Any) -> None:
+    def __init__(self, browser: Any, file: str, at: str = "", **options: Any) -> None:
         self.said: list[str] = []
         self.page = browser.new_page(**{"viewport": {"width": 1280, "height": 800}} | options)
         self.page.set_default_timeout(20_000)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.said.extend({request.url} - {file}))
-        self.page.goto(file)
+        self.page.on("request", lambda request: self.said.extend({request.url.split("#")[0]} - {file}))
+        self.page.goto(file + at)
         self.decay = self.page.get_by_label("λ", exact=True)
         self.drawn()
 
@@ -186,23 +200,29 @@ def check(reader: Reader, m: int, l: int) -> None:  # noqa: E741
 
 
 def test_the_curve_over_decays_is_hidden_until_a_guess_is_made(reader: Reader) -> None:
-    covered, show = reader.page.locator("figure").first.locator(".hidden-plot"), reader.page.get_by_role("button", name="Show")
-    assert covered.is_visible()
-    assert not reader.page.locator("figure").first.locator(".plot, details").filter(visible=True).count()
-    assert (show.is_disabled(), reader.text("#facts"), reader.rows(1, "now")) == (True, "", [])
+    """Until then it shows λ = 0 alone, and where the guess is."""
+    show = reader.page.locator("#show")
+    assert (show.inner_text(), reader.text("#facts"), reader.rows(1, "now")) == (
+        "My guess is λ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0: show",
+        "",
+        [],
+    )
     assert "best" not in reader.text("#decay")
     reader.decay.press("ArrowRight")
-    assert reader.rows(0, "now") == []
+    for run in ("now", "theory"):
+        assert [row["label"] for row in reader.rows(0, run)] == ["0"]
+    assert [row["x"] for row in reader.rows(0, "chosen")] == [0.1]
+    assert [reader.rows(0, run) for run in ("best", "here")] == [[], []]
     show.click()
     reader.drawn()
-    assert not covered.is_visible()
     assert reader.text("#verdict") == "You expected λ = 0.1; best is λ = 1: lowest validation loss."
-    assert [len(reader.rows(0, run)) for run in ("guess", "best")] == [1, 1]
+    assert [len(reader.rows(0, run)) for run in ("now", "guess", "best")] == [len(DECAYS), 1, 1]
     assert all(word in reader.text("#decay") for word in ("your guess", "best"))
     reader.page.get_by_label("epochs", exact=True).press("ArrowLeft")
-    assert reader.text("#verdict") == "Best at epochs = 3 is λ = 10: lowest validation loss."
+    assert reader.text("#verdict") == "Best here is λ = 10: lowest validation loss."
     reader.choose("gaps")
-    assert reader.page.locator("#show").is_visible()  # each study has a guess of its own
+    reader.page.get_by_role("button", name="My guess is λ = 0: show").click()  # without a move; each study has its own guess
+    assert reader.text("#verdict") == "You expected λ = 0, and that is best: lowest validation loss."
     reader.choose("wide")
     assert reader.decay.get_attribute("aria-valuetext") == "λ = 0.1"
 
@@ -218,18 +238,121 @@ def test_switches_take_away_bands_and_theory_and_bring_them_back(reader: Reader)
         assert reader.picture(1) == before
 
 
-def test_p_presents_one_chart_and_escape_leaves(reader: Reader) -> None:
-    figures, small = reader.page.locator("figure"), float(reader.decay.evaluate("each => each.getBoundingClientRect().width"))
-    reader.page.keyboard.press("p")
-    assert figures.filter(visible=True).count() == 1
+@pytest.mark.parametrize(
+    "size", [{"width": 1280, "height": 720}, {"width": 1920, "height": 1080}], ids=lambda size: str(size["height"])
+)
+def test_a_presentation_fills_the_screen_with_one_chart(browser: Any, file: str, size: dict[str, int]) -> None:
+    reader = Reader(browser, file, viewport=size)
+    reader.page.locator("#present").click()
     assert reader.decay.evaluate("each => each === document.activeElement")
+    (chart,) = (each for each in reader.page.locator("figure").all() if each.is_visible())
+    for locator, least in (
+        (chart.locator(".plot"), (0.9, 0.45)),
+        (chart.locator(".plot svg"), (0.9, 0.45)),
+        (reader.page.locator("#title"), (0, 0)),
+        (reader.page.locator("#leave"), (0, 0)),
+    ):
+        box = locator.bounding_box()
+        assert box["width"] >= least[0] * size["width"]
+        assert box["height"] >= least[1] * size["height"]
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= size["width"]
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= size["height"]
     assert reader.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
     assert not reader.page.locator(".tabs").is_visible()
-    reader.page.keyboard.press("ArrowRight")  # and the keys move λ
+    reader.page.close()
+
+
+def test_a_presentation_is_led_by_keys_and_by_clicks(reader: Reader) -> None:
+    def standing() -> tuple[str, str]:
+        return reader.text("#title"), reader.text(".front h3")
+
+    plain = reader.decay.bounding_box()
+    first, second = [each.title for each in SHOWN.values()][:2]
+    charts = [each.title for each in WHOLE.charts]
+    for keys in (True, False):
+
+        def act(button: str, key: str) -> None:
+            reader.page.keyboard.press(key) if keys else reader.page.locator(button).click()  # noqa: B023
+
+        act("#present", "p")
+        assert standing() == (first, charts[0])
+        reader.decay.press("ArrowRight")  # the keys still move λ
+        assert reader.decay.get_attribute("aria-valuetext") == f"λ = {DECAYS[1 if keys else 2]:g}"
+        for chart in (*charts[1:], charts[0], charts[1]):
+            act("#another", "c")
+            assert standing() == (first, chart)
+        act("#after", "PageDown")
+        assert standing() == (second, SHOWN["alone"].charts[0].title)
+        act("#before", "PageUp")
+        assert standing() == (first, charts[0])
+        act("#leave", "Escape")
+        assert reader.page.locator("figure").filter(visible=True).count() == len(charts)
+        assert reader.decay.bounding_box() == plain
+
+
+def test_a_link_leads_to_a_state_and_follows_it(browser: Any, file: str) -> None:
+    reader = Reader(browser, file, "#wide&decay=1&second=3&shown")
+    check(reader, 0, 2)
+    reader.decay.press("ArrowRight")
+    reader.page.wait_for_url("**#wide&decay=10&second=3&shown")
+    reader.choose("gaps")
+    reader.page.wait_for_url("**#gaps&decay=0")
+    reader.page.evaluate("location.hash = '#wide&decay=0.12'")  # no such λ: the nearest
     assert reader.decay.get_attribute("aria-valuetext") == "λ = 0.1"
-    reader.page.keyboard.press("Escape")
-    assert figures.filter(visible=True).count() == 3
-    assert reader.decay.evaluate("each => each.getBoundingClientRect().width") == small
+    reader.page.evaluate("location.hash = '#nobody&decay=x'")
+    assert reader.text("#title") == WHOLE.title
+    reader.page.close()
+    assert reader.said == []
+
+
+def test_slider_sentence_and_chart_stand_on_a_laptops_screen(browser: Any) -> None:
+    """Of every study, at every place of its sliders, and before the guess."""
+    reader = Reader(browser, OURS.as_uri(), viewport={"width": 1280, "height": 720})
+    for shown in ("false", "true"):
+        lowest = reader.page.evaluate(
+            """(shown) => STUDIES.flatMap((each) => {
+          choose(each.key);
+          return each.said.flatMap((row, m) => row.map((_, l) => {
+            move({ m, l, shown });
+            return [each.key, m, l, figures[0].find(".plot").getBoundingClientRect().bottom];
+          }));
+        }).filter((place) => place[3] > innerHeight)""",
+            shown == "true",
+        )
+        assert lowest == []
+    reader.page.close()
+
+
+@pytest.mark.parametrize("paper", A4)
+def test_every_study_prints_on_one_page_in_legible_letters(browser: Any, paper: str) -> None:
+    reader = Reader(browser, OURS.as_uri())
+    for study in studies.NAMES:
+        reader.page.evaluate("(key) => { choose(key); move({ l: study.decay.values.length - 1, shown: true }); }", study)
+        reader.drawn()
+        reader.page.wait_for_function("figures.every(({ view }) => view)")
+        made = reader.page.pdf(format="A4", landscape=paper == "landscape")
+        assert len(re.findall(rb"/Type /Page\b", made)) == 1, study
+        reader.page.set_viewport_size(A4[paper])
+        reader.page.emulate_media(media="print")
+        letters = reader.page.evaluate("""() => {
+          dispatchEvent(new Event("beforeprint"));
+          const text = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          const sizes = [];
+          while (text.nextNode()) {
+            const element = text.currentNode.parentElement;
+            const { width } = element.getBoundingClientRect();
+            if (!text.currentNode.data.trim() || !width) continue;
+            const svg = element.closest("svg");
+            const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+            sizes.push([scale * parseFloat(getComputedStyle(element).fontSize) * 0.75, text.currentNode.data]);
+          }
+          return sizes;
+        }""")
+        assert [each for each in letters if each[0] < LEAST - 0.01] == [], study
+        assert any(each[1] == "λ" for each in letters) or study in {"descent", "equilibrium"}, study
+        reader.page.emulate_media(media="null")
+        reader.page.set_viewport_size({"width": 1280, "height": 800})
+    reader.page.close()
 
 
 def test_a_study_is_chosen_by_keyboard(reader: Reader) -> None:
@@ -242,7 +365,7 @@ def test_what_a_study_lacks_breaks_nothing(reader: Reader) -> None:
     assert reader.page.locator("#decay-at").is_disabled()
     assert not reader.page.locator("#second").is_visible()
     assert reader.text("#facts") == "accuracy\n0.5"
-    assert reader.text("#notes") == SHOWN["alone"].notes[0]
+    assert reader.text("#notes") == "\n".join([*SHOWN["alone"].notes, *SHOWN["alone"].words])
     reader.choose("lost")
     assert reader.page.locator(".empty").filter(visible=True).count() == 3
     assert reader.text("#facts") == "loss\nunknown"

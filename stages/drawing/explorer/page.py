@@ -57,7 +57,7 @@ def colours(place: int) -> str:
 
 def tab(name: str, title: str) -> str:
     key, said = escape(name), escape(title)
-    return f'<label><input type="radio" name="study" value="{key}"><span>{said} <small>{key}</small></span></label>'
+    return f'<label id="{key}"><input type="radio" name="study" value="{key}"><span>{said} <small>{key}</small></span></label>'
 
 
 def link(name: str, title: str) -> str:
