@@ -264,9 +264,6 @@ def test_modular_steps_of_every_trial() -> None:
             assert sorted(y for x, y in drawn if abs(x - place) < 0.5) == reached
 
 
-OPTIMIZERS = {"SGD": "sgd", "momentum": "momentum", "Adam": "adam", "AdamW": "adamw"}
-
-
 def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     figure, known, arrays = shown("optimizers")["weights"], metrics("optimizers"), draw("optimizers", COMMITTED.optimizers)
     scatter, histogram = figure.axes
@@ -274,7 +271,7 @@ def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     inputs, targets = arrays["train_inputs"].astype(float), arrays["train_targets"].astype(float)
     least = np.stack([np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(inputs, targets, strict=True)])
     for word in ("Adam", "AdamW"):
-        weights = trained("optimizers")[f"wd_{OPTIMIZERS[word]}"]["weight"][:-1]
+        weights = trained("optimizers")[f"wd_{word.lower()}"]["weight"][:-1]
         np.testing.assert_allclose(points(scatter, word, mark="."), pairs(least[:-1].ravel(), weights.ravel()), atol=1e-6)
         (shares,) = bars(histogram, colour_of(scatter, word))
         inside = np.abs(weights) <= scatter.get_ylim()[1]
@@ -288,69 +285,15 @@ def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     assert level(scatter, f"1/λ = {1 / decay:g}") == [-1 / decay, 1 / decay]
 
 
-def test_optimizers_curves_are_those_of_the_optimizer_named() -> None:
-    figure, known = shown("optimizers")["curves"], metrics("optimizers")
-    rows = {word: f"wd_{kind}".removesuffix("_sgd") for word, kind in OPTIMIZERS.items()}
-    rows[f"Adam, {said(known, 'baseline_adam')}"] = "baseline_adam"
-    for title, value in (("validation loss", "val_loss"), ("‖w‖₂", "weight_norm")):
-        axes = panel(figure, title)
-        for word, row in rows.items():
-            own = path("optimizers", row)
-            check(points(axes, word), pairs(own["step"], own[value]))
-        assert level(axes, "exact: ridge, and in the box") == sorted(known[row][value] for row in ("ridge", "box"))
-
-
-def test_optimizers_distances_from_the_oracle_in_the_title() -> None:
-    figure, known = shown("optimizers")["distance"], metrics("optimizers_sweep")
-    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
-    for title, value in (("distance from ridge", "from_ridge"), ("distance from least squares in the box", "from_box")):
-        axes = panel(figure, title)
-        floor = axes.get_ylim()[0] * 2
-        for word, kind in OPTIMIZERS.items():
-            own = [row for row in rows if row["run"] == kind and row["lr"] == known[kind]["lr"]]
-            x, y = columns(own, "weight_decay", value)
-            check(points(axes, word), pairs(x, np.maximum(y, floor)))
-    x, y = columns([row for row in rows if row["run"] == "rest"], "weight_decay", "from_box")
-    check(points(axes, "exact, with ε"), pairs(x, np.maximum(y, floor)))
-
-
-@pytest.mark.parametrize(("kind", "oracle"), [("adam", "ridge"), ("adamw", "box")])
-def test_optimizers_risks_over_learning_rate_and_lambda(kind: str, oracle: str) -> None:
-    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
-    word = {value: key for key, value in OPTIMIZERS.items()}[kind]
-    figure = shown("optimizers")["learning_rate"]
-    axes = panel(figure, f"{word} (exact: {oracle})")
-    drawn = image(axes)
-    grid = sorted({row["weight_decay"] for row in rows})
-    for rate in {row["lr"] for row in rows if row["run"] in (kind, oracle)}:
-        own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
-        risks = np.array([own[decay] for decay in grid], dtype=float)
-        place = int(tick(figure.axes[0], "y", "exact" if rate is None else f"{rate:g}"))
-        np.testing.assert_array_equal(drawn[place], risks)
-        (best,) = [x for mark in "oD" for x, y in points(axes, mark=mark) if y == place]
-        assert best == np.nanargmin(risks)
-    for label in axes.get_xticklabels():
-        assert grid[int(tick(axes, "x", label.get_text()))] == pytest.approx(float(label.get_text()))
-
-
 def test_optimizers_on_batches_of_the_size_named() -> None:
-    over_decay, over_size = shown("optimizers")["batches"].axes
-    rows = table("optimizers_sweep")
-    exact: list[NDArray] = []
-    for size in sorted({row["batch_size"] for row in rows if row["batch_size"]}):
-        own, rest = ([row for row in rows if row["run"] == run and row["batch_size"] == size] for run in ("adamw", "batch_rest"))
-        check(points(over_decay, f"{size:g}"), pairs(*columns(own, "weight_decay", "risk")))
-        exact.append(pairs(*columns(rest, "weight_decay", "risk")))
-    check(points(over_decay, "exact: AdamW"), *exact)
-    for oracle in ("ridge", "box"):
-        check(
-            points(over_decay, f"exact: {oracle}"),
-            pairs(*columns([row for row in rows if row["run"] == oracle], "weight_decay", "risk")),
-        )
-    largest = max(row["weight_decay"] for row in rows)
-    for run, mark in (("adamw", "o"), ("batch_rest", "D")):
-        own = [row for row in rows if row["run"] == run and row["batch_size"] and row["weight_decay"] == largest]
-        check(points(over_size, mark=mark), pairs(*columns(own, "batch_size", "largest_share")))
+    axes, rows = shown("optimizers")["batches"].axes[0], table("optimizers_sweep")
+    for size in {row["batch_size"] for row in rows if row["batch_size"]}:
+        own = [row for row in rows if (row["run"], row["batch_size"]) == ("adamw", size)]
+        check(points(axes, f"{size:g}"), pairs(*columns(own, "weight_decay", "risk")))
+    for oracle, dash in (("ridge", ":"), ("box", "--")):
+        exact = pairs(*columns([row for row in rows if row["run"] == oracle], "weight_decay", "risk"))
+        check(points(axes, f"exact: {oracle}", dash=dash), exact)
+        assert text(axes, f"exact: {oracle}") == tuple(exact[exact[:, 1].argmin()])
 
 
 def test_equilibrium_norms_beside_theory() -> None:
