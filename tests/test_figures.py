@@ -100,7 +100,6 @@ CURVES = [  # study, figure, what follows an arm's name, x, rows beside the curv
     ("line", "adam", "_adam", "epoch", {}, False),
     ("wide", "curves", "", "epoch", {"best constant": "null"}, True),
     ("modular", "curves", "", "step", {"chance": "null"}, True),
-    ("equilibrium", "curves", "", "step", {"w = 0": "null"}, False),
     ("relatives", "curves", "", "step", {"w = 0": "null"}, True),
 ]
 
@@ -308,26 +307,23 @@ def test_equilibrium_norms_beside_theory() -> None:
         assert level(panel(figure, "effective learning rate"), word) == [pytest.approx(known["wd"]["lr"] / norm**2)]
 
 
-@pytest.mark.parametrize("value", ["risk", "angle"])
-def test_equilibrium_over_lambda_for_the_learning_rate_named(value: str) -> None:
-    axes, rows = shown("equilibrium")[value].axes[0], table("equilibrium_sweep")
-    rows = [row for row in rows if row["product"] > 0 or value == "risk"]
+@pytest.mark.parametrize(("place", "x"), [(0, "weight_decay"), (1, "product")])
+def test_equilibrium_risks_for_the_learning_rate_named(place: int, x: str) -> None:
+    panels = shown("equilibrium")["risk"].axes
+    rows = [row for row in table("equilibrium_sweep") if row["product"] > 0]
     hollow = []
-    for rate in sorted({row["lr"] for row in rows}):
+    for rate in {row["lr"] for row in rows}:
         own = [row for row in rows if row["lr"] == rate]
         means = {}
-        for product in sorted({row["product"] for row in own}):
-            trials = [row for row in own if row["product"] == product]
-            means[product] = np.mean([row[value] for row in trials])
-            hollow += [(product, means[product])] * (not trials[0]["settled"])
-        colour = colour_of(axes, f"lr = {rate:g}")
-        check(points(axes, color=colour, dash="-"), pairs([*means], [*means.values()]))
-        check(points(axes, color=colour, dash=""), pairs([*means], [*means.values()]))
-    drawn = np.concatenate([points(axes, mark=mark, fill="hollow") for mark in "osDv^P"])
-    check(pairs(*drawn.T), pairs(*np.array(hollow).T))
-    if value == "angle":
-        theory = {(row["product"], row["angle_theory"]) for row in rows if row["angle_theory"] is not None}
-        check(points(axes, "arccos(1 − lr·λ)", color=BLACK), pairs(*zip(*theory, strict=True)))
+        for decay in {row[x] for row in own}:
+            trials = [row for row in own if row[x] == decay]
+            means[decay] = np.mean([row["risk"] for row in trials])
+            hollow += [(decay, means[decay])] * (not trials[0]["settled"])
+        colour = colour_of(panels[0], f"{rate:g}")
+        for dash in ("-", ""):
+            check(points(panels[place], color=colour, dash=dash), pairs([*means], [*means.values()]))
+    check(points(panels[place], mark="o", fill="hollow"), pairs(*np.array(hollow).T))
+    assert {"weight_decay": "λ", "product": "lr·λ"}[x] == panels[place].get_xlabel()
 
 
 def test_descent_risks_beside_theory() -> None:

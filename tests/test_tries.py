@@ -33,7 +33,7 @@ EFFECTS = {  # study → finding, the rows that it compares, and the history tha
     "wide": [("curves", "wd", "baseline", "val_loss")],
     "modular": [("curves", "wd", "baseline", "val_loss")],
     "relatives": [("curves", "wd", "baseline", "val_loss")],
-    "equilibrium": [("curves", "wd", "baseline", "late")],
+    "equilibrium": [("panel", "wd", "baseline", "late")],
     "optimizers": [("losses", "wd_adam", "baseline_adam", "val_loss")],
     "digits": [("curves", "wd", "baseline", "val_loss"), ("reliability", "wd", "baseline", "test_calibration_error")],
 }
