@@ -35,7 +35,7 @@ EFFECTS = {  # study → finding, the rows that it compares, and the history tha
     "relatives": [("curves", "wd", "baseline", "val_loss")],
     "equilibrium": [("panel", "wd", "baseline", "late")],
     "optimizers": [("losses", "wd_adam", "baseline_adam", "val_loss")],
-    "digits": [("curves", "wd", "baseline", "val_loss"), ("reliability", "wd", "baseline", "test_calibration_error")],
+    "digits": [("panel", "wd", "baseline", "val_loss"), ("reliability", "wd", "baseline", "test_calibration_error")],
 }
 QUICK = ("line", "wide")  # studies that train in seconds; of the others a few trials do
 FEWER: dict[str, dict[str, Any]] = {
