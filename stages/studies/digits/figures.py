@@ -59,7 +59,7 @@ def stopping(table: Table, metrics: Metrics, labels: str) -> Figure:
         lowest = np.nanmin(curve(table, f"baseline{suffix}")["val_loss"], initial=np.inf)
         if np.isfinite(lowest):
             axes.axhline(lowest, color=BLACK, linewidth=1, linestyle=":")
-            ends.append((lowest, "λ = 0,\nstopped", BLACK))
+            ends.append((lowest, f"{label(metrics, f'baseline{suffix}')},\nstopped", BLACK))
         log_steps(axes, path["step"])
         axes.set(xlabel="step", title=f"{model}, {labels}")
         label_ends(axes, ends)

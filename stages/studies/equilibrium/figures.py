@@ -62,7 +62,7 @@ def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
 def risks(table: Table, summary: Metrics) -> Figure:
     """The mean risk of each learning rate over λ, and beside it over lr·λ; hollow where the norm had no time to settle."""
     figure = Figure()
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 2, sharey=True, subplot_kw={"xscale": "log", "yscale": "log"})
     decaying = [row for row in table if row["product"] > 0]
     rates = sorted({row["lr"] for row in decaying})
     for place, rate in enumerate(rates):
@@ -77,12 +77,12 @@ def risks(table: Table, summary: Metrics) -> Figure:
         for end in np.flatnonzero(np.isfinite(heights))[-1:]:
             at = (decays[end], heights[end])
             panels[0].annotate(f"{rate:g}", at, (0, 8), textcoords="offset points", ha="center", color=colour)
-    for axes, name, title in zip(panels, ("λ", "lr·λ"), ("over λ, at lr = …", "the same over lr·λ"), strict=True):
-        axes.set(xscale="log", yscale="log", xlabel=name, title=title)
+    for axes in panels:
         axes.margins(y=0.12)
         plain_numbers(axes.xaxis)
         plain_numbers(axes.yaxis)
-    panels[0].set(ylabel="risk, ½‖w/‖w‖ − w*‖²")
+    panels[1].set(xlabel="lr·λ", title="the same over lr·λ")
+    panels[0].set(xlabel="λ", title="over λ, at lr = …", ylabel="risk, ½‖w/‖w‖ − w*‖²")
     if not all(row["settled"] for row in decaying):
         panels[1].plot([], [], "o", color=BLACK, markerfacecolor="white", label="not settled")
         panels[1].legend(loc="lower right")
