@@ -85,7 +85,7 @@ def batches(table: Table, summary: Metrics) -> Figure:
     axes = figure.subplots()
     for oracle, dash in (("ridge", ":"), ("box", "--")):
         rows = [row for row in table if row["run"] == oracle]
-        axes.plot(column(rows, "weight_decay"), column(rows, "risk"), color=BLACK, linestyle=dash, zorder=3)
+        axes.plot(column(rows, "weight_decay"), column(rows, "risk"), color=BLACK, linewidth=1.5, linestyle=dash, zorder=3)
         lowest = min(zip(column(rows, "risk"), column(rows, "weight_decay"), strict=True))
         axes.annotate(f"exact: {oracle}", lowest[::-1], (0, -20), textcoords="offset points", ha="center")
     trained = [row for row in table if row["run"] == "adamw" and row["batch_size"] is not None]
