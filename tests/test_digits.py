@@ -211,30 +211,45 @@ def arms_said(right: tuple[float, float], wrong: tuple[float, float], stop: floa
     return rows
 
 
-LOWERS, RAISES = "λ = 0.1 lowers the validation loss by 20%", "λ = 0.1 raises the validation loss by 20%"
+LOWERS, RAISES = "λ = 0.1 lowers the test calibration error by 20%", "λ = 0.1 raises the test calibration error by 20%"
 SHOW = "(8 trials would show "
-NO_EFFECT, WRONG = "λ = 0.1 has no visible effect on the validation loss", "with 20% wrong labels"
-ONE_LOST = "λ = 0.1 lowers the validation loss; 1 of 8 trials diverged at λ = 0.1"
+NO_EFFECT, WRONG = "λ = 0.1 has no visible effect on the test calibration error", "with 20% wrong labels"
+ONE_LOST = "λ = 0.1 lowers the test calibration error; 1 of 8 trials diverged at λ = 0.1"
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.1), f"{LOWERS}; {WRONG} by 40%, where stopping early is better"),
-        (arms_said((-0.2, 0.01), (-0.4, 0.01), stop=0.015), f"{LOWERS}; {WRONG} by 40%"),
+        (arms_said((-0.2, 0.01), (-0.4, 0.01)), f"{LOWERS}; {WRONG} by 40%"),
         (arms_said((0.2, 0.01), (-0.4, 0.01)), f"{RAISES}; {WRONG} it lowers it by 40%"),
         (arms_said((0.2, 0.2), (-0.4, 0.01)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} it lowers it by 40%"),
         (arms_said((-0.2, 0.01), (-0.4, 0.2)), f"{LOWERS}; {WRONG} it has no visible effect on it {SHOW}70% or more)"),
         (arms_said((0.2, 0.2), (-0.4, 0.2)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} the same"),
         (arms_said((0.2, 0.2), (-0.4, 0.15)), f"{NO_EFFECT} {SHOW}70% or more); {WRONG} none either"),
-        (arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1, weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
+        (arms_said((0.0, 0.0), (0.0, 0.0), weight_decay=0.0), "Both arms have λ = 0: nothing to compare"),
         (arms_said((-0.2, 0.01), (-0.4, 0.01), diverged=1), f"{ONE_LOST}; {WRONG} the same"),
     ],
 )
 def test_the_second_half_says_what_is_different(rows: dict[str, Any], said: str) -> None:
-    found = results.findings(rows, 0.2)
-    assert found["curves"] == said
-    assert found["network"] == f"Network: {said[0].lower()}{said[1:]}"  # behind a colon, in small letters
+    assert results.findings(rows, 0.2)["reliability"] == said
+
+
+def test_where_stopping_early_is_better_is_said() -> None:
+    said = "With 20% wrong labels stopping early"
+    rows = arms_said((0.0, 0.0), (0.0, 0.0), stop=0.1)
+    assert stopping_said(rows) == f"{said} beats λ = 0.1 in logistic regression and λ = 0.1 in the network"
+    rows["wd_noisy_minus_stopped_noisy"]["test_loss"] = -0.1
+    assert stopping_said(rows) == f"{said} beats λ = 0.1 in the network"
+    rows["wd_network_noisy_minus_stopped_network_noisy"]["test_loss"] = 0.015
+    assert stopping_said(rows) == f"{said} visibly beats neither λ = 0.1 in logistic regression nor λ = 0.1 in the network"
+    rows["wd_noisy"]["diverged"] = 1
+    assert stopping_said(rows).endswith("; 1 of 8 trials diverged at λ = 0.1")
+    rows["wd"]["trials"] = 1
+    assert stopping_said(rows).startswith("A single trial has no error")
+
+
+def stopping_said(rows: dict[str, Any]) -> str:
+    return results.findings(rows, 0.2)["stopping"]
 
 
 def cases(**changes: tuple[float, float, float]) -> dict[str, Any]:
@@ -255,12 +270,11 @@ def without(found: dict[str, Any], case: str, *ends: str, **changes: int) -> dic
 
 BETTER, WORSE = (-0.1, 0.1, -0.1), (0.1, -0.1, 0.1)
 SINGLE = "A single trial has no error to tell an effect by"
-NO_MEASURE = "Tuned, λ improves no measure; with 20% wrong labels"
-ALL_MEASURES = "Tuned, λ improves loss, accuracy and calibration in both models; with 20% wrong labels"
 LOST = "λ = 0 has nothing to compare with; 3 runs diverged"
 ALONE, DIVERGED = without(cases(), "network", "_se"), without(cases(), "logistic", "_change", "_zero", diverged=3)
 
 
+BOTH_MODELS = "In both models tuned λ"
 TUNED = "In logistic regression tuned λ lowers the test"
 SHARPER = (
     f"{TUNED} calibration error by 50% and lowers the test loss by 20%; "
@@ -271,17 +285,16 @@ SHARPER = (
 @pytest.mark.parametrize(
     ("of", "found", "said"),
     [
-        (results.gain_said, cases(), f"{NO_MEASURE} the same"),
+        (results.gain_said, cases(), f"{BOTH_MODELS} improves neither accuracy nor calibration; {WRONG} the same"),
         (
             results.gain_said,
-            cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.0, 0.1)),
-            f"{ALL_MEASURES} loss in both models, accuracy and calibration in logistic regression "
-            "and worsens calibration in the network",
+            cases(logistic=BETTER, network=BETTER, logistic_noisy=BETTER, network_noisy=(-0.1, 0.1, 0.1)),
+            f"{BOTH_MODELS} improves accuracy and calibration; {WRONG} it improves accuracy",
         ),
         (
             results.gain_said,
-            cases(logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
-            f"{NO_MEASURE} loss in the network and worsens accuracy in both models, loss and calibration in logistic regression",
+            cases(logistic=(0, 0.1, 0.1), network=(0, 0.1, 0.1), logistic_noisy=WORSE, network_noisy=(-0.1, -0.1, 0.015)),
+            f"{BOTH_MODELS} improves accuracy and worsens calibration; {WRONG} it worsens accuracy",
         ),
         (results.panel_said, cases(logistic=(-0.1, 0.015, -0.25), logistic_noisy=(-0.1, 0.1, 0.0)), SHARPER),
         (
@@ -303,11 +316,11 @@ BOTH = "The best λ with right labels and with 20% wrong labels"
 @pytest.mark.parametrize(
     ("best", "places", "said"),
     [
-        ((0.1, 1.0), ([1] * 9, [2] * 9), "With 20% wrong labels the best λ is larger: 1 instead of 0.1"),
-        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), f"{BOTH}: 0.1 and 1"),  # three places by one: too few to tell
-        ((0.1, 1.0), ([1, 1, 1], [0, 3, 2]), f"{BOTH}: 0.1 and 1"),
-        ((0.1, 0.1), ([1, 1, 1], [1, 1, 1]), f"{BOTH}: 0.1 and 0.1"),
-        ((1.0, 0.1), ([2, 2, 2], [1, 1, 1]), f"{BOTH}: 1 and 0.1"),
+        ((0.1, 1.0), ([1] * 9, [2] * 9), "With 20% wrong labels a larger λ is best in both models"),
+        ((0.1, 1.0), ([1, 1, 1], [2, 2, 2]), f"{BOTH}: 0.1 and 1, in the network 0.1 and 1"),  # three by one: too few to tell
+        ((0.1, 1.0), ([1, 1, 1], [0, 3, 2]), f"{BOTH}: 0.1 and 1, in the network 0.1 and 1"),
+        ((0.1, 0.1), ([1, 1, 1], [1, 1, 1]), f"{BOTH}: 0.1 and 0.1, in the network 0.1 and 0.1"),
+        ((1.0, 0.1), ([2, 2, 2], [1, 1, 1]), f"{BOTH}: 1 and 0.1, in the network 1 and 0.1"),
     ],
 )
 def test_a_larger_decay_is_larger_trial_by_trial(
@@ -316,7 +329,7 @@ def test_a_larger_decay_is_larger_trial_by_trial(
     found, at = cases(), {case: np.array(places[case.endswith("_noisy")]) for case in CASES}
     for case in CASES:
         found[case]["best_lambda"] = best[case.endswith("_noisy")]
-    assert results.decays_said(found, at) == f"{said}, in the network {said.rpartition(': ')[2]}"
+    assert results.decays_said(found, at) == said
     del found["network"]["best_lambda"]
     assert results.decays_said(found, at) == "A case has no λ at which no trial diverged"
 

@@ -97,19 +97,17 @@ def test_a_label_stands_where_a_line_of_its_colour_ends_or_is_lowest(study: str)
                 assert min(abs(place - each) for each in ends) < 0.2, (name, word)
 
 
-CURVES = [  # study, figure, x, rows beside the curves, whether the norm is drawn
-    ("wide", "curves", "epoch", {"best constant": "null"}, True),
-    ("modular", "curves", "step", {"chance": "null"}, True),
-    ("equilibrium", "curves", "step", {"w = 0": "null"}, False),
-    ("relatives", "curves", "step", {"w = 0": "null"}, True),
+CURVES = [  # study, x, rows beside the curves
+    ("wide", "epoch", {"best constant": "null"}),
+    ("modular", "step", {"chance": "null"}),
+    ("relatives", "step", {"w = 0": "null"}),
 ]
 
 
-@pytest.mark.parametrize(("study", "name", "x", "references", "norms"), CURVES)
-def test_curves_are_those_of_the_arm_beside_them(study: str, name: str, x: str, references: dict[str, str], norms: bool) -> None:
-    figure, known = shown(study)[name], metrics(study)
-    drawn = [("loss", "val_loss", "validation"), ("loss", "train_loss", "training")]
-    drawn += [("‖w‖₂", "weight_norm", "validation")] * norms
+@pytest.mark.parametrize(("study", "x", "references"), CURVES)
+def test_curves_are_those_of_the_arm_beside_them(study: str, x: str, references: dict[str, str]) -> None:
+    figure, known = shown(study)["curves"], metrics(study)
+    drawn = [("loss", "val_loss", "validation"), ("loss", "train_loss", "training"), ("‖w‖₂", "weight_norm", "validation")]
     for title, value, word in drawn:
         for label in {said(known, arm) for arm in ARMS}:
             own = [path(study, arm) for arm in ARMS if said(known, arm) == label]
@@ -240,9 +238,6 @@ def test_modular_steps_of_every_trial() -> None:
     check(points(axes, "∝ 1/(lr·λ)", dash="--"), expected)
 
 
-OPTIMIZERS = {"SGD": "sgd", "momentum": "momentum", "Adam": "adam", "AdamW": "adamw"}
-
-
 def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     figure, known, arrays = shown("optimizers")["weights"], metrics("optimizers"), draw("optimizers", COMMITTED.optimizers)
     scatter, histogram = figure.axes
@@ -250,7 +245,7 @@ def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     inputs, targets = arrays["train_inputs"].astype(float), arrays["train_targets"].astype(float)
     least = np.stack([np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(inputs, targets, strict=True)])
     for word in ("Adam", "AdamW"):
-        weights = trained("optimizers")[f"wd_{OPTIMIZERS[word]}"]["weight"][:-1]
+        weights = trained("optimizers")[f"wd_{word.lower()}"]["weight"][:-1]
         np.testing.assert_allclose(points(scatter, word, mark="."), pairs(least[:-1].ravel(), weights.ravel()), atol=1e-6)
         (shares,) = bars(histogram, colour_of(scatter, word))
         inside = np.abs(weights) <= scatter.get_ylim()[1]
@@ -264,69 +259,15 @@ def test_optimizers_weights_are_those_of_the_optimizer_named() -> None:
     assert level(scatter, f"1/λ = {1 / decay:g}") == [-1 / decay, 1 / decay]
 
 
-def test_optimizers_curves_are_those_of_the_optimizer_named() -> None:
-    figure, known = shown("optimizers")["curves"], metrics("optimizers")
-    rows = {word: f"wd_{kind}".removesuffix("_sgd") for word, kind in OPTIMIZERS.items()}
-    rows[f"Adam, {said(known, 'baseline_adam')}"] = "baseline_adam"
-    for title, value in (("validation loss", "val_loss"), ("‖w‖₂", "weight_norm")):
-        axes = panel(figure, title)
-        for word, row in rows.items():
-            own = path("optimizers", row)
-            check(points(axes, word), pairs(own["step"], own[value]))
-        assert level(axes, "exact: ridge, and in the box") == sorted(known[row][value] for row in ("ridge", "box"))
-
-
-def test_optimizers_distances_from_the_oracle_in_the_title() -> None:
-    figure, known = shown("optimizers")["distance"], metrics("optimizers_sweep")
-    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
-    for title, value in (("distance from ridge", "from_ridge"), ("distance from least squares in the box", "from_box")):
-        axes = panel(figure, title)
-        floor = axes.get_ylim()[0] * 2
-        for word, kind in OPTIMIZERS.items():
-            own = [row for row in rows if row["run"] == kind and row["lr"] == known[kind]["lr"]]
-            x, y = columns(own, "weight_decay", value)
-            check(points(axes, word), pairs(x, np.maximum(y, floor)))
-    x, y = columns([row for row in rows if row["run"] == "rest"], "weight_decay", "from_box")
-    check(points(axes, "exact, with ε"), pairs(x, np.maximum(y, floor)))
-
-
-@pytest.mark.parametrize(("kind", "oracle"), [("adam", "ridge"), ("adamw", "box")])
-def test_optimizers_risks_over_learning_rate_and_lambda(kind: str, oracle: str) -> None:
-    rows = [row for row in table("optimizers_sweep") if row["batch_size"] is None]
-    word = {value: key for key, value in OPTIMIZERS.items()}[kind]
-    figure = shown("optimizers")["learning_rate"]
-    axes = panel(figure, f"{word} (exact: {oracle})")
-    drawn = image(axes)
-    grid = sorted({row["weight_decay"] for row in rows})
-    for rate in {row["lr"] for row in rows if row["run"] in (kind, oracle)}:
-        own = {row["weight_decay"]: row["risk"] for row in rows if row["run"] in (kind, oracle) and row["lr"] == rate}
-        risks = np.array([own[decay] for decay in grid], dtype=float)
-        place = int(tick(figure.axes[0], "y", "exact" if rate is None else f"{rate:g}"))
-        np.testing.assert_array_equal(drawn[place], risks)
-        (best,) = [x for mark in "oD" for x, y in points(axes, mark=mark) if y == place]
-        assert best == np.nanargmin(risks)
-    for label in axes.get_xticklabels():
-        assert grid[int(tick(axes, "x", label.get_text()))] == pytest.approx(float(label.get_text()))
-
-
 def test_optimizers_on_batches_of_the_size_named() -> None:
-    over_decay, over_size = shown("optimizers")["batches"].axes
-    rows = table("optimizers_sweep")
-    exact: list[NDArray] = []
-    for size in sorted({row["batch_size"] for row in rows if row["batch_size"]}):
-        own, rest = ([row for row in rows if row["run"] == run and row["batch_size"] == size] for run in ("adamw", "batch_rest"))
-        check(points(over_decay, f"{size:g}"), pairs(*columns(own, "weight_decay", "risk")))
-        exact.append(pairs(*columns(rest, "weight_decay", "risk")))
-    check(points(over_decay, "exact: AdamW"), *exact)
-    for oracle in ("ridge", "box"):
-        check(
-            points(over_decay, f"exact: {oracle}"),
-            pairs(*columns([row for row in rows if row["run"] == oracle], "weight_decay", "risk")),
-        )
-    largest = max(row["weight_decay"] for row in rows)
-    for run, mark in (("adamw", "o"), ("batch_rest", "D")):
-        own = [row for row in rows if row["run"] == run and row["batch_size"] and row["weight_decay"] == largest]
-        check(points(over_size, mark=mark), pairs(*columns(own, "batch_size", "largest_share")))
+    axes, rows = shown("optimizers")["batches"].axes[0], table("optimizers_sweep")
+    for size in {row["batch_size"] for row in rows if row["batch_size"]}:
+        own = [row for row in rows if (row["run"], row["batch_size"]) == ("adamw", size)]
+        check(points(axes, f"{size:g}"), pairs(*columns(own, "weight_decay", "risk")))
+    for oracle, dash in (("ridge", ":"), ("box", "--")):
+        exact = pairs(*columns([row for row in rows if row["run"] == oracle], "weight_decay", "risk"))
+        check(points(axes, f"exact: {oracle}", dash=dash), exact)
+        assert text(axes, f"exact: {oracle}") == tuple(exact[exact[:, 1].argmin()])
 
 
 def test_equilibrium_norms_beside_theory() -> None:
@@ -341,26 +282,23 @@ def test_equilibrium_norms_beside_theory() -> None:
         assert level(panel(figure, "effective learning rate"), word) == [pytest.approx(known["wd"]["lr"] / norm**2)]
 
 
-@pytest.mark.parametrize("value", ["risk", "angle"])
-def test_equilibrium_over_lambda_for_the_learning_rate_named(value: str) -> None:
-    axes, rows = shown("equilibrium")[value].axes[0], table("equilibrium_sweep")
-    rows = [row for row in rows if row["product"] > 0 or value == "risk"]
+@pytest.mark.parametrize(("place", "x"), [(0, "weight_decay"), (1, "product")])
+def test_equilibrium_risks_for_the_learning_rate_named(place: int, x: str) -> None:
+    panels = shown("equilibrium")["risk"].axes
+    rows = [row for row in table("equilibrium_sweep") if row["product"] > 0]
     hollow = []
-    for rate in sorted({row["lr"] for row in rows}):
+    for rate in {row["lr"] for row in rows}:
         own = [row for row in rows if row["lr"] == rate]
         means = {}
-        for product in sorted({row["product"] for row in own}):
-            trials = [row for row in own if row["product"] == product]
-            means[product] = np.mean([row[value] for row in trials])
-            hollow += [(product, means[product])] * (not trials[0]["settled"])
-        colour = colour_of(axes, f"lr = {rate:g}")
-        check(points(axes, color=colour, dash="-"), pairs([*means], [*means.values()]))
-        check(points(axes, color=colour, dash=""), pairs([*means], [*means.values()]))
-    drawn = np.concatenate([points(axes, mark=mark, fill="hollow") for mark in "osDv^P"])
-    check(pairs(*drawn.T), pairs(*np.array(hollow).T))
-    if value == "angle":
-        theory = {(row["product"], row["angle_theory"]) for row in rows if row["angle_theory"] is not None}
-        check(points(axes, "arccos(1 − lr·λ)", color=BLACK), pairs(*zip(*theory, strict=True)))
+        for decay in {row[x] for row in own}:
+            trials = [row for row in own if row[x] == decay]
+            means[decay] = np.mean([row["risk"] for row in trials])
+            hollow += [(decay, means[decay])] * (not trials[0]["settled"])
+        colour = colour_of(panels[0], f"{rate:g}")
+        for dash in ("-", ""):
+            check(points(panels[place], color=colour, dash=dash), pairs([*means], [*means.values()]))
+    check(points(panels[place], mark="o", fill="hollow"), pairs(*np.array(hollow).T))
+    assert {"weight_decay": "λ", "product": "lr·λ"}[x] == panels[place].get_xlabel()
 
 
 def test_descent_risks_beside_theory() -> None:
@@ -451,18 +389,14 @@ def test_table_weights_over_what_decay_leaves() -> None:
 LABELS = {"right labels": "", "20% wrong labels": "_noisy"}
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("curves", ""), ("network", "_network")])
-@pytest.mark.parametrize("labels", LABELS)
-def test_digits_curves_with_the_labels_in_the_title(name: str, suffix: str, labels: str) -> None:
-    figure, known = shown("digits")[name], metrics("digits")
-    axes, rows = panel(figure, labels), {arm: f"{arm}{suffix}{LABELS[labels]}" for arm in ARMS}
-    for label in {said(known, row) for row in rows.values()}:
-        own = [path("digits", row) for row in rows.values() if said(known, row) == label]
+@pytest.mark.parametrize(("model", "suffix"), [("logistic regression", "_noisy"), ("network", "_network_noisy")])
+def test_digits_stopped_early_in_the_model_of_the_title(model: str, suffix: str) -> None:
+    axes, known = panel(shown("digits")["stopping"], f"{model}, 20% wrong labels"), metrics("digits")
+    rows = [f"{arm}{suffix}" for arm in ARMS]
+    for label in {said(known, row) for row in rows}:
+        own = [path("digits", row) for row in rows if said(known, row) == label]
         check(points(axes, label, dash="-"), *(pairs(each["step"], each["val_loss"]) for each in own))
-    zero = path("digits", rows["baseline"])
-    lowest = zero["val_loss"].argmin()
-    word = f"{said(known, rows['baseline'])} at its lowest"
-    check(points(axes, word), pairs(zero["step"][lowest], zero["val_loss"][lowest]))
+    assert level(axes, "λ = 0, stopped") == [path("digits", rows[0])["val_loss"].min()]
 
 
 @pytest.mark.parametrize("labels", LABELS)
@@ -484,13 +418,13 @@ def test_digits_reliability_of_the_arm_named(labels: str) -> None:
         assert {tuple(each) for each in np.round(expected, 9)} == found
 
 
-@pytest.mark.parametrize("measure", ["loss", "accuracy", "calibration_error"])
+@pytest.mark.parametrize("measure", ["accuracy", "calibration_error"])
 def test_digits_gains_stand_beside_their_model_and_labels(measure: str) -> None:
     figure, known = shown("digits")["gain"], metrics("digits_sweep")
     axes = panel(figure, f"test {measure.replace('_', ' ')}")
     cases = {f"{model}, {labels}": f"{case}{suffix}" for model, case in MODELS.items() for labels, suffix in LABELS.items()}
     places = {word: tick(figure.axes[0], "y", word) for word in cases}
-    for word, value in (("λ = 0", "at_zero"), ("λ chosen on validation rows, ± error of the change", "at_chosen")):
+    for word, value in (("λ = 0", "at_zero"), ("tuned λ, ± standard error of the change", "at_chosen")):
         expected = [(known[case][f"test_{measure}_{value}"], places[label]) for label, case in cases.items()]
         check(points(axes, color=colour_of(axes, word), mark="o"), pairs(*np.array(expected).T))
 
@@ -513,6 +447,7 @@ def test_digits_over_lambda_of_the_model_in_the_title(model: str) -> None:
         ends[word] = [*means.values()][-1]
         best.append((known[case]["best_lambda"], means[known[case]["best_lambda"]]))
     check(points(axes, mark="D"), pairs(*np.array(best).T))
+    assert [text(axes, f"{decay:g}") for decay, _ in best] == best
     assert sorted(ends, key=ends.__getitem__) == sorted(ends, key=lambda word: text(axes, word)[1])
 
 

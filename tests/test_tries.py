@@ -33,9 +33,9 @@ EFFECTS = {  # study → finding, the rows that it compares, and the history tha
     "wide": [("curves", "wd", "baseline", "val_loss")],
     "modular": [("curves", "wd", "baseline", "val_loss")],
     "relatives": [("curves", "wd", "baseline", "val_loss")],
-    "equilibrium": [("curves", "wd", "baseline", "late")],
-    "optimizers": [("curves", "wd_adam", "baseline_adam", "val_loss")],
-    "digits": [("curves", "wd", "baseline", "val_loss"), ("reliability", "wd", "baseline", "test_calibration_error")],
+    "equilibrium": [("panel", "wd", "baseline", "late")],
+    "optimizers": [("losses", "wd_adam", "baseline_adam", "val_loss")],
+    "digits": [("panel", "wd", "baseline", "val_loss"), ("reliability", "wd", "baseline", "test_calibration_error")],
 }
 QUICK = ("line", "wide")  # studies that train in seconds; of the others a few trials do
 FEWER: dict[str, dict[str, Any]] = {

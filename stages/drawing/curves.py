@@ -19,24 +19,15 @@ from stages.drawing.style import (
 )
 
 
-def curves(
-    table: Table,
-    metrics: Metrics,
-    references: Mapping[str, str],
-    *,
-    x: str,
-    title: str,
-    norms: bool = True,
-    log_x: bool = False,
-) -> Figure:
-    """Losses, and beside them the weight norm if `norms`, of both arms.
+def curves(table: Table, metrics: Metrics, references: Mapping[str, str], *, x: str, title: str, log_x: bool = False) -> Figure:
+    """Losses, and beside them the weight norm, of both arms.
 
     `references` are rows whose validation loss is drawn, with their labels.
     """
     figure = Figure()
-    panels = figure.subplots(1, 1 + norms, squeeze=False, width_ratios=(3, 2)[: 1 + norms])[0]
+    panels = figure.subplots(1, 2, width_ratios=(3, 2))
     drawn = [("val_loss", "-"), ("train_loss", "--")], [("weight_norm", "-")]
-    for axes, names in zip(panels, drawn, strict=False):
+    for axes, names in zip(panels, drawn, strict=True):
         ends = []
         for arm, colour, width in RUNS:
             path, theory = (curve(table, f"{arm}{kind}") for kind in ("", "_theory"))

@@ -16,7 +16,6 @@ from stages.drawing.style import (
     DECAY,
     DIAMOND,
     RUNS,
-    Axes,
     Figure,
     Metrics,
     Table,
@@ -28,10 +27,11 @@ from stages.drawing.style import (
     log_steps,
 )
 from stages.drawing.sweeps import by_decay, decay_axis, means
+from stages.drawing.tables import column
 
 BINS, FEW = 10, 30  # bins of the confidence, and how many answers a bin must hold, of all trials, to be drawn
 MODELS = {"logistic": "logistic regression", "network": "network"}
-MEASURES = {"loss": "test loss", "accuracy": "test accuracy", "calibration_error": "test calibration error"}
+MEASURES = {"accuracy": "test accuracy, → is better", "calibration_error": "test calibration error, ← is better"}
 
 
 def labels(wrong: float) -> dict[str, str]:
@@ -41,36 +41,29 @@ def labels(wrong: float) -> dict[str, str]:
 
 def draw(arrays: Arrays, trained: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
     sets = labels(float(np.mean(arrays["wrong_labels"] != arrays["train_labels"])))
-    return {
-        "curves": courses(table, metrics, sets, name="curves", suffix=""),
-        "network": courses(table, metrics, sets, name="network", suffix="_network"),
-        "reliability": reliability(arrays, trained, metrics, sets),
-    }
+    return {"stopping": stopping(table, metrics, sets["_noisy"]), "reliability": reliability(arrays, trained, metrics, sets)}
 
 
-def courses(table: Table, metrics: Metrics, sets: Mapping[str, str], *, name: str, suffix: str) -> Figure:
-    """Validation loss over steps: with right labels, and beside it with wrong ones. A diamond is λ = 0 where it is lowest."""
+def stopping(table: Table, metrics: Metrics, labels: str) -> Figure:
+    """Validation loss over steps with wrong labels, in each model; dotted is the lowest of λ = 0."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
-    paths = {(run, noisy): curve(table, f"{run}{suffix}{noisy}") for run, _, _ in RUNS for noisy in sets}
-    heights = np.concatenate([path["val_loss"][min(1, len(path["step"]) - 1) :] for path in paths.values()])  # but the start
-    highest = np.nanmax(heights, initial=0)
-    panels[0].set(ylabel="validation loss", ylim=(0, 1.1 * highest or 1))
-    for axes, (noisy, said) in zip(panels, sets.items(), strict=True):
+    losses = column([row for row in table if row["run"].endswith("_noisy") and row["step"] > 0], "val_loss")
+    panels[0].set(ylabel="validation loss", ylim=(0, 1.1 * np.nanmax(losses, initial=0) or 1))
+    for axes, (suffix, model) in zip(panels, {"_noisy": "logistic regression", "_network_noisy": "network"}.items(), strict=True):
         ends = []
         for run, colour, width in RUNS:
-            path = paths[run, noisy]
+            path = curve(table, f"{run}{suffix}")
             band(axes, path, "step", "val_loss", color=colour, linewidth=width)
-            ends.append((path["val_loss"][-1], label(metrics, f"{run}{suffix}{noisy}"), colour))
-        lowest = np.nan_to_num(paths["baseline", noisy]["val_loss"], nan=np.inf).argmin()
-        axes.plot(*(paths["baseline", noisy][column][lowest] for column in ("step", "val_loss")), "D", **DIAMOND)
-        axes.set(xlabel="step", title=said)
+            ends.append((path["val_loss"][-1], label(metrics, f"{run}{suffix}"), colour))
+        lowest = np.nanmin(curve(table, f"baseline{suffix}")["val_loss"], initial=np.inf)
+        if np.isfinite(lowest):
+            axes.axhline(lowest, color=BLACK, linewidth=1, linestyle=":")
+            ends.append((lowest, f"{label(metrics, f'baseline{suffix}')},\nstopped", BLACK))
         log_steps(axes, path["step"])
-        axes.xaxis.set_major_formatter(lambda step, _: f"{step:g}")
+        axes.set(xlabel="step", title=f"{model}, {labels}")
         label_ends(axes, ends)
-    panels[0].plot([], [], "D", label=f"{label(metrics, f'baseline{suffix}')} at its lowest", **DIAMOND)
-    panels[0].legend(loc="best")
-    headline(figure, metrics["findings"][name])
+    headline(figure, metrics["findings"]["stopping"])
     return figure
 
 
@@ -120,44 +113,31 @@ def gain(summary: Metrics) -> Figure:
     A bar is one standard error of the change, paired over trials.
     """
     figure = Figure()
-    panels = figure.subplots(1, 3, sharey=True)
-    cases = [
-        (f"{model}{noisy}", f"{name},\n{said}")
-        for noisy, said in labels(summary["wrong"]).items()
-        for model, name in MODELS.items()
-    ]
+    panels = figure.subplots(1, 2, sharey=True)
+    sets = labels(summary["wrong"]).items()
+    cases = {f"{model}{noisy}": f"{name},\n{said}" for noisy, said in sets for model, name in MODELS.items()}
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
-        for place, (case, _) in enumerate(cases):
-            gained(
-                axes,
-                place,
-                {what: summary[case].get(f"test_{measure}_{what}", np.nan) for what in ("at_zero", "at_chosen", "change_se")},
-            )
+        for place, case in enumerate(cases):
+            ends = ("at_zero", "at_chosen", "change_se")
+            before, after, error = (summary[case].get(f"test_{measure}_{end}", np.nan) for end in ends)
+            axes.plot([before, after], [place, place], color=DECAY, linewidth=3)
+            axes.plot(before, place, "o", color=BASELINE, markersize=11)
+            axes.errorbar(after, place, xerr=np.nan_to_num(error), color=DECAY, marker="o", markersize=11, capsize=5)
         axes.set(title=title, ylim=(len(cases) - 0.5, -0.5))
         axes.grid(visible=False, axis="y")
-        axes.margins(x=0.15)
-    panels[0].set_yticks(range(len(cases)), [said for _, said in cases])
-    panels[0].set_xlim(0, None)
-    for axes in panels[1:]:
+        axes.margins(x=0.1)
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    panels[2].set_xlim(0, None)
-    panels[0].plot([], [], "o", color=BASELINE, markersize=9, label="λ = 0")
-    panels[0].plot([], [], "o", color=DECAY, markersize=8, label="λ chosen on validation rows, ± error of the change")
+    panels[0].set_yticks(range(len(cases)), cases.values())
+    panels[1].set_xlim(0, None)
+    for word, colour in {"λ = 0": BASELINE, "tuned λ, ± standard error of the change": DECAY}.items():
+        panels[0].plot([], [], "o", color=colour, markersize=11, label=word)
     figure.legend(loc="outside lower center", ncols=2)
     headline(figure, summary["findings"]["gain"])
     return figure
 
 
-def gained(axes: Axes, place: int, values: Mapping[str, float]) -> None:
-    """From λ = 0 to the chosen λ; nothing where they are not known."""
-    before, after, error = (values[what] for what in ("at_zero", "at_chosen", "change_se"))
-    axes.plot([before, after], [place, place], color=BASELINE, linewidth=1.5)
-    axes.plot(before, place, "o", color=BASELINE, markersize=9)
-    axes.errorbar(after, place, xerr=np.nan_to_num(error), color=DECAY, marker="o", markersize=8, capsize=4)
-
-
 def weight_decays(table: Table, summary: Metrics) -> Figure:
-    """Validation loss over λ, of each model with right and with wrong labels; a diamond is at the best λ."""
+    """Validation loss over λ, of each model with right and with wrong labels; a diamond and a number are at the best λ."""
     figure = Figure()
     panels = figure.subplots(1, 2, sharey=True)
     highest = max((row["val_loss"] for row in table if row["val_loss"] is not None), default=1)
@@ -170,7 +150,9 @@ def weight_decays(table: Table, summary: Metrics) -> Figure:
             losses = means(runs, "val_loss")
             axes.plot(grid, losses, color=DECAY, linestyle=style, marker="o", markersize=4)
             if (best := summary[case].get("best_lambda")) is not None:
-                axes.plot(best, losses[grid.index(best)], "D", **DIAMOND)
+                at = (best, losses[grid.index(best)])
+                axes.plot(*at, "D", **DIAMOND)
+                axes.annotate(f"{best:g}", at, (0, -20), textcoords="offset points", ha="center")
             ends.append((losses[-1], said.removesuffix(" labels"), DECAY))
         decay_axis(axes, grid)
         axes.set_xticks([grid[0], *grid[2::2]])

@@ -25,6 +25,7 @@ from stages.studies.digits.system import CASES, CLASSES, Digits
 PAIRS = (("wd", "baseline"), ("stopped", "baseline"), ("wd", "stopped"))  # compared trial by trial
 MODELS = ("logistic", "network")
 MEASURES = {"loss": "loss", "accuracy": "accuracy", "calibration_error": "calibration"}  # → spoken
+DRAWN = ("accuracy", "calibration_error")
 NOTHING = "no visible effect"
 COMPARISONS = len(MEASURES) * len(MODELS)  # of a λ that is chosen with λ = 0
 KNOWN_TO = {f"test_{measure}": 4 * 2.0**-PATH for measure in MEASURES} | {"test_accuracy": 0.0}  # accuracies are not rounded
@@ -62,25 +63,32 @@ def share_wrong(arrays: Arrays) -> float:
 
 
 def findings(rows: Metrics, wrong: float) -> dict[str, str]:
-    """Write a sentence for each figure."""
+    """Write a sentence for the overview, and one for each figure."""
     share = f"{words.per_cent(wrong)} wrong labels"
-    losses = {}
-    for suffix in ("", "_network"):
-        said = twice(rows, suffix, "val_loss", share)
-        early = words.sign(rows[f"wd{suffix}_noisy_minus_stopped{suffix}_noisy"], "test_loss") > 0 and share in said
-        losses[suffix] = said + (", where stopping early is better" if early else "")
     return {
         "panel": words.effect(rows),
-        "curves": losses[""],
-        "network": f"Network: {words.continued(losses['_network'])}",
-        "reliability": twice(rows, "", "test_calibration_error", share),
+        "stopping": of_stopping(rows, share),
+        "reliability": twice(rows, "test_calibration_error", share),
     }
 
 
-def twice(rows: Metrics, suffix: str, value: str, share: str) -> str:
+def of_stopping(rows: Metrics, share: str) -> str:
+    """Say which λ is visibly worse than stopping λ = 0 early, on test rows and with wrong labels."""
+    arms = {"_noisy": "logistic regression", "_network_noisy": "the network"}
+    decays = {each: f"λ = {rows[f'wd{each}']['weight_decay']:g} in {where}" for each, where in arms.items()}
+    beaten = [said for each, said in decays.items() if words.sign(rows[f"wd{each}_minus_stopped{each}"], "test_loss") > 0]
+    return words.sentence(
+        (rows["wd"]["trials"] == 1, words.SINGLE),
+        (beaten, f"With {share} stopping early beats {words.listed(beaten)}"),
+        (True, f"With {share} stopping early visibly beats neither {' nor '.join(decays.values())}"),
+        lost=words.diverged(rows, *(f"{arm}{each}" for each in arms for arm in ("baseline", "wd"))),
+    )
+
+
+def twice(rows: Metrics, value: str, share: str) -> str:
     """Say what λ does to a value, with right labels and with wrong ones: the second half says only what is different."""
-    one, two = (words.effect(rows, f"wd{each}", f"baseline{each}", value=value) for each in (suffix, f"{suffix}_noisy"))
-    same, named = f"λ = {rows[f'wd{suffix}']['weight_decay']:g} ", f"the {words.spoken(value)}"
+    one, two = (words.effect(rows, f"wd{suffix}", f"baseline{suffix}", value=value) for suffix in ("", "_noisy"))
+    same, named = f"λ = {rows['wd']['weight_decay']:g} ", f"the {words.spoken(value)}"
     verbs = [each.removeprefix(same).partition(f"{named} ")[0] for each in (one, two)]
     return words.sentence(
         (not (one.startswith(same) and two.startswith(same)), one),
@@ -161,23 +169,18 @@ def of_chosen(found: Metrics, said: str) -> str:
 
 
 def gain_said(found: Metrics) -> str:
-    """Say what the chosen λ visibly change on test rows, in both models, and in one of them alone."""
-    right, wrong = (in_models([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
-    more = "the same" if right == wrong else wrong
+    """Say what the chosen λ visibly change on test rows, in both models alike."""
+    right, wrong = (in_both([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
+    more = "the same" if right == wrong else f"it {wrong}"
     noisy = f"; with {words.per_cent(found['wrong'])} wrong labels {more}" if found["wrong"] else ""
-    return of_chosen(found, f"Tuned, λ improves {right}{noisy}")
+    return of_chosen(found, f"In both models tuned λ {right}{noisy}")
 
 
-def in_models(cases: Sequence[Metrics]) -> str:
-    """List the measures that are visibly better, and those that are worse: `loss in both models, accuracy in the network`."""
-    sides = []
-    for way in (1, -1):
-        one, other = ({measure for measure in MEASURES if better(case, measure) == way} for case in cases)
-        places = {"both models": one & other, "logistic regression": one - other, "the network": other - one}
-        told = {where: words.listed([MEASURES[each] for each in MEASURES if each in those]) for where, those in places.items()}
-        sides.append(", ".join(f"{each} in {where}" for where, each in told.items() if each))
-    gained, lost = sides
-    return (gained or "no measure") + (f" and worsens {lost}" if lost else "")
+def in_both(cases: Sequence[Metrics]) -> str:
+    """Say which of the measures drawn are visibly better in all cases, and which are worse: `improves calibration`."""
+    alike = {way: [MEASURES[each] for each in DRAWN if {better(case, each) for case in cases} == {way}] for way in (1, -1)}
+    parts = [f"{verb} {words.listed(alike[way])}" for verb, way in (("improves", 1), ("worsens", -1)) if alike[way]]
+    return " and ".join(parts) or f"improves neither {' nor '.join(MEASURES[each] for each in DRAWN)}"
 
 
 def panel_said(found: Metrics) -> str:
@@ -199,7 +202,7 @@ def changes(case: Metrics) -> str:
 
 
 def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
-    """Say the best λ of each model, with right labels and with wrong ones; and whether wrong labels ask for more."""
+    """Say whether wrong labels ask for a larger λ; else the best λ of each model, with right labels and with wrong ones."""
     if any("best_lambda" not in found[case] for case in CASES):
         return "A case has no λ at which no trial diverged"
     share = f"{words.per_cent(found['wrong'])} wrong labels"
@@ -208,9 +211,11 @@ def decays_said(found: Metrics, places: Mapping[str, NDArray]) -> str:
         words.sign_over_trials(places[f"{model}_noisy"] - places[model], among=len(MODELS), unit=1) > 0 for model in MODELS
     )
     larger = more and all(right < wrong for right, wrong in best)
-    each = [f"{wrong:g} instead of {right:g}" if larger else f"{right:g} and {wrong:g}" for right, wrong in best]
-    said = f"With {share} the best λ is larger" if larger else f"The best λ with right labels and with {share}"
-    return f"{said}: {', in the network '.join(each)}"
+    each = [f"{right:g} and {wrong:g}" for right, wrong in best]
+    return words.sentence(
+        (larger, f"With {share} a larger λ is best in both models"),
+        (True, f"The best λ with right labels and with {share}: {', in the network '.join(each)}"),
+    )
 
 
 READ = {f"{case}.{name}": number for case in CASES for name, number in (sweeps.READ | dict.fromkeys(JUDGED, 3)).items()}

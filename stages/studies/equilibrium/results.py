@@ -100,12 +100,11 @@ def is_still(norms: NDArray) -> bool:
 
 
 def findings(rows: Metrics, steps: int) -> dict[str, str]:
-    """Write a sentence for each figure."""
+    """Write a sentence for the overview, and one for the figure."""
     rates = [f"at {row['effective_lr']:.2g} with λ = {row['weight_decay']:g}" for row in arms(rows) if "effective_lr" in row]
     return {
         "panel": effect(rows, value="late_val_loss")
         + (f"; the effective learning rate ends {' and '.join(rates)}" if rates else ""),
-        "curves": effect(rows, value="late_val_loss", when=f", the mean over steps {steps // 2:,} to {steps:,}"),
         "norm": norms_said(rows, steps),
     }
 

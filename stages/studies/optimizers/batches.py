@@ -40,28 +40,27 @@ def of_sizes(
 
 def said(found: Metrics, sizes: Sequence[int], *, rows: int, trials: int) -> dict[str, str]:
     """Say what AdamW's best risk is beside ridge's, on the largest and the smallest batches; and how near weights get to 1/λ."""
-    names = {size: "all rows" if size >= rows else f"batches of {size}" for size in sizes}
+    names = {size: f"all {rows} rows" if size >= rows else f"batches of {size}" for size in sizes}
     each = {names[size]: found[f"batch_{size}"] for size in (sizes[-1], sizes[0])}
     known = {name: own for name, own in each.items() if "best_lambda" in own}
     lost = words.lost_runs(sum(found[f"batch_{size}"]["diverged"] for size in sizes))
-    risks = [f"on {name} {beside_ridge(own)}" for name, own in known.items()]
+    risks = {name: f"on {name} {beside_ridge(own)}" for name, own in known.items()}
     walls = [
-        f"on {name} the largest weight is {words.per_cent(own['largest_share_at_best'])} of 1/λ, {beside_ridge(own)}"
-        for name, own in known.items()
+        f"{risks[name]}, its largest weight {words.per_cent(own['largest_share_at_best'])} of 1/λ" for name, own in known.items()
     ]
     return {
         figure: words.sentence(
             (not known, "On batches a trial diverged at every λ"),
             (trials == 1, words.SINGLE),
-            (True, f"AdamW at its best λ: {'; '.join(parts)}"),
+            (True, f"AdamW's best risk beside ridge's: {'; '.join(parts)}"),
             lost=[lost],
         )
-        for figure, parts in (("batches", risks), ("panel", walls))
+        for figure, parts in (("batches", risks.values()), ("panel", walls))
     }
 
 
 def beside_ridge(own: Mapping[str, float]) -> str:
-    """Word a risk beside ridge's: `20% more risk than ridge`."""
+    """Word a risk beside ridge's: `20% more`."""
     seen, gap, ridge = words.sign(own, "risk_minus_ridge", among=2), own["risk_minus_ridge"], own["risk_of_ridge"]
     size = words.per_cent(abs(gap) / ridge) if ridge > 0 else f"{abs(gap):.2g}"
-    return f"{size} {'more' if seen > 0 else 'less'} risk than ridge" if seen else "no visible difference from ridge's risk"
+    return f"{size} {'more' if seen > 0 else 'less'}" if seen else "no visible difference"

@@ -1,7 +1,6 @@
-"""optimizers, drawn: coupled decay in warm colours, decoupled decay in blue."""
+"""optimizers, drawn: Adam, whose decay is coupled, in orange, AdamW in blue."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -13,41 +12,24 @@ from stages.drawing.style import (
     BASELINE,
     BLACK,
     DECAY,
-    DIAMOND,
-    START,
     Figure,
     Metrics,
     Table,
-    band,
-    curve,
     headline,
     label,
     label_ends,
-    log_steps,
-    loss_axis,
     matplotlib,
 )
 from stages.drawing.sweeps import decay_axis
 from stages.drawing.tables import column
 
-LOOK: dict[str, dict[str, Any]] = {  # optimiser → its curves; wider where others lie on top
-    "sgd": {"color": "#cc79a7", "linewidth": 5},
-    "momentum": {"color": START, "linewidth": 3},
-    "adam": {"color": "#d55e00", "linewidth": 1.5},
-    "adamw": {"color": DECAY, "linewidth": 2},
-}
-NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}
-ROWS = {"": "sgd", "_momentum": "momentum", "_adam": "adam", "_adamw": "adamw"}  # what follows an arm's name → optimiser
-APART = 0.07  # of an axis: the height of a line of text beside it
-ORACLES = {"adam": "ridge", "adamw": "box"}
-FLOOR = 1e-5  # a distance below it is drawn there
+LOOK = {"adam": "#d55e00", "adamw": DECAY}  # optimiser → its colour
+NAMES = {"adam": "Adam", "adamw": "AdamW"}
 BINS = 60
-CONTRAST = 4  # a risk that is as many times the lowest has the last colour
-FEW, LABELS = 5, 9  # λ in a heat map: so many leave room for words, so many for their own numbers
 
 
-def draw(arrays: Arrays, trained: Trained, table: Table, metrics: Metrics) -> dict[str, Figure]:
-    return {"weights": weights(arrays, trained, metrics), "curves": curves(table, metrics)}
+def draw(arrays: Arrays, trained: Trained, _: Table, metrics: Metrics) -> dict[str, Figure]:
+    return {"weights": weights(arrays, trained, metrics)}
 
 
 def weights(arrays: Arrays, trained: Trained, metrics: Metrics) -> Figure:
@@ -64,7 +46,7 @@ def weights(arrays: Arrays, trained: Trained, metrics: Metrics) -> Figure:
     scatter.annotate("λ = 0", (0.93 * height,) * 2, (8, 0), textcoords="offset points", va="center", color=BASELINE)
     exact = {"adam": line / (1 + decay), "adamw": np.clip(line, -1 / decay, 1 / decay) if decay else line}
     for (kind, ends), side in zip(exact.items(), ("left", "right"), strict=True):
-        run, colour = trained[f"wd_{kind}"], LOOK[kind]["color"]
+        run, colour = trained[f"wd_{kind}"], LOOK[kind]
         kept = ~run["diverged"]
         scatter.plot(least[kept].ravel(), run["weight"][kept].ravel(), ".", color=colour, markersize=6, alpha=0.5)
         scatter.plot(line, ends, color=BLACK, linewidth=0.8)
@@ -93,140 +75,38 @@ def weights(arrays: Arrays, trained: Trained, metrics: Metrics) -> Figure:
     return figure
 
 
-def curves(table: Table, metrics: Metrics) -> Figure:
-    """Validation loss and length of the weights, of all optimisers with decay, and of Adam without."""
-    figure = Figure()
-    panels = figure.subplots(1, 2, width_ratios=(3, 2))
-    for axes, name in zip(panels, ("val_loss", "weight_norm"), strict=True):
-        path = curve(table, "baseline_adam")
-        axes.plot(path["step"], path[name], color=BASELINE, linewidth=3)
-        ends = [(path[name][-1], f"Adam, {label(metrics, 'baseline_adam')}", BASELINE)]
-        for suffix, kind in ROWS.items():
-            path = curve(table, f"wd{suffix}")
-            band(axes, path, "step", name, **LOOK[kind])
-            ends.append((path[name][-1], NAMES[kind], LOOK[kind]["color"]))
-        for row in ("ridge", "box"):
-            axes.axhline(metrics[row][name], color=BLACK, linewidth=1, linestyle=":")
-        loss_axis(axes)
-        log_steps(axes, path["step"])
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.set(xlabel="step", title="validation loss" if axes is panels[0] else "‖w‖₂, the weights' length")
-        label_ends(axes, ends, apart=APART)
-    panels[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label="exact: ridge, and in the box")
-    panels[0].legend(loc="lower left")
-    headline(figure, metrics["findings"]["curves"])
-    return figure
-
-
 def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
-    figures = {"distance": distance(table, summary), "learning_rate": learning_rate(table, summary)}
-    return figures | {"batches": batches(table, summary)}
-
-
-def distance(table: Table, summary: Metrics) -> Figure:
-    """How far each optimiser ends from ridge, and from least squares in the box, over λ."""
-    figure = Figure()
-    panels = figure.subplots(1, 2, sharey=True)
-    table = [row for row in table if row["batch_size"] is None]
-    for axes, oracle, named in zip(panels, ("ridge", "box"), ("ridge", "least squares in the box"), strict=True):
-        axes.set(yscale="log", ylim=(FLOOR / 2, 30), title=f"distance from {named}")
-        ends = []
-        for kind, look in LOOK.items():
-            rows = [row for row in table if row["run"] == kind and row["lr"] == summary[kind]["lr"]]
-            apart = np.maximum(column(rows, f"from_{oracle}"), FLOOR)
-            axes.plot(column(rows, "weight_decay"), apart, marker="o", markersize=look["linewidth"] + 3, **look)
-            if np.isfinite(apart).any():
-                ends.append((apart[np.isfinite(apart)][-1], NAMES[kind], look["color"]))
-        if oracle == "box":
-            rows = [row for row in table if row["run"] == "rest"]
-            exact = np.maximum(column(rows, "from_box"), FLOOR)
-            axes.plot(column(rows, "weight_decay"), exact, "D", label="exact, with ε", **DIAMOND)
-            axes.legend(loc="upper left")
-        decay_axis(axes, sorted({row["weight_decay"] for row in table}))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_major_formatter(lambda share, _: ("≤ " if share <= FLOOR else "") + f"{100 * share:g}%")
-        label_ends(axes, ends, apart=APART)
-    headline(figure, summary["findings"]["distance"])
-    return figure
-
-
-def learning_rate(table: Table, summary: Metrics) -> Figure:
-    """The risk over learning rate and λ, coupled beside decoupled, above each its oracle; the best λ of every row is marked."""
-    figure = Figure()
-    panels = figure.subplots(1, 2, sharey=True)
-    table = [row for row in table if row["batch_size"] is None]
-    weight_decays = sorted({row["weight_decay"] for row in table})
-    every = [row for row in table if row["run"] in {*ORACLES, *ORACLES.values()}]
-    low, high = np.nanmin(column(every, "risk")), np.nanmax(column(every, "risk"))
-    shown: dict[str, Any] = {"vmin": low, "vmax": min(high, CONTRAST * low)}
-    for axes, (kind, oracle) in zip(panels, ORACLES.items(), strict=True):
-        rates = [*sorted({row["lr"] for row in table if row["run"] == kind}), None]
-        rows = [[row for row in table if row["run"] in (kind, oracle) and row["lr"] == rate] for rate in rates]
-        grid = np.array([column(each, "risk") for each in rows])  # (R + 1, L), NaN where a trial diverged
-        image = axes.imshow(grid, origin="lower", aspect="auto", cmap="cividis_r", interpolation="nearest", **shown)
-        best = {place: int(np.nanargmin(each)) for place, each in enumerate(grid) if np.isfinite(each).any()}
-        exact = best.pop(len(rates) - 1)
-        mark: dict[str, Any] = {"color": "white", "markeredgecolor": BLACK, "markersize": 9}
-        axes.plot(list(best.values()), list(best), marker="o", **mark)
-        axes.plot(exact, len(rates) - 1, marker="D", **mark)
-        for place, index in np.argwhere(np.isnan(grid)):
-            axes.text(
-                index, place, "diverged", ha="center", va="center", rotation=90 if len(weight_decays) > FEW else 0, fontsize=8
-            )
-        axes.axhline(len(rates) - 1.5, color="white", linewidth=4)
-        every_few = -(-len(weight_decays) // LABELS)
-        axes.set_xticks(
-            range(0, len(weight_decays), every_few), [f"{decay:g}" for decay in weight_decays[::every_few]], fontsize=11
-        )
-        axes.set_yticks(range(len(rates)), ["exact" if rate is None else f"{rate:g}" for rate in rates])
-        axes.set(xlabel="λ", title=f"{NAMES[kind]} (exact: {oracle})")
-        axes.grid(visible=False)
-    panels[0].set(ylabel="first learning rate")
-    figure.colorbar(image, ax=panels, label="risk, ‖w − w*‖²", extend="max" if high > CONTRAST * low else "neither")
-    headline(figure, summary["findings"]["learning_rate"])
-    return figure
+    return {"batches": batches(table, summary)}
 
 
 def batches(table: Table, summary: Metrics) -> Figure:
-    """The risk of AdamW over λ for each batch size, between ridge's and the box's; and how near its weights get to the wall."""
+    """The risk of AdamW over λ for each batch size, between ridge's and the box's."""
     figure = Figure()
-    over_decay, over_size = figure.subplots(1, 2, width_ratios=(3, 2))
-    trained, rest = (
-        [row for row in table if row["run"] == run and row["batch_size"] is not None] for run in ("adamw", "batch_rest")
-    )
-    sizes = sorted({row["batch_size"] for row in trained})
+    axes = figure.subplots()
     for oracle, dash in (("ridge", ":"), ("box", "--")):
         rows = [row for row in table if row["run"] == oracle]
-        over_decay.plot(column(rows, "weight_decay"), column(rows, "risk"), color=BLACK, linestyle=dash, label=f"exact: {oracle}")
-    ends = []
+        axes.plot(column(rows, "weight_decay"), column(rows, "risk"), color=BLACK, linewidth=1.5, linestyle=dash, zorder=3)
+        lowest = min(zip(column(rows, "risk"), column(rows, "weight_decay"), strict=True))
+        axes.annotate(f"exact: {oracle}", lowest[::-1], (0, -20), textcoords="offset points", ha="center")
+    trained = [row for row in table if row["run"] == "adamw" and row["batch_size"] is not None]
+    sizes, ends = sorted({row["batch_size"] for row in trained}), []
     for place, size in enumerate(sizes):
-        colour = matplotlib.colors.to_hex(matplotlib.colormaps["Blues"](0.35 + 0.6 * place / max(len(sizes) - 1, 1)))
-        own, expected = ([row for row in rows if row["batch_size"] == size] for rows in (trained, rest))
-        over_decay.plot(column(own, "weight_decay"), column(own, "risk"), marker="o", color=colour, linewidth=2)
-        over_decay.plot(column(expected, "weight_decay"), column(expected, "risk"), "D", **DIAMOND)
-        if np.isfinite(end := column(own, "risk")[-1]):
+        colour = matplotlib.colors.to_hex(matplotlib.colormaps["Blues"](0.45 + 0.55 * place / max(len(sizes) - 1, 1)))
+        rows = [row for row in trained if row["batch_size"] == size]
+        axes.plot(column(rows, "weight_decay"), column(rows, "risk"), marker="o", color=colour)
+        if np.isfinite(end := column(rows, "risk")[-1]):
             ends.append((float(end), f"{size:g}", colour))
-    over_decay.plot([], [], "D", label="exact: AdamW", **DIAMOND)
-    decay_axis(over_decay, sorted({row["weight_decay"] for row in table}))
-    over_decay.xaxis.set_major_formatter("{x:g}")
-    over_decay.set(title="risk, ‖w − w*‖², with AdamW on batches of …", ylim=(0, None))
-    over_decay.legend(loc="lower left")
-    label_ends(over_decay, ends, apart=APART)
-    largest = max(row["weight_decay"] for row in table)
-    own, expected = ([row for row in rows if row["weight_decay"] == largest] for rows in (trained, rest))
-    over_size.axhline(1, color=BLACK, linestyle="--", linewidth=1)
-    over_size.plot(column(own, "batch_size"), column(own, "largest_share"), marker="o", color=DECAY, linewidth=2)
-    over_size.plot(column(expected, "batch_size"), column(expected, "largest_share"), "D", **DIAMOND)
-    over_size.set(xscale="log", xlabel="batch size", ylim=(0, 1.1), title=f"largest |w|·λ at λ = {largest:g}")
-    over_size.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    over_size.minorticks_off()
+    decay_axis(axes, sorted({row["weight_decay"] for row in table}))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(title="risk, ‖w − w*‖², of AdamW on batches of …", ylim=(0, None))
+    label_ends(axes, ends)
     headline(figure, summary["findings"]["batches"])
     return figure
 
 
 FIGURES = Figures(
     sweep=sweep,
-    sweep_columns=("run", "lr", "batch_size", "weight_decay", "diverged", "risk", "from_ridge", "from_box", "largest_share"),
+    sweep_columns=("run", "batch_size", "weight_decay", "risk"),
     study=draw,
     panel=partial(panel, x="step", y="val_loss"),
     panel_columns=("run", "step", "val_loss"),

@@ -91,9 +91,9 @@ def share_outside(arrays: Arrays, weight_decay: float) -> float:
 
 
 def findings(rows: Metrics, steps: int, cut: float) -> dict[str, str]:
-    """Write a sentence for each figure. `cut` is the share of the least squares weights that are outside the box."""
+    """Write the sentences of page and figures. `cut` is the share of the least squares weights that are outside the box."""
     effects = of_losses(rows)
-    return {"panel": of_ends(rows, cut) or effects, "curves": effects, "weights": of_scatter(rows, steps, cut)}
+    return {"panel": of_ends(rows, cut) or effects, "losses": effects, "weights": of_scatter(rows, steps, cut)}
 
 
 def of_losses(rows: Metrics) -> str:
