@@ -124,6 +124,11 @@ class Reader:
         for plot in self.page.locator(".plot:visible").all():
             plot.locator("svg").first.wait_for()
 
+    def until(self, holds: str) -> None:
+        self.page.evaluate(
+            f"new Promise((done) => {{ const look = () => (({holds}) ? done() : setTimeout(look, 10)); look(); }})"
+        )
+
     def skip_prediction(self) -> None:
         self.page.get_by_label("predict first").uncheck()
         self.drawn()
@@ -329,13 +334,12 @@ def test_every_study_prints_on_one_page_in_legible_letters(browser: Any, paper: 
     for study in studies.NAMES:
         reader.page.evaluate("(key) => { choose(key); move({ l: study.decay.values.length - 1, shown: true }); }", study)
         reader.drawn()
-        reader.page.wait_for_function("figures.every(({ view }) => view)")
-        made = reader.page.pdf(format="A4", landscape=paper == "landscape")
-        assert len(re.findall(rb"/Type /Page\b", made)) == 1, study
+        reader.until("figures.every(({ view }) => view)")
         reader.page.set_viewport_size(A4[paper])
         reader.page.emulate_media(media="print")
+        reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        reader.until("[...document.querySelectorAll('.plot svg')].every((each) => each.viewBox.baseVal.width === PRINTED.width)")
         letters = reader.page.evaluate("""() => {
-          dispatchEvent(new Event("beforeprint"));
           const text = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
           const sizes = [];
           while (text.nextNode()) {
@@ -350,8 +354,12 @@ def test_every_study_prints_on_one_page_in_legible_letters(browser: Any, paper: 
         }""")
         assert [each for each in letters if each[0] < LEAST - 0.01] == [], study
         assert any(each[1] == "λ" for each in letters) or study in {"descent", "equilibrium"}, study
+        reader.page.evaluate("dispatchEvent(new Event('afterprint'))")
         reader.page.emulate_media(media="null")
         reader.page.set_viewport_size({"width": 1280, "height": 800})
+        made = reader.page.pdf(format="A4", landscape=paper == "landscape")
+        assert len(re.findall(rb"/Type /Page\b", made)) == 1, study
+        reader.until("!printing")
     reader.page.close()
 
 

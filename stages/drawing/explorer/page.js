@@ -10,6 +10,7 @@ const PRINTED = { width: 500, height: 220, size: 16 }; // of a chart, in its own
 let study = STUDIES[0];
 let figures = []; // those of the study: {chart, element, view}
 let front = 0; // the chart that is presented
+let printing = false;
 let writing; // a timer
 
 // Numbers and words
@@ -260,12 +261,9 @@ function feed(figure) {
   for (const name of ["band", "theory"]) view.signal(name, $(name).checked);
   if (chart.until) view.signal("until", chart.until[places.get(study).m]);
   view.data("now", rows);
-  const { clientWidth, clientHeight } = find(".plot");
-  if (clientWidth) lay(view, { width: clientWidth, height: clientHeight, size: presenting() ? Math.round(innerHeight / 45) : 13 });
-}
-
-function lay(view, signals) {
-  for (const [name, value] of Object.entries(signals)) view.signal(name, value);
+  const { clientWidth: width, clientHeight: height } = find(".plot");
+  const size = printing ? PRINTED : width ? { width, height, size: presenting() ? Math.round(innerHeight / 45) : 13 } : {};
+  for (const [name, value] of Object.entries(size)) view.signal(name, value);
   view.run();
 }
 
@@ -297,7 +295,7 @@ function choose(key) {
 function present(on) {
   document.body.classList.toggle("presenting", on);
   update();
-  $(on ? "decay-at" : "present").focus();
+  $("decay-at").focus();
 }
 
 const beside = (by, all, one) => all[(all.indexOf(one) + by + all.length) % all.length];
@@ -345,8 +343,7 @@ addEventListener("error", fail);
 addEventListener("unhandledrejection", fail);
 addEventListener("resize", update);
 addEventListener("hashchange", follow);
-addEventListener("beforeprint", () => figures.forEach(({ view }) => view && lay(view, PRINTED)));
-addEventListener("afterprint", update);
+for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) addEventListener(event, () => ((printing = on), update()));
 
 const KEYS = { PageUp: () => turn(-1), PageDown: () => turn(1), c: nextChart, Escape: () => present(false) }; // of the presentation
 addEventListener("keydown", (event) => {
