@@ -15,12 +15,12 @@ from stages.base import params, storage
 from stages.base.rounding import LOOK
 from stages.drawing.explorer.contract import Line, OverDecays, OverSteps, Shown, Weights
 from stages.explorer import shown_of
-from stages.measure.explored import doubt, effects, lowest, notes, over_trials, thinned
-from stages.studies.modular.explorer import arrivals
+from stages.measure.explored import arrived, beside, doubt, effects, fates, lowest, notes, over_trials, ratios, thinned
 from stages.studies.optimizers.explorer import sentences
 from stages.studies.wide.explorer import forgotten
 
 EXPLORED = [study for study in studies.NAMES if (ROOT / "stages" / "studies" / study / "explorer.py").exists()]
+GRIDS = {"equilibrium": "product", "descent": "penalty"}
 NAN = float("nan")
 SIX_DIGITS = 1e-5  # what two numbers with six significant digits may differ by, as a share
 
@@ -64,6 +64,62 @@ def test_the_first_sentence_compares_with_nothing() -> None:
     assert partly == "Without decay the validation loss is 2 after 10 epochs; 1 of 3 trials diverged at λ = 0"
     assert said(BASELINE, lost=((0, 0), (1, 0), (2, 0)), weight_decays=(0,)) == ["Without decay every trial diverged"]
     assert len(said(BASELINE, weight_decays=(0,))) == 1
+
+
+@pytest.mark.parametrize("value", ["val_loss", "risk"])
+def test_a_model_that_is_worse_than_a_constant_says_so(value: str) -> None:
+    """With decay and without; trial by trial, where there are several."""
+    losses = np.tile(np.array([BASELINE, [1.0, 1.2, 0.9]]).T, (3, 1))
+
+    def worse(null: Any, trials: int = 9) -> list[bool]:
+        said = effects(np.array([0.0, 3.0]), losses[:trials], np.zeros((trials, 2), dtype=bool), value=value, null=null)
+        return ["a constant predicts better" in each for each in said]
+
+    assert worse(0.5) == [True, True]
+    assert worse(1.5) == [True, False]
+    assert worse(2.5) == [False, False]
+    assert worse(1.0) == [True, False]  # 1.03 ± 0.04 is not visibly above 1
+    assert worse(losses[:, 1] - np.tile([0.1, 0.101, 0.099], 3)) == [True, True]  # but each trial is above its own
+    assert worse(0.9, trials=1) == [True, False]  # which has no error, and is said to have none
+
+
+def test_a_ratio_is_of_medians_and_told_by_logarithms() -> None:
+    """One trial has nearly all of a mean."""
+    usual = [[4.0, 1.9, 3.0], [5.0, 2.1, 4.5], [6.0, 2.2, 7.0], [5.5, 2.0, 5.6]]
+    values = np.array([[1000.0, 2.0, 990.0], *usual, *usual, *usual, *usual])
+    said = ratios("Λ", np.array([0.0, 1.0, 2.0]), values, "risk", where="With 50 rows")
+    assert said == [
+        "With 50 rows, without decay, the median risk is 5.5",
+        "With 50 rows Λ = 1 lowers the median risk from 5.5 to 2",
+        "With 50 rows Λ = 2 has no visible effect on the risk: in the median it is 5.6",
+    ]
+    assert ratios("Λ", np.array([0.0]), values[:, :1], "risk", where="Here", null=1.0)[0].endswith("; a constant predicts better")
+    alone = ratios("Λ", np.array([0.0, 1.0]), values[:1, :2], "risk", where="Here", floor=3.0)
+    assert alone[1] == "Here Λ = 1 has a risk of 3, Λ = 0 one of 1e+03; a single trial has no error to tell an effect by"
+
+
+def test_two_methods_are_told_in_a_sentence() -> None:
+    one = ["Without decay the risk is 1 with A", "λ = 2 lowers the risk by 5%: 0.95 with A", "Without decay every trial diverged"]
+    two = ["Without decay the risk is 2 with B; a constant predicts better", "λ = 2: no trial to compare", "λ = 3: no"]
+    assert beside(np.array([0.0, 2.0, 3.0]), one, two) == [
+        "Without decay the risk is 1 with A; 2 with B, where a constant predicts better",
+        "λ = 2 lowers the risk by 5%: 0.95 with A; λ = 2: no trial to compare",
+        "Without decay every trial diverged; λ = 3: no",
+    ]
+    assert beside(np.array([2.0]), one[1:2], ["λ = 2 raises the risk by 3%: 1.03 with B"]) == [
+        "λ = 2 lowers the risk by 5%: 0.95 with A; it raises the risk by 3%: 1.03 with B"
+    ]
+
+
+def test_a_fate_is_told_beside_that_of_the_smallest() -> None:
+    accuracy = np.array([[[0.0, 0.2, 0.3], [0.0, 0.2, 1.0], [0, 0, 0.1]]] * 2)  # (T, L, K)
+    run = {"train_accuracy": np.ones_like(accuracy), "val_accuracy": accuracy, "steps": np.array([0, 5, 10])}
+    lost = np.array([[False, False, True]] * 2)
+    assert fates(np.array([0.0, 1.0, 9.0]), run | {"diverged": lost}, 0.95) == [
+        "λ = 0 does not generalise within 10 steps",
+        "λ = 1 generalises at step 10; λ = 0 does not generalise within 10 steps",
+        "λ = 9 diverges in every trial; λ = 0 does not generalise within 10 steps",
+    ]
 
 
 def test_a_single_trial_is_said_to_be_one() -> None:
@@ -131,20 +187,21 @@ def consistent(shown: Shown) -> None:
     assert 2 <= len(shown.facts) <= 4
     assert all(finite(line.values).shape == sliders for _, line in shown.facts)
     assert len(shown.best) == sliders[0]
-    assert sum(isinstance(chart, OverDecays) for chart in shown.charts) == 1
+    assert len(shown.doubt) in {1, sliders[0]}
+    assert any(isinstance(chart, OverDecays) for chart in shown.charts)
     assert list(shown.decay.values) == sorted(shown.decay.values)
     if shown.second:
         assert 0 <= shown.second.start < sliders[0]
     for chart in shown.charts:
         if isinstance(chart, Weights):
             size = len(chart.x)
-            assert {finite(values).shape for _, values in chart.series} == {(*sliders, size)}
-            assert chart.truth is None or finite(chart.truth).shape == (size,)
+            assert {finite(values).shape for _, values in chart.series} <= {(*sliders, size), (1, sliders[1], size)}
+            assert chart.truth is None or finite(chart.truth).shape in {(1, size), (sliders[0], size)}
             assert chart.walls is None or finite(chart.walls).shape == sliders
         elif isinstance(chart, OverDecays):
             assert {shape(line) for line in chart.lines} == {sliders}
         elif isinstance(chart, OverSteps):
-            assert {shape(line) for line in chart.lines} == {(*sliders, len(chart.x))}
+            assert {shape(line) for line in chart.lines} <= {(*sliders, len(chart.x)), (1, sliders[1], len(chart.x))}
             assert len(chart.x) <= 60
             assert chart.until is None or len(chart.until) == sliders[0]
 
@@ -184,13 +241,22 @@ def test_its_arrays_fit_together(study: str, inside: Clone) -> None:
     "grids",
     [
         {study: [0] for study in EXPLORED},
-        {"line": [0, 1, 100], "wide": [0, 1, 300], "equilibrium": [0, 0.01, 2.5], "optimizers": [0, 100], "modular": [0, 100]},
+        {
+            "line": [0, 1, 100],
+            "wide": [0, 1, 300],
+            "equilibrium": [0, 0.01, 2.5],
+            "optimizers": [0, 100],
+            "modular": [0, 100],
+            "digits": [0, 0.001, 3],
+            "relatives": [0, 100],
+            "phase": [0, 100],
+        },
     ],
     ids=["λ = 0 alone", "some diverge"],
 )
 def test_the_oddest_grids_can_be_shown(grids: dict[str, list[float]], inside: Clone) -> None:
     for study, grid in grids.items():
-        inside.set(f"{study}.sweep.{'product' if study == 'equilibrium' else 'wd'}", grid)
+        inside.set(f"{study}.sweep.{GRIDS.get(study, 'wd')}", grid)
     inside.stages(*(f"stages.{verb} {study}" for study in EXPLORED for verb in ("sweep", "evaluate")))
     for study in EXPLORED:
         consistent(shown_here(study))
@@ -236,7 +302,7 @@ def test_the_numbers_of_wide_are_the_tracked_ones(inside: Clone) -> None:
         assert loss.values[place] == pytest.approx(mapped[f"epochs_{epochs}"]["val_loss"], rel=SIX_DIGITS)
         assert shown.decay.values[int(shown.best[place] or 0)] == mapped[f"epochs_{epochs}"]["best_lambda"]
     assert (shown.second and shown.second.values[shown.second.start]) == 10
-    names = {"validation loss": "val_loss", "loss left of the start": "excess_start", "‖w‖₂": "weight_norm"}
+    names = {"validation loss": "val_loss", "of it left of the start": "excess_start", "‖w‖₂": "weight_norm"}
     (points,) = (chart for chart in shown.charts if isinstance(chart, Weights))
     for arm, decay in (("baseline", 0), ("wd", 3)):
         place = shown.decay.values.index(decay)
@@ -256,17 +322,17 @@ def test_the_numbers_of_modular_are_the_tracked_ones(inside: Clone) -> None:
     for arm, decay in (("baseline", 0), ("wd", 3)):
         place = shown.decay.values.index(decay)
         assert fact(shown, "‖w‖₂").values[0, place] == pytest.approx(rows[arm]["weight_norm"], rel=SIX_DIGITS)
-        assert fact(shown, "power of the strongest frequency").values[0, place] == pytest.approx(
+        assert fact(shown, "share of the strongest frequency").values[0, place] == pytest.approx(
             rows[arm]["purity"], rel=SIX_DIGITS
         )
 
 
 def test_a_step_is_known_where_every_trial_gets_there() -> None:
-    rows = [{"step": step} for step in (10.0, 30.0, 20.0, -1.0, 40.0, 60.0)]  # three λ, two trials each
+    steps = np.array([[10.0, 20.0, 40.0], [30.0, -1.0, 60.0]])  # two trials, three λ
     known = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, NAN]])  # the last λ loses a trial
-    mean, error = arrivals(rows, "step", known)
-    np.testing.assert_array_equal(mean, [[20, NAN, 40]])
-    np.testing.assert_array_equal(error, [[10, NAN, NAN]])  # ±10 about the mean of two
+    mean, error = arrived(steps, known)
+    np.testing.assert_array_equal(mean, [20, NAN, 40])
+    np.testing.assert_array_equal(error, [10, NAN, NAN])  # ±10 about the mean of two
 
 
 @pytest.mark.slow
@@ -294,22 +360,97 @@ def test_the_numbers_of_optimizers_are_the_tracked_ones(inside: Clone) -> None:
         assert line.values[..., -1] == pytest.approx(fact(shown, f"‖w‖₂ with {line.name}").values, rel=2.0**-LOOK * 10)
 
 
+def with_two_trials(inside: Clone, study: str) -> None:
+    inside.set(f"{study}.data.trials", 2)
+    inside.stages(*(f"stages.{verb} {study}" for verb in ("generate", "sweep", "evaluate")))
+
+
+@pytest.mark.slow
+def test_the_numbers_of_digits_are_the_tracked_ones(inside: Clone) -> None:
+    shown, summary = shown_here("digits"), details("digits_sweep")
+    for m, case in enumerate(("logistic", "logistic_noisy")):
+        for name, value in (("validation loss", "val_loss"), ("right answers", "val_accuracy")):
+            means = [tracked("digits", value, run=case, weight_decay=each).mean() for each in shown.decay.values]
+            assert fact(shown, name).values[m] == pytest.approx(means, rel=SIX_DIGITS)
+        assert shown.decay.values[int(shown.best[m] or 0)] == summary[case]["best_lambda"]
+
+
+@pytest.mark.slow
+def test_the_numbers_of_descent_are_the_tracked_ones(inside: Clone) -> None:
+    """The median of two trials is their mean."""
+    with_two_trials(inside, "descent")
+    shown = shown_here("descent")
+    assert shown.second
+    for m, rows in enumerate(shown.second.values):
+        for name, value in (("median risk", "risk"), ("expected", "theory"), ("λ = Λ/rows", "weight_decay")):
+            assert fact(shown, name).values[m] == pytest.approx(tracked("descent", value, rows=rows), rel=SIX_DIGITS)
+    (curve,) = (chart for chart in shown.charts if isinstance(chart, OverSteps))
+    assert curve.lines[0].values[0, 0] == pytest.approx(tracked("descent", "risk", penalty=0.0), rel=SIX_DIGITS)
+
+
+@pytest.mark.slow
+def test_the_numbers_of_table_are_the_tracked_ones(inside: Clone) -> None:
+    """As those of descent."""
+    with_two_trials(inside, "table")
+    shown, summary = shown_here("table"), details("table_sweep")
+    assert shown.second
+    for m, rows in enumerate(shown.second.values):
+        for name, value in (("validation loss", "val_loss"), ("test error", "test_error")):
+            assert fact(shown, name).values[m] == pytest.approx(tracked("table", value, rows=rows), rel=SIX_DIGITS)
+    (bars,) = (chart for chart in shown.charts if isinstance(chart, Weights))
+    assert {name: values.tolist() for name, values in zip(bars.x, bars.series[0][1][0].T, strict=True)} == {
+        name: summary["weights"][name] for name in bars.x
+    }
+
+
+@pytest.mark.slow
+def test_the_numbers_of_relatives_are_the_tracked_ones(inside: Clone) -> None:
+    shown = shown_here("relatives")
+    assert shown.second
+    (risks, counts) = (chart for chart in shown.charts if isinstance(chart, OverDecays))
+    methods = {"L2": "l2", "ℓ1": "l1", "elastic net": "elastic_net", "early stopping": "early_stopping"}
+    for m, truth in enumerate(("sparse", "dense")):
+        for chart, value in ((risks, "risk"), (counts, "nonzeros")):
+            for line in chart.lines:
+                known = tracked("relatives", value, run=f"{truth}_{methods[line.name]}")
+                assert line.values[m] == pytest.approx(known, rel=SIX_DIGITS)
+    (points,) = (chart for chart in shown.charts if isinstance(chart, Weights))
+    assert points.truth is not None
+    assert list(shown.second.values) == np.count_nonzero(points.truth, axis=1).tolist()
+
+
+@pytest.mark.slow
+def test_the_numbers_of_phase_are_the_tracked_ones(inside: Clone) -> None:
+    shown = shown_here("phase")
+    assert shown.second
+    for m, share in enumerate(shown.second.values):
+        for place, decay in enumerate(shown.decay.values):
+            steps = tracked("phase", "steps_to_generalise", weight_decay=decay, train_fraction=share / 100)
+            expected = steps.mean() if (steps >= 0).all() else NAN
+            np.testing.assert_allclose(fact(shown, "step at which it generalises").values[m, place], expected)
+
+
 def test_the_walls_are_reached_by_as_many_weights_as_is_said() -> None:
     weight_decays, lost = np.array([0.0, 5.0]), {kind: np.zeros((2, 2), dtype=bool) for kind in ("adam", "adamw")}
     risks = {"adam": np.array([[1.0, 0.55], [1.2, 0.75]]), "adamw": np.array([[1.0, 1.55], [1.2, 1.75]])}
     weight = np.array([[[9.0, 9, 9, 9], [0.2, -0.2, 0.1, 0]], [[9, 9, 9, 9], [0.191, 0.18, 0.1, 0]]])  # 3 of 8 are at ±0.2
-    said = sentences(weight_decays, risks, lost, weight)
-    assert said[0] == "Without decay the risk is 1.1 with Adam; without decay the risk is 1.1 with AdamW"
+    null = np.array([1.4, 1.6])  # of w = 0
+    said = sentences(weight_decays, risks, lost, weight, null)
+    assert said[0] == "Without decay the risk is 1.1 with Adam; 1.1 with AdamW"
     assert said[1] == (
-        "λ = 5 lowers the risk by 41%: 0.65 with Adam; λ = 5 raises the risk by 50%: 1.65 with AdamW; "
-        "38% of AdamW's weights are at the walls ±0.2"
+        "λ = 5 lowers the risk by 41%: 0.65 with Adam; it raises the risk by 50%: 1.65 with AdamW, where a constant predicts "
+        "better; 38% of AdamW's weights are at the walls ±0.2"
     )
-    assert sentences(weight_decays, risks, lost, weight / 2)[1].endswith("none of AdamW's weights is at the walls ±0.2")
+    assert sentences(weight_decays, risks, lost, weight / 2, null)[1].endswith("none of AdamW's weights is at the walls ±0.2")
 
 
 @pytest.mark.parametrize(
     ("share", "left"),
-    [(0.92, "92% of the random start's loss is left"), (0.02, "2% of the random start's loss is left"), (0.003, "forgotten")],
+    [
+        (0.92, "92% of what the random start adds is left"),
+        (0.02, "2% of what the random start adds is left"),
+        (0.003, "forgotten"),
+    ],
 )
 def test_a_start_is_forgotten_where_nothing_of_it_is_left(share: float, left: str) -> None:
     assert forgotten(share).endswith(left)

@@ -98,7 +98,7 @@ def ratios(
     said = []
     for place, decay in enumerate(weight_decays.tolist()):
         at = f"{where} {name} = {decay:g}"
-        seen = sign_over_trials(np.log(kept[:, place]) - np.log(kept[:, 0]), among=len(medians) - 1)
+        seen = sign_over_trials(np.log(kept[:, place]) - np.log(kept[:, 0]), among=max(len(medians) - 1, 1))
         worse = sign_over_trials(np.log(kept[:, place]) - np.log(null)) > 0
         first = sentence(
             (place == 0, f"{where}, without decay, the median {what} is {medians[0]}"),
