@@ -22,6 +22,8 @@ repro: $(READY) ## set up if needed, mend what a kill or a merge left, then brin
 	@python -m stages.pages
 	@echo "every result is up to date: see README.md, open plots/explorer.html; another λ: . .venv/bin/activate && dvc exp run -S wd=1, then make diff"
 
+setup: $(READY) ## install into .venv what is needed, and run nothing
+
 test: $(READY) ## set up if needed, then lint, type-check and test
 	ruff check stages tools tests
 	ruff format --check stages tools tests
@@ -73,4 +75,4 @@ $(READY): requirements.txt
 	@[ -x .venv/bin/dvc ] || { echo "error: expected pip to install into .venv, got another place: see target, prefix and root in \`pip config list\`" >&2; exit 1; }
 	pwd -P > $@
 
-.PHONY: help repro test verify diff report show reset site bench gpu extras clean
+.PHONY: help setup repro test verify diff report show reset site bench gpu extras clean

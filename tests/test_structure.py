@@ -25,7 +25,7 @@ BELOW = {  # layer → those that it may import, itself aside
     "studies": {"base"},
     "study/system": {"base"},
     "study/training": {"base", "engine", "study/system"},
-    "study/helper": {"base", "theory", "measure"},
+    "study/helper": {"base", "theory", "measure", "study/system"},
     "study/results": {"base", "theory", "measure", "study/system", "study/helper"},
     "study/figures": {"base", "drawing", "measure", "theory", "study/system", "study/helper"},
     "study/explorer": {"base", "drawing", "measure", "theory", "study/system", "study/helper"},

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from stages.base.streams import Arrays, Streams
-from stages.studies.table import figures, results, sentences, system, training
+from stages.studies.table import figures, losses, results, sentences, system, training
 from stages.theory.ridge import degrees_of_freedom, generalised, leave_one_out, path
 
 TOLERANCE = 1e-10  # the same arithmetic in another order, of numbers around 1, with inputs that nearly depend on each other
@@ -188,7 +188,7 @@ def test_a_classification_is_scikit_learns_logistic_regression(classes: int, set
         division = system.divided(arrays, 0, count)
         scale = (2 if classes == 2 else 1) / (count * weight_decay)
         model = LogisticRegression(C=scale, tol=1e-10, max_iter=10_000).fit(*division.train)
-        own = results.of_classes(division, found["weight_decay"], found["weight"][0, -1], found["bias"][0, -1])
+        own = losses.of_classes(division, found["weight_decay"], found["weight"][0, -1], found["bias"][0, -1])
         chances = model.predict_proba(division.test[0])[np.arange(len(division.test[1])), division.test[1].astype(int)]
         assert own["test_loss"][place] == pytest.approx(-np.log(chances).mean(), abs=1e-5)
         assert own["test_accuracy"][place] == model.score(*division.test)

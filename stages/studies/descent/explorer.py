@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import doubt, lowest, ratios
 from stages.measure.findings import SINGLE, counted
-from stages.studies.descent.results import READ, risks_of_trials
+from stages.studies.descent.risks import risks_of_trials
 from stages.studies.descent.system import CONVERGED, Descent, first_rows, sizes
 from stages.theory.risk import ridge_risk
 
@@ -85,4 +86,5 @@ def expectations(arrays: Arrays, penalties: NDArray) -> NDArray[np.float64]:
     )
 
 
+READ = {"risk": 3, "trained": Integers(2), "penalty": 1}
 EXPLORER = Explorer(swept=READ, columns=("penalty",), show=show, grid=("penalty", "penalty"))

@@ -18,21 +18,9 @@ from stages.measure.linear import optimum
 from stages.measure.results import LOWER, Reference, Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, z_score
-from stages.studies.descent.system import CONVERGED, Descent, first_rows, risk, sizes
-from stages.theory.ridge import solve
+from stages.studies.descent.risks import risks_of_trials
+from stages.studies.descent.system import CONVERGED, Descent, first_rows, sizes
 from stages.theory.risk import least_norm_risk, ridge_risk
-
-
-def risks_of_trials(arrays: Arrays, swept: Mapping[str, NDArray]) -> NDArray[np.float64]:
-    """Compute the risk of each trial for each n and Λ, solved where it is not trained.  (T, N, L)"""
-    measured: NDArray[np.float64] = swept["risk"].copy()
-    for index, rows in enumerate(arrays["rows"].tolist()):
-        first, solved = first_rows(arrays, rows), np.flatnonzero(~swept["trained"][index])
-        if len(solved):
-            parts = np.linalg.svd(first["train_inputs"], full_matrices=False)
-            weights = [solve(*parts, first["train_targets"], penalty) for penalty in swept["penalty"][solved]]
-            measured[:, index, solved] = risk(np.stack(weights, axis=1), first)
-    return measured
 
 
 def evaluate_sweep(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:

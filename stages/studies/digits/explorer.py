@@ -3,20 +3,22 @@
 Shapes: M sets of labels, T trials, L decays.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, Shown, Slider
 from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import doubt, effects, lowest, notes, over_trials
 from stages.measure.findings import counted
-from stages.studies.digits.results import READ, chance
-from stages.studies.digits.system import Digits
+from stages.studies.digits.system import CLASSES, Digits
 
 SETS = ("logistic", "logistic_noisy")
+MEASURES = ("loss", "accuracy", "calibration_error")
 
 
 def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
@@ -26,16 +28,16 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
     ends = {
         name: np.where(lost, np.nan, np.stack([swept[f"{labels}.{name}"][..., -1] for labels in sets], axis=1))
         for split in ("train", "val")
-        for name in (*(f"{split}_{measure}" for measure in ("loss", "accuracy", "calibration_error")), "weight_norm")
+        for name in (*(f"{split}_{measure}" for measure in MEASURES), "weight_norm")
     } | {
         "floor": np.where(lost, np.nan, np.stack([swept[f"{labels}.val_calibration_floor"][..., -1] for labels in sets], axis=1))
     }
     means = {name: over_trials(each) for name, each in ends.items()}  # (M, L) each
-    level = {name: float(each[0]) for name, each in chance(1).items()}
+    chance = math.log(CLASSES)
     best = [lowest(means["val_loss"][0][m], lost[:, m]) for m in range(len(sets))]
     both = {
         measure: [Line(called, *means[f"{split}_{measure}"]) for split, called in (("train", "training"), ("val", "validation"))]
-        for measure in ("loss", "accuracy", "calibration_error")
+        for measure in MEASURES
     }
     calibration = [both["calibration_error"][1], Line("of a calibrated model", means["floor"][0], theory=True)]
     return Shown(
@@ -44,13 +46,13 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
         decay=Slider("λ", weight_decays.tolist()),
         second=Slider("% of labels wrong", [round(share, 4) for share in shares]) if len(sets) > 1 else None,
         charts=(
-            OverDecays("Loss", "λ", "loss", lines=both["loss"], level=("chance", level["val_loss"])),
-            OverDecays("Right answers", "λ", "share", lines=both["accuracy"], level=("chance", level["val_accuracy"])),
+            OverDecays("Loss", "λ", "loss", lines=both["loss"], level=("chance", chance)),
+            OverDecays("Right answers", "λ", "share", lines=both["accuracy"], level=("chance", 1 / CLASSES)),
             OverDecays("Calibration error", "λ", "calibration error", lines=calibration),
             OverDecays("Norm", "λ", "‖w‖₂", lines=[Line("‖w‖₂", *means["weight_norm"])]),
         ),
         said=[
-            right(effects(weight_decays, ends["val_loss"][:, m], lost[:, m], null=level["val_loss"]), means["val_accuracy"][0][m])
+            right(effects(weight_decays, ends["val_loss"][:, m], lost[:, m], null=chance), means["val_accuracy"][0][m])
             for m in range(len(sets))
         ],
         facts=(
@@ -81,4 +83,7 @@ def right(said: list[str], accuracy: NDArray) -> list[str]:
     ]
 
 
+READ = {f"{labels}.{name}": 3 for labels in SETS for name in ("weight_norm", "val_calibration_floor")}
+READ |= {f"{labels}.{split}_{measure}": 3 for labels in SETS for split in ("train", "val") for measure in MEASURES}
+READ |= {f"{labels}.diverged": Integers(2) for labels in SETS} | {"logistic.weight_decay": 1}
 EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show, grid=("logistic.weight_decay", "weight_decay"))

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table
 from stages.measure.arrivals import VERBS, first_step
 from stages.measure.explored import arrived, fates, lowest, notes, over_trials, thinned
 from stages.measure.findings import counted, per_cent
-from stages.studies.phase.results import READ
 from stages.studies.phase.system import Phase
 
 
@@ -83,4 +83,5 @@ def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table,
     )
 
 
+READ = {"diverged": Integers(3), "steps": Integers(1)} | {f"{split}_accuracy": 4 for split in VERBS}
 EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show, grid=None)

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import doubt, lowest, ratios
 from stages.measure.findings import SINGLE, counted
-from stages.studies.table.results import CURVATURE, READ, measured
-from stages.studies.table.system import CONVERGED, Rows
+from stages.studies.table.losses import measured
+from stages.studies.table.system import CONVERGED, CURVATURE, Rows
 
 NAMED = 8  # inputs whose weights are drawn
 LINES = {"train_loss": "training", "val_loss": "validation", "test_loss": "test", "loo_loss": "leave-one-out"}
@@ -95,4 +96,5 @@ def show(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
     )
 
 
+READ = {"weight": 5, "bias": 4, "weight_decay": 1, "rows": Integers(1)}
 EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show)
