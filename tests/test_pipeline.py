@@ -53,7 +53,7 @@ def test_a_change_of_lambda_reruns_the_treated_arms_and_what_follows(reproduced:
         reproduced.run("dvc", "checkout")
 
 
-OF_TABLE = {"generate@table", "sweep@table", "evaluate-grid@table", "plot-grid@table"}
+OF_TABLE = {"generate@table", "sweep@table", "evaluate-grid@table", "plot-grid@table", "explorer"}
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ BY_PART = {  # a key of each part → the stages that read it
     ("line.train.adam.eps", 1e-7): {"train-baseline", "train-wd", "sweep", "evaluate", "explorer"},
     ("line.sweep.wd", (0, 1)): {"sweep", "evaluate", "explorer"},
     ("modular.report.threshold", 0.9): {"evaluate", "explorer"},
-    ("phase.report.late", 2): {"evaluate-grid"},
+    ("phase.report.late", 2): {"evaluate-grid", "explorer"},
     ("baseline", 0.5): {"train-baseline", "evaluate"},
     ("line.adam_wd", 0.0002): {"train-wd", "evaluate"},  # a row of that arm
 }
