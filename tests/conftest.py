@@ -408,4 +408,8 @@ def reproduced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         if not shared.exists():
             tiny(own).path.rename(shared)
     shutil.copytree(shared, own, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
-    return Clone.at(own)
+    copied = Clone.at(own)
+    copied.run(
+        "git", "update-index", "-q", "--refresh"
+    )  # or Git writes all files anew, and make installs a newer requirements.txt
+    return copied

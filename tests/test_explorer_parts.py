@@ -71,16 +71,20 @@ def test_a_model_that_is_worse_than_a_constant_says_so(value: str) -> None:
     """With decay and without; trial by trial, where there are several."""
     losses = np.tile(np.array([BASELINE, [1.0, 1.2, 0.9]]).T, (3, 1))
 
-    def worse(null: Any, trials: int = 9) -> list[bool]:
+    def beside_null(null: Any, trials: int = 9) -> list[str]:
         said = effects(np.array([0.0, 3.0]), losses[:trials], np.zeros((trials, 2), dtype=bool), value=value, null=null)
-        return ["a constant predicts better" in each for each in said]
+        return [each.rpartition("; ")[2] if "constant" in each else "" for each in said]
 
-    assert worse(0.5) == [True, True]
-    assert worse(1.5) == [True, False]
-    assert worse(2.5) == [False, False]
-    assert worse(1.0) == [True, False]  # 1.03 ± 0.04 is not visibly above 1
-    assert worse(losses[:, 1] - np.tile([0.1, 0.101, 0.099], 3)) == [True, True]  # but each trial is above its own
-    assert worse(0.9, trials=1) == [True, False]  # which has no error, and is said to have none
+    worse, no_better = "a constant predicts better", "not visibly better than a constant"
+    assert beside_null(np.inf) == ["", ""]
+    assert beside_null(0.5) == [worse, worse]
+    assert beside_null(1.5) == [worse, ""]
+    assert beside_null(2.5) == ["", ""]
+    assert beside_null(1.0) == [worse, no_better]  # 1.03 ± 0.04 is not visibly above 1
+    assert beside_null(losses[:, 1] - np.tile([0.1, 0.101, 0.099], 3)) == [worse, worse]  # but each trial is above its own
+    assert beside_null(losses[:, 1]) == [worse, no_better]  # the constant itself
+    assert beside_null(0.9, trials=1) == [worse, worse]  # a single trial has no error
+    assert beside_null(1.5, trials=1) == [worse, ""]
 
 
 def test_a_ratio_is_of_medians_and_told_by_logarithms() -> None:
@@ -91,7 +95,7 @@ def test_a_ratio_is_of_medians_and_told_by_logarithms() -> None:
     assert said == [
         "With 50 rows, without decay, the median risk is 5.5",
         "With 50 rows Λ = 1 lowers the median risk from 5.5 to 2",
-        "With 50 rows Λ = 2 has no visible effect on the risk: in the median it is 5.6",
+        "With 50 rows Λ = 2 has no visible effect on the risk: its median is 5.6, 5.5 without decay",
     ]
     assert ratios("Λ", np.array([0.0]), values[:, :1], "risk", where="Here", null=1.0)[0].endswith("; a constant predicts better")
     alone = ratios("Λ", np.array([0.0, 1.0]), values[:1, :2], "risk", where="Here", floor=3.0)

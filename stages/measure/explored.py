@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from stages.measure.arrivals import arrival, fate
 from stages.measure.findings import (
+    NO_BETTER,
     SINGLE,
     VERBS,
     WORSE,
-    beyond_null,
     continued,
     diverged,
     effect,
@@ -68,20 +68,21 @@ def effects(
     `when` is added to it, such as ` after 10 epochs`; `null` is the value of the null model, of each trial or of all.
     (L,), (T, L), (T, L), (T,)
     """
-    kept, trials = np.where(lost, np.nan, values), len(values)
+    kept, among = np.where(lost, np.nan, values), max(len(weight_decays) - 1, 1)
     rows = [row | mean_and_error(value, column) for row, column in zip(runs(weight_decays, lost), kept.T, strict=True)]
-    said, named = [], spoken(value)
+    said, first = [], f"{rows[0].get(value, np.nan):.3g}"
     for index, row in enumerate(rows):
         at = f"{row[value]:.3g}{when}" if value in row else ""
-        found = {"wd": row, "baseline": rows[0], "null": {value: float(np.asarray(null, dtype=float).mean())}}
-        found["wd_minus_baseline"] = over_pairs(value, kept[:, index] - kept[:, 0])
-        found |= {"wd_minus_null": over_pairs(value, kept[:, index] - null)} if trials > 1 else {}
-        if index:
-            said.append(effect(found, value=value, when=f": {at}", among=len(rows) - 1))
-        else:
-            first = f"Without decay the {named} is {at}" if at else "Without decay every trial diverged"
-            worse = [WORSE] if beyond_null(found, "wd", value) else []
-            said.append("; ".join([first, *worse, *(lost_in(row) if at else [])]))
+        gap = over_pairs(value, kept[:, index] - kept[:, 0])
+        before = "" if sign(gap, value, among=among) else f", {first} without decay"
+        found = {"wd": row, "baseline": rows[0], "wd_minus_baseline": gap}
+        begun = sentence(
+            (index, effect(found, value=value, when=f": {at}{before}", among=among, brief=True)),
+            (at, f"Without decay the {spoken(value)} is {at}"),
+            (True, "Without decay every trial diverged"),
+        )
+        others = lost_in(row) if at and not index else []
+        said.append("; ".join(filter(None, [begun, *others, beside_constant(kept[:, index], null)])))
     return said
 
 
@@ -90,31 +91,42 @@ def ratios(
 ) -> list[str]:
     """A sentence for each λ, called `name`: what it does to the median of a value over trials, and to its mean logarithm.
 
-    For values of which a few trials have most of the mean. Where it is not visible, the sentence has the median alone. Below
-    `floor` a value counts as that much. `null` is the value of the null model.  (L,), (T, L)
+    For values of which a few trials have most of the mean. Below `floor` a value counts as that much. `null` is the value of the
+    null model.  (L,), (T, L)
     """
     kept = np.maximum(values, floor)
-    medians = [f"{median:.3g}" for median in np.median(kept, axis=0).tolist()]
+    medians, logs, among = [f"{each:.3g}" for each in np.median(kept, axis=0).tolist()], np.log(kept), max(kept.shape[1] - 1, 1)
     said = []
     for place, decay in enumerate(weight_decays.tolist()):
-        at = f"{where} {name} = {decay:g}"
-        seen = sign_over_trials(np.log(kept[:, place]) - np.log(kept[:, 0]), among=max(len(medians) - 1, 1))
-        worse = sign_over_trials(np.log(kept[:, place]) - np.log(null)) > 0
-        first = sentence(
-            (place == 0, f"{where}, without decay, the median {what} is {medians[0]}"),
-            (len(kept) == 1, f"{at} has a {what} of {medians[place]}, {name} = 0 one of {medians[0]}; {continued(SINGLE)}"),
-            (seen, f"{at} {VERBS.get(seen)} the median {what} from {medians[0]} to {medians[place]}"),
-            (True, f"{at} has no visible effect on the {what}: in the median it is {medians[place]}"),
+        at, median = f"{where} {name} = {decay:g}", medians[place]
+        gaps = logs[:, place] - logs[:, 0]
+        seen, much = (sign_over_trials(gaps, among=among, of=of) for of in (0.0, 1.0))
+        begun = sentence(
+            (place == 0, f"{where}, without decay, the median {what} is {median}"),
+            (len(kept) == 1, f"{at} has a {what} of {median}, {name} = 0 one of {medians[0]}; {continued(SINGLE)}"),
+            (much, f"{at} {VERBS.get(seen)} the median {what} from {medians[0]} to {median}"),
+            (seen, f"{at} hardly changes the median {what}: it is {median}"),
+            (True, f"{at} has no visible effect on the {what}: its median is {median}, {medians[0]} without decay"),
         )
-        said.append(f"{first}; {WORSE}" if worse else first)
+        said.append("; ".join(filter(None, [begun, beside_constant(logs[:, place], np.log(null))])))
     return said
+
+
+def beside_constant(values: NDArray, null: ArrayLike) -> str:
+    """Say where the null model is visibly better than a model, trial by trial, or the model is not; else nothing.  (T,), (T,)"""
+    gaps = values - null
+    known = gaps[np.isfinite(gaps)]
+    seen = sign_over_trials(gaps) if len(known) > 1 else np.sign(known.sum())
+    return sentence((seen > 0, WORSE), (seen < 0 or len(known) < 2, ""), (True, NO_BETTER))
 
 
 def beside(weight_decays: NDArray, one: Sequence[str], other: Sequence[str]) -> list[str]:
     """The sentences of two methods, of each λ as one.  (L,)"""
     said = []
     for decay, *both in zip(weight_decays.tolist(), one, other, strict=True):
-        first, second = (each.replace(f"; {WORSE}", f", where {WORSE}") for each in both)
+        first, second = (
+            each.replace(f"; {WORSE}", f", where {WORSE}").replace(f"; {NO_BETTER}", f", {NO_BETTER}") for each in both
+        )
         same, begun = f"λ = {decay:g} ", first.split(" is ")[0] + " is "
         parts = (
             (first.startswith(same) and second.startswith(same), f"it {second.removeprefix(same)}"),

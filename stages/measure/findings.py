@@ -20,7 +20,7 @@ FOLD = 98  # more by so many times, both values say more than their ratio
 SINGLE = "A single trial has no error to tell an effect by"
 WITHOUT_ZERO = "λ = 0 has nothing to compare with"
 VERBS = {-1: "lowers", 1: "raises"}
-WORSE = "a constant predicts better"
+WORSE, NO_BETTER = "a constant predicts better", "not visibly better than a constant"
 
 
 def sign(gap: Mapping[str, float], value: str = "val_loss", *, among: int = 1, of: float = 0.0, unit: float = 0.0) -> int:
@@ -113,7 +113,7 @@ def effect(
 def beyond_null(metrics: Metrics, one: str, value: str) -> bool:
     """Tell whether a row's loss is above the null model's: visibly, where pairs of trials tell it, and by more than hardly."""
     gap, null = metrics.get(f"{one}_minus_null"), metrics.get("null", {}).get(value)
-    if null is None or value not in metrics[one] or not value.endswith(("loss", "risk")):
+    if null is None or value not in metrics[one] or not value.endswith("loss"):
         return False
     return metrics[one][value] > (1 + HARDLY) * null and (not gap or sign(gap, value) > 0)
 

@@ -12,6 +12,7 @@ from stages.drawing.explorer.axes import MARGIN, Spec, along, along_decays, upwa
 from stages.drawing.explorer.contract import Line, OverDecays, OverSteps, Slider, Weights
 from stages.drawing.explorer.looks import looks, measured, named, wide_below
 
+ROOM = 40  # letters of all names below bars, where they stand level
 CONFIG: Spec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -53,7 +54,7 @@ def over_steps(chart: OverSteps, shades: Mapping[str, str]) -> Spec:
             curve("baseline", x, y, width=4, **grey, strokeDash=dash),
             band("now", x, y, color=colour),
             curve("now", x, y, width=5, color=colour, strokeDash=dash, **wide_below(chart.lines)),
-            theory(x, y),
+            theory(x, y, dash),
         ],
     }
 
@@ -91,7 +92,7 @@ def over_decays(chart: OverDecays, decay: Slider, shades: Mapping[str, str]) -> 
             ),
             band("now", x, y, color=colour),
             curve("now", x, y, width=5, color=colour, strokeDash=dash, **wide_below(chart.lines)),
-            theory(x, y),
+            theory(x, y, dash),
             {
                 **only("now"),
                 "mark": {**point, "size": {"expr": "2 * size"}},
@@ -117,7 +118,9 @@ def weights(chart: Weights, shades: Mapping[str, str]) -> Spec:
     ordinal = chart.bars or named_places(chart)
     if ordinal:
         place |= {"type": "ordinal", "sort": None, "scale": {"paddingInner": 0.25}}
-        place |= {"axis": {"title": chart.x_title, "labelAngle": 0, "labelOverlap": "greedy"}}
+        slanted = {"labelAngle": -30, "labelAlign": "right", "labelLimit": 100, "labelOverlap": False}
+        level = {"labelAngle": 0, "labelOverlap": "greedy"}
+        place |= {"axis": {"title": chart.x_title, **(slanted if sum(len(str(each)) for each in chart.x) > ROOM else level)}}
     else:
         place |= along(np.array(chart.x, dtype=float), chart.x_title, log=chart.log_x, margin=MARGIN / 2)
     names = [name for name, _ in chart.series]
@@ -172,8 +175,8 @@ def band(run: str, x: Spec, y: Spec, **encoding: Spec) -> Spec:
     return {**only(run), "mark": mark, "encoding": {**between, **encoding}}
 
 
-def theory(x: Spec, y: Spec) -> Spec:
-    drawn = curve("theory", x, y, width=13, detail={"field": "name"}, color={"value": "var(--ink)"})
+def theory(x: Spec, y: Spec, dash: Spec) -> Spec:
+    drawn = curve("theory", x, y, width=13, detail={"field": "name"}, color={"value": "var(--ink)"}, strokeDash=dash)
     drawn["mark"] |= {"opacity": {"expr": "theory ? 1 : 0"}}
     return drawn
 

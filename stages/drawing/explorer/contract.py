@@ -89,6 +89,7 @@ class Shown:
     best: Sequence[int | None]  # (M,) the place of the best λ, None where none is known
     of_best: str  # what the reader is to predict, after "the": "lowest validation loss", "earliest generalisation"
     finding: str = ""  # of the whole sweep, said with the best λ
+    trials: int = 0  # beside the numbers
     absent: str = "unknown"  # what stands for a number that is NaN
     second: Slider | None = None
     doubt: Sequence[str] = ("",)  # (M,) said with the best λ: "but not visibly below the one without decay"

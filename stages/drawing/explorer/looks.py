@@ -41,11 +41,14 @@ def named(names: Sequence[str], shades: Mapping[str, str]) -> Spec:
     return {"field": "name", "type": "nominal", "legend": None, "scale": scale}
 
 
-def looks(lines: Iterable[Line], shades: Mapping[str, str]) -> tuple[Spec, Spec]:
-    """The colour and the dash of each measured line."""
-    names = measured(lines)
-    dashes = [[6, 4] if dashed(name) else [1, 0] for name in names]
-    return named(names, shades), {"field": "name", "type": "nominal", "legend": None, "scale": {"domain": names, "range": dashes}}
+def looks(lines: Sequence[Line], shades: Mapping[str, str]) -> tuple[Spec, Spec]:
+    """The colour of each measured line, and the dash of each line. Of several of theory the first is whole."""
+    names, exact = measured(lines), [line.name for line in lines if line.theory]
+    dashes = [[6, 4] if dashed(name) else [1, 0] for name in names] + [
+        [6, 3] if place else [1, 0] for place, _ in enumerate(exact)
+    ]
+    scale = {"domain": [*names, *exact], "range": dashes}
+    return named(names, shades), {"field": "name", "type": "nominal", "legend": None, "scale": scale}
 
 
 def wide_below(lines: Iterable[Line]) -> Spec:

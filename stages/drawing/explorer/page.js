@@ -78,7 +78,7 @@ function overDecays(chart, { m, l, guess }) {
   const best = study.best[m];
   const guessed = guess && guess.m === m && guess.l !== best ? guess.l : null;
   const last = values.length - 1;
-  const mark = (run, place, other) => ({ run, x: x(place), text: run === "guess" ? "your guess" : run, before: place < 0.2 * last ? false : place > 0.8 * last || place < other });
+  const mark = (run, place, other) => ({ run, x: x(place), text: run === "guess" ? "your guess" : `best${study.ofBest.match(/ with .*/)?.[0] ?? ""}`, before: place < 0.2 * last ? false : place > 0.8 * last || place < other });
   const marks = [{ run: "chosen", x: x(l) }];
   if (hiding()) return [...lines, ...marks];
   if (best !== null) marks.push(mark("best", best, guessed ?? best));
@@ -103,7 +103,12 @@ const swatch = ({ colour = "ink", dash = "", width = 3 }) =>
   `<svg width="26" height="8" aria-hidden="true"><line x2="26" y1="4" y2="4" stroke="var(--${colour})" stroke-width="${width}" stroke-dasharray="${dash}"/></svg>`;
 
 function keyOf(chart) {
-  const lines = chart.lines.map(({ name, colour, dashed, theory }) => [name, theory ? { width: 1.25 } : { colour, dash: dashed ? "6 4" : "" }, theory]);
+  const dashes = chart.lines.filter(({ theory }) => theory).map(({ name }, place) => [name, place ? "6 3" : ""]);
+  const lines = chart.lines.map(({ name, colour, dashed, theory }) => [
+    name,
+    theory ? { width: 1.25, dash: new Map(dashes).get(name) } : { colour, dash: dashed ? "6 4" : "" },
+    theory,
+  ]);
   if (chart.kind === "steps") lines.unshift([equals(study.decay, 0), { colour: "baseline", width: 4 }]);
   if (chart.truth) lines.push(["truth", { width: 1.5 }]);
   if (chart.walls) lines.push(["walls", { width: 1, dash: "6 4" }]);
@@ -231,15 +236,18 @@ function update() {
   setSlider("decay", study.decay, l);
   $("said").textContent = together(hiding() ? prompt : study.said[m][l]);
   const finding = hiding() || !study.finding ? "" : `${study.finding}.`;
-  $("verdict").textContent = together([verdict(here), finding].filter(Boolean).join(" "));
+  const answers = [verdict(here), finding].filter(Boolean);
+  $("verdict").textContent = together((presenting() ? answers.slice(0, 1) : answers).join(" ")); // on a screen the chart needs the room
   $("show").hidden = !hiding();
   $("show").textContent = together(`My guess is ${equals(study.decay, l)}: show`);
+  const facts = study.facts.map((fact) => [fact.name, withError(at(fact.values, m)[l], fact.error && at(fact.error, m)[l])]);
+  if (study.trials) facts.push(["trials", plain(study.trials)]);
   $("facts").replaceChildren(
-    ...(hiding() ? [] : study.facts).map((fact) => {
+    ...(hiding() ? [] : facts).map(([name, value]) => {
       const pair = document.createElement("div");
       pair.append(document.createElement("dt"), document.createElement("dd"));
-      pair.firstChild.textContent = fact.name;
-      pair.lastChild.textContent = withError(at(fact.values, m)[l], fact.error && at(fact.error, m)[l]);
+      pair.firstChild.textContent = name;
+      pair.lastChild.textContent = value;
       return pair;
     }),
   );

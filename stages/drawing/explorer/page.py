@@ -84,6 +84,7 @@ def study(name: str, shown: Shown) -> Tree:
         "second": shown.second and slider(shown.second),
         "charts": [chart(each, shown.decay, shades) for each in shown.charts],
         "said": [list(sentences) for sentences in shown.said],
+        "trials": shown.trials,
         "facts": [line(fact) | {"name": called} for called, fact in shown.facts],
         "best": list(shown.best),
         "ofBest": shown.of_best,

@@ -34,15 +34,13 @@ def show(_: Descent, arrays: Arrays, swept: Mapping[str, NDArray], __: Table, su
     ]
     level = ("w = 0", null)
     return Shown(
-        title=f"{counted(inputs, 'input')}, {counts[0]:,} to {counts[-1]:,} rows"
-        if len(counts) > 1
-        else counted(inputs, "input"),
+        title="Double descent",
         question="Can more data hurt?",
         decay=Slider("Λ", penalties.tolist()),
         second=Slider("rows", counts, int(np.abs(np.log(np.array(counts) / inputs)).argmin())),
         charts=(
             OverSteps("Risk over the number of rows", "rows", "risk", log_y=True, x=counts, lines=over_rows, level=level),
-            OverDecays("Risk with so many rows", "Λ", "risk", log_y=True, lines=at_rows, level=level),
+            OverDecays("Risk at this number of rows", "Λ", "risk", log_y=True, lines=at_rows, level=level),
         ),
         said=[
             ratios(
@@ -65,8 +63,10 @@ def show(_: Descent, arrays: Arrays, swept: Mapping[str, NDArray], __: Table, su
         of_best="lowest risk",
         finding=summary["findings"]["risk"],
         doubt=[doubt(logs[:, index], kept, place) for index, place in enumerate(best)],
+        trials=len(each),
         notes=[SINGLE] if len(each) == 1 else [],
         words=[
+            f"A linear model learns {counted(inputs, 'weight')} from {counts[0]:,} to {counts[-1]:,} noisy rows",
             "Λ is λ times the number of rows: in ridge, the factor of ‖w‖² beside the sum of the squared errors",
             "Risks are medians over trials: near as many rows as inputs, a few trials have most of the mean",
             "The risk is ‖w − w*‖², the squared distance to the true weights; with w = 0 it is ‖w*‖²",

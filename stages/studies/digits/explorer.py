@@ -65,10 +65,12 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
         of_best="lowest validation loss",
         finding=summary["findings"]["decays"],
         doubt=[doubt(ends["val_loss"][:, m], lost[:, m], best[m]) for m in range(len(sets))],
+        trials=len(lost),
         notes=notes(weight_decays, np.any(lost, axis=1)),
         words=[
-            f"{counted(section.data.train_rows, 'image')} of 8 × 8 pixels to learn from, by logistic regression; "
-            "a network learns them too, on the study's page",
+            "Logistic regression, a linear model of the probabilities of the ten digits, learns from "
+            f"{counted(section.data.train_rows, 'image')} of 8 × 8 pixels; λ·w joins the gradient",
+            "The network of the finding is on the study's page",
             "The calibration error is how far the share of right answers is from the model's own confidence; "
             "a calibrated model shows a little of it by chance",
         ],

@@ -173,7 +173,8 @@ def gain_said(found: Metrics) -> str:
     right, wrong = (in_both([found[f"{model}{suffix}"] for model in MODELS]) for suffix in ("", "_noisy"))
     more = "the same" if right == wrong else f"it {wrong}"
     noisy = f"; with {words.per_cent(found['wrong'])} wrong labels {more}" if found["wrong"] else ""
-    return of_chosen(found, f"In both models tuned λ {right}{noisy}")
+    with_right = ", with right labels," if noisy else ""
+    return of_chosen(found, f"In both models{with_right} tuned λ {right}{noisy}")
 
 
 def in_both(cases: Sequence[Metrics]) -> str:

@@ -12,6 +12,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table, column
+from stages.measure import linear
 from stages.measure.explored import effects, lowest, notes, over_trials, thinned
 from stages.measure.findings import at_most, counted
 from stages.studies.equilibrium.system import Equilibrium
@@ -20,8 +21,8 @@ from stages.studies.equilibrium.theory import ALIKE, apart
 COLUMNS = ("risk", "late_norm", "late_norm_theory", "settled")
 
 
-def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
-    rates, products = swept["lr"], swept["product"]
+def show(section: Equilibrium, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    rates, products, null = swept["lr"], swept["product"], linear.half_square(arrays["true_weight"])
     lost = swept["diverged"].astype(bool).swapaxes(0, 1)  # (T, H, L)
     kept = thinned(swept["path_steps"])
     steps = swept["path_steps"].astype(int)[kept]
@@ -45,7 +46,7 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
     alike = [alike_said(ends["risk"][..., place], settled[:, place]) for place in range(len(products))]
     by_step = {"x_title": "step", "x": steps.tolist(), "log_x": True}
     return Shown(
-        title="y = x·w/‖w‖",
+        title="Normalised weights",
         question="What does decay do where the length of the weights does not count?",
         decay=Slider("lr·λ", products.tolist()),
         second=Slider("lr", rates.tolist(), int(np.flatnonzero(rates == section.train.lr)[0])),
@@ -56,7 +57,9 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
             OverSteps("Risk while it learns", y_title="risk", log_y=True, lines=lines["val_loss"], **by_step),
         ),
         said=[
-            sentences(swept["weight_decay"][h], products, ends["risk"][:, h], lost[:, h], f" at lr = {rate:g}", settles[h], alike)
+            sentences(
+                swept["weight_decay"][h], products, ends["risk"][:, h], lost[:, h], f" at lr = {rate:g}", settles[h], alike, null
+            )
             for h, rate in enumerate(rates.tolist())
         ],
         facts=(
@@ -67,6 +70,7 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
         best=[lowest(means["risk"][0][h], lost[:, h]) for h in range(len(rates))],
         of_best="lowest risk",
         finding=summary["findings"]["panel"],
+        trials=len(lost),
         notes=list(
             dict.fromkeys(
                 note
@@ -75,7 +79,10 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
             )
         ),
         words=[
-            "The model predicts with w/‖w‖: only the direction of the weights counts, not their length",
+            "The model predicts x·w/‖w‖: only the direction of the weights counts, not their length",
+            "Risks and norms are means over the second half of training, as they fluctuate",
+            "Where the norm has not settled, a small learning rate has not turned the weights far: "
+            "there decay helps, as it raises the effective learning rate",
             "A norm settles where decay takes as much from it in a step as the gradient adds",
             "lr/‖w‖², the effective learning rate, is how far a step turns the weights, for a gradient of a given size",
         ],
@@ -83,13 +90,20 @@ def show(section: Equilibrium, _: Arrays, swept: Mapping[str, NDArray], table: T
 
 
 def sentences(
-    weight_decays: NDArray, products: NDArray, risk: NDArray, lost: NDArray, when: str, settles: list[str], alike: list[list[str]]
+    weight_decays: NDArray,
+    products: NDArray,
+    risk: NDArray,
+    lost: NDArray,
+    when: str,
+    settles: list[str],
+    alike: list[list[str]],
+    null: NDArray,
 ) -> list[str]:
     """What each lr·λ does to the risk, whether the norm settles, and whether other learning rates have the same risk.
 
-    (L,), (L,), (T, L), (T, L)
+    (L,), (L,), (T, L), (T, L), (T,)
     """
-    said = effects(weight_decays, risk, lost, value="risk", when=when)
+    said = effects(weight_decays, risk, lost, value="risk", when=when, null=null)
     named = [
         (f"λ = {decay:g}", f"lr·λ = {product:g}, that is λ = {decay:g},")
         for decay, product in zip(weight_decays, products, strict=True)
@@ -114,7 +128,7 @@ def alike_said(risk: NDArray, settled: NDArray) -> list[str]:
         return []
     gap, count = apart(risk[:, settled].T), int(settled.sum())
     some = f"all {count} learning rates" if settled.all() else f"the {count} learning rates that settle"
-    within = at_most(gap, 1)
+    within = at_most(gap, 2)
     return [f"{some} have the same risk, within {within}" if gap <= ALIKE else f"the risks of {some} differ by up to {within}"]
 
 

@@ -69,7 +69,12 @@ def show(section: system.Line, arrays: Arrays, swept: Mapping[str, NDArray], tab
         of_best="lowest validation loss",
         finding=summary["findings"]["loss"],
         doubt=[doubt(val_loss, lost, best)],
+        trials=len(lost),
         notes=notes(weight_decays, lost),
+        words=[
+            "Slope and intercept are learnt from a few points without noise; λ·w joins the gradient of the slope alone",
+            "So ‖w‖₂ is the slope's size; it swings where steps overshoot",
+        ],
     )
 
 

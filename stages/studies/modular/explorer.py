@@ -33,7 +33,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
     missing = np.isnan(when["generalise"][0]).any()
     gap = f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}"
     return Shown(
-        title=f"(a + b) mod {section.data.p}",
+        title=f"Grokking mod {section.data.p}",
         question="When does a network go from learning by heart to understanding?",
         decay=Slider("λ", weight_decays.tolist()),
         charts=(
@@ -53,7 +53,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
             ),
             OverSteps("Norm while it learns", y_title="‖w‖₂", lines=(Line("‖w‖₂", *paths["weight_norm"]),), **by_step),
             Weights(
-                "A unit's frequencies, the strongest first",
+                "A hidden unit's frequencies, the strongest first",
                 "place among the unit's frequencies",
                 "share of its power",
                 x=list(range(1, power[0].shape[2] + 1)),
@@ -73,11 +73,14 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
         of_best="earliest generalisation",
         absent="not in every trial",
         finding=summary["findings"]["steps"],
+        trials=len(lost),
         notes=[gap] * bool(missing) + notes(weight_decays, lost),
         words=[
+            f"A network learns {per_cent(section.train.train_fraction)} of all sums (a + b) mod {section.data.p} with AdamW, "
+            "which takes lr·λ·w from the weights in each step",
             f"To generalise is to be right about {per_cent(threshold)} of the pairs that were not trained on; "
             "to memorise, about as many of the others",
-            "A unit's weights are a sum of waves over a, each with its frequency; "
+            "A hidden unit's weights are a sum of waves over a, each with its frequency; "
             "a unit that has understood has all its power in one frequency",
         ],
     )

@@ -37,7 +37,7 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
     null = risk(np.zeros_like(arrays["true_weight"]), arrays["true_weight"])
     by_step = {"x_title": "step", "x": steps}
     return Shown(
-        title=f"{arrays['true_weight'].shape[1]:,} weights, four optimisers",
+        title="Four optimisers",
         question="Does the same λ do the same in SGD, Adam and AdamW?",
         decay=Slider("λ", weight_decays.tolist()),
         charts=(
@@ -55,8 +55,11 @@ def show(_: Comparison, arrays: Arrays, swept: Mapping[str, NDArray], table: Tab
         of_best="lowest risk with AdamW",
         finding=summary["findings"]["distance"],
         doubt=[doubt(risks["adamw"], lost["adamw"], best)],
+        trials=len(weight["adam"]),
         notes=notes(weight_decays, np.any([*lost.values()], axis=0)),
         words=[
+            "A linear model learns from noisy rows: with SGD, momentum and Adam λ·w joins the gradient, "
+            "AdamW takes lr·λ·w apart from it",
             "Ridge is least squares with the penalty (λ/2)·‖w‖²: where SGD, momentum and Adam end if each step is on all rows",
             "The box is least squares with no weight beyond the walls ±1/λ: where AdamW ends then",
         ],
@@ -82,7 +85,7 @@ def of_first_trial(weight: Mapping[str, NDArray], truth: NDArray, weight_decays:
         "weight, in the order of the true ones",
         "value",
         x=list(range(1, len(truth) + 1)),
-        series=[(NAMES[kind], each[0][None, :, order]) for kind, each in weight.items()],
+        series=[(NAMES[kind], weight[kind][0][None, :, order]) for kind in ADAPTIVE],
         truth=truth[None, order],
         walls=np.divide(1, weight_decays, out=np.full(weight_decays.shape, np.nan), where=weight_decays > 0)[None],
     )

@@ -35,7 +35,7 @@ def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table,
     }  # (F, L) each
     over_shares = [Line(f"{verb}s", *(each.T[None] for each in both)) for verb, both in reversed(when.items())]
     return Shown(
-        title=f"(a + b) mod {p}",
+        title=f"Grokking mod {p}, the map",
         question="How much decay, and how many pairs, does it take to generalise?",
         decay=Slider("λ", weight_decays.tolist()),
         second=Slider("% of the pairs", shares, len(shares) // 2) if len(shares) > 1 else None,
@@ -72,13 +72,16 @@ def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table,
         of_best="earliest generalisation",
         absent="not in every trial",
         finding=summary["findings"]["map"],
+        trials=lost.shape[1],
         notes=[
             f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}",
             *notes(weight_decays, np.any(lost, axis=0)),
         ],
         words=[
+            f"A network learns a part of the {p * p:,} sums (a + b) mod {p} with AdamW, "
+            "which takes lr·λ·w from the weights in each step",
             f"To generalise is to be right about {per_cent(threshold)} of the pairs that were not trained on; "
-            "to memorise, about as many of the others"
+            "to memorise, about as many of the others",
         ],
     )
 

@@ -12,6 +12,7 @@ from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import beside, doubt, effects, lowest, notes, over_trials
+from stages.measure.findings import per_cent
 from stages.studies.relatives.system import TRUTHS, Relatives, of_truth
 from stages.theory.risk import risk
 
@@ -71,9 +72,12 @@ def show(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
         of_best="lowest risk with L2",
         finding=summary["findings"]["risk"],
         doubt=[doubt(risks["l2"][:, m], lost["l2"][:, m], best[m]) for m in range(len(truths))],
+        trials=len(true),
         notes=notes(weight_decays, np.any([each.any(axis=1) for each in lost.values()], axis=0)),
         words=[
-            "L2 is the penalty (λ/2)·‖w‖², ℓ1 the penalty λ·Σ|w|, the elastic net a mixture of both",
+            f"A linear model learns {data.inputs:,} weights from {data.train_rows:,} noisy rows",
+            "L2 is the penalty (λ/2)·‖w‖², whose gradient λ·w is weight decay; ℓ1 is λ·Σ|w|; "
+            f"the elastic net is ℓ1 to {per_cent(section.sweep.l1_ratio)} and L2 for the rest",
             "Early stopping has no penalty: it ends after the time lr·steps = 1/λ",
             "The risk is ‖w − w*‖², the squared distance to the true weights",
         ],

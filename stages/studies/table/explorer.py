@@ -16,7 +16,7 @@ from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import doubt, lowest, ratios
 from stages.measure.findings import SINGLE, counted
 from stages.studies.table.losses import measured
-from stages.studies.table.system import CONVERGED, CURVATURE, Rows
+from stages.studies.table.system import CONVERGED, CURVATURE, Rows, unit
 
 NAMED = 8  # inputs whose weights are drawn
 LINES = {"train_loss": "training", "val_loss": "validation", "test_loss": "test", "loo_loss": "leave-one-out"}
@@ -29,18 +29,20 @@ def show(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
     medians = {name: np.median(one, axis=0) for name, one in values.items()}  # (K, L) each
     classes, lost = len(arrays["classes"]), np.zeros(values["val_loss"].shape[::2], dtype=bool)
     judged, what = ("test_loss", "test loss") if classes else ("test_error", "test error")
-    best = [lowest(own, lost) for own in medians["val_loss"]]
+    best = [lowest(own, lost) for own in values["val_loss"].mean(axis=0)]
     names = list(summary["weights"])[:NAMED]
     over_decays = [Line(called, medians[name]) for name, called in LINES.items() if name in medians]
     over_rows = [Line(called, medians[name].T[None]) for name, called in list(LINES.items())[:3]]
-    level = None if classes else ("best constant", CURVATURE / 2)
+    shares = np.bincount(arrays["target"].astype(int)) / len(arrays["target"]) if classes else np.ones(1)
+    null = -float(np.sum(shares * np.log(shares))) if classes else unit(arrays)
+    level = ("best constant", null if classes else CURVATURE / 2)
     numbers = (
         {"test accuracy": "test_accuracy"}
         if classes
         else {"test error": "test_error", "degrees of freedom": "degrees_of_freedom"}
     )
     return Shown(
-        title=f"{Path(section.data.file).name}: {section.data.target}",
+        title=f"Your table: {Path(section.data.file).name}",
         question="Is decay worth it on the rows of your own table?",
         decay=Slider("λ", weight_decays.tolist()),
         second=Slider("training rows", counts, len(counts) - 1) if len(counts) > 1 else None,
@@ -72,6 +74,7 @@ def show(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
                 values[judged][:, index],
                 what,
                 where=f"With {counted(rows, 'training row')}",
+                null=null,
                 floor=CONVERGED * float(np.median(values[judged])),
             )
             for index, rows in enumerate(counts)
@@ -81,14 +84,17 @@ def show(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
             *((called, Line(called, medians[name])) for called, name in numbers.items()),
         ),
         best=best,
-        of_best="lowest median validation loss",
-        finding=summary["findings"]["panel"],
+        of_best="lowest mean validation loss",
+        finding=summary["findings"]["rows"],
         doubt=[doubt(np.log(values["val_loss"])[:, index], lost, place) for index, place in enumerate(best)],
+        trials=len(lost),
         notes=[SINGLE] if len(lost) == 1 else [],
         words=[
+            f"A linear model learns to predict {section.data.target} from the other columns; λ·w joins the gradient",
             "All numbers are medians over trials: with few rows, a trial or two have most of the mean",
             "λ is chosen on validation rows; test rows have no part in the choice, and judge it",
             "Leave-one-out predicts each training row by the other training rows, and so needs no validation rows",
+            "Degrees of freedom are how many weights the rows can still choose freely: λ takes of them, little by little",
             "A loss is the cross-entropy: minus the logarithm of the probability that the model gives the true class"
             if classes
             else "A loss is half the mean squared error over the target's variance; the error is in the target's unit",

@@ -79,18 +79,22 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
         ],
         facts=(
             ("validation loss", Line("validation loss", *val_loss)),
-            ("of it left of the start", Line("left of the start", *over_trials(left))),
+            ("of it from the start", Line("left of the start", *over_trials(left))),
             ("‖w‖₂", Line("‖w‖₂", *over_trials(norm_at_ends))),
         ),
         best=best,
         of_best="lowest validation loss",
         finding=summary["findings"]["map"],
         doubt=[doubt(ended[:, m], lost[:, m], best[m]) for m in range(len(lengths))],
+        trials=len(lost),
         notes=notes(weight_decays, lost[:, -1], when=f" within {counted(int(lengths[-1]), 'epoch')}"),
         words=[
+            f"A linear model learns {section.data.inputs:,} weights, which are truly all alike; λ·w joins the gradient",
+            f"A row is an example: {section.data.inputs:,} inputs, one for each weight, and the target; there are "
+            f"{counted(section.data.train_rows, 'row')} to learn from",
             "The starting weights are random, and add to the validation loss; "
             "what training and decay have not removed of that is left of the start",
-            "What is expected is the exact mean over noise and starts",
+            "What is expected is the exact mean over noise, starts and validation rows: these trials are a few of all",
         ],
     )
 
