@@ -306,7 +306,7 @@ def test_the_numbers_of_wide_are_the_tracked_ones(inside: Clone) -> None:
         assert loss.values[place] == pytest.approx(mapped[f"epochs_{epochs}"]["val_loss"], rel=SIX_DIGITS)
         assert shown.decay.values[int(shown.best[place] or 0)] == mapped[f"epochs_{epochs}"]["best_lambda"]
     assert (shown.second and shown.second.values[shown.second.start]) == 10
-    names = {"validation loss": "val_loss", "of it left of the start": "excess_start", "‖w‖₂": "weight_norm"}
+    names = {"validation loss": "val_loss", "of it from the start": "excess_start", "‖w‖₂": "weight_norm"}
     (points,) = (chart for chart in shown.charts if isinstance(chart, Weights))
     for arm, decay in (("baseline", 0), ("wd", 3)):
         place = shown.decay.values.index(decay)
