@@ -113,7 +113,7 @@ def ratios(
 
 
 def beside_constant(values: NDArray, null: ArrayLike) -> str:
-    """Say where the null model is visibly better than a model, trial by trial, or the model is not; else nothing.  (T,), (T,)"""
+    """Say that a constant predicts better, or that the model is not visibly better; nothing where it visibly is.  (T,), (T,)"""
     gaps = values - null
     known = gaps[np.isfinite(gaps)]
     seen = sign_over_trials(gaps) if len(known) > 1 else np.sign(known.sum())

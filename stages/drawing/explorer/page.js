@@ -237,7 +237,7 @@ function update() {
   $("said").textContent = together(hiding() ? prompt : study.said[m][l]);
   const finding = hiding() || !study.finding ? "" : `${study.finding}.`;
   const answers = [verdict(here), finding].filter(Boolean);
-  $("verdict").textContent = together((presenting() ? answers.slice(0, 1) : answers).join(" ")); // on a screen the chart needs the room
+  $("verdict").textContent = together((presenting() ? answers.slice(0, 1) : answers).join(" ")); // the chart needs the room
   $("show").hidden = !hiding();
   $("show").textContent = together(`My guess is ${equals(study.decay, l)}: show`);
   const facts = study.facts.map((fact) => [fact.name, withError(at(fact.values, m)[l], fact.error && at(fact.error, m)[l])]);

@@ -4,6 +4,7 @@ Shapes: T trials, N numbers of rows, L penalties Λ = nλ.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +20,14 @@ from stages.studies.descent.system import CONVERGED, Descent, first_rows, sizes
 from stages.theory.risk import ridge_risk
 
 
-def show(_: Descent, arrays: Arrays, swept: Mapping[str, NDArray], __: Table, summary: Metrics) -> Shown:
-    penalties, counts, (inputs, signal, _noise) = swept["penalty"], arrays["rows"].tolist(), sizes(arrays)
+def show(section: Descent, arrays: Arrays, swept: Mapping[str, NDArray], table: Table, summary: Metrics) -> Shown:
+    penalties, counts, (inputs, signal, _) = swept["penalty"], arrays["rows"].tolist(), sizes(arrays)
     each = risks_of_trials(arrays, swept)  # (T, N, L)
     medians, expected, null = np.median(each, axis=0), expectations(arrays, penalties), signal**2
     logs, kept = np.log(np.maximum(each, (CONVERGED * signal) ** 2)), np.zeros(each.shape[::2], dtype=bool)
     best = [lowest(own, kept) for own in medians]
-    over_rows = [
-        Line(name, values.T[None], theory=name == "expected")
-        for name, values in (("median risk", medians), ("expected", expected))
-    ]
-    at_rows = [
-        Line(name, values, theory=name == "expected") for name, values in (("median risk", medians), ("expected", expected))
-    ]
+    at_rows = [Line("median risk", medians), Line("expected", expected, theory=True)]
+    over_rows = [replace(line, values=line.values.T[None]) for line in at_rows]
     level = ("w = 0", null)
     return Shown(
         title="Double descent",
@@ -55,8 +51,7 @@ def show(_: Descent, arrays: Arrays, swept: Mapping[str, NDArray], __: Table, su
             for index, rows in enumerate(counts)
         ],
         facts=(
-            ("median risk", Line("median risk", medians)),
-            ("expected", Line("expected", expected)),
+            *((line.name, line) for line in at_rows),
             ("λ = Λ/rows", Line("λ", penalties / np.array(counts)[:, None])),
         ),
         best=best,

@@ -19,6 +19,7 @@ from stages.studies.digits.system import CLASSES, Digits
 
 SETS = ("logistic", "logistic_noisy")
 MEASURES = ("loss", "accuracy", "calibration_error")
+ENDS = (*(f"{split}_{measure}" for split in ("train", "val") for measure in MEASURES), "val_calibration_floor", "weight_norm")
 
 
 def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, summary: Metrics) -> Shown:
@@ -26,11 +27,7 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
     sets = SETS if shares[1] else SETS[:1]
     lost = np.stack([swept[f"{labels}.diverged"].astype(bool) for labels in sets], axis=1)  # (T, M, L)
     ends = {
-        name: np.where(lost, np.nan, np.stack([swept[f"{labels}.{name}"][..., -1] for labels in sets], axis=1))
-        for split in ("train", "val")
-        for name in (*(f"{split}_{measure}" for measure in MEASURES), "weight_norm")
-    } | {
-        "floor": np.where(lost, np.nan, np.stack([swept[f"{labels}.val_calibration_floor"][..., -1] for labels in sets], axis=1))
+        name: np.where(lost, np.nan, np.stack([swept[f"{labels}.{name}"][..., -1] for labels in sets], axis=1)) for name in ENDS
     }
     means = {name: over_trials(each) for name, each in ends.items()}  # (M, L) each
     chance = math.log(CLASSES)
@@ -39,7 +36,7 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
         measure: [Line(called, *means[f"{split}_{measure}"]) for split, called in (("train", "training"), ("val", "validation"))]
         for measure in MEASURES
     }
-    calibration = [both["calibration_error"][1], Line("of a calibrated model", means["floor"][0], theory=True)]
+    calibration = [both["calibration_error"][1], Line("of a calibrated model", means["val_calibration_floor"][0], theory=True)]
     return Shown(
         title="Handwritten digits",
         question="What does decay buy on real data, and what where some labels are wrong?",
@@ -70,7 +67,7 @@ def show(section: Digits, arrays: Arrays, swept: Mapping[str, NDArray], _: Table
         words=[
             "Logistic regression, a linear model of the probabilities of the ten digits, learns from "
             f"{counted(section.data.train_rows, 'image')} of 8 × 8 pixels; λ·w joins the gradient",
-            "The network of the finding is on the study's page",
+            "The finding speaks of a network too: it is on the study's page",
             "The calibration error is how far the share of right answers is from the model's own confidence; "
             "a calibrated model shows a little of it by chance",
         ],
@@ -85,7 +82,6 @@ def right(said: list[str], accuracy: NDArray) -> list[str]:
     ]
 
 
-READ = {f"{labels}.{name}": 3 for labels in SETS for name in ("weight_norm", "val_calibration_floor")}
-READ |= {f"{labels}.{split}_{measure}": 3 for labels in SETS for split in ("train", "val") for measure in MEASURES}
+READ = {f"{labels}.{name}": 3 for labels in SETS for name in ENDS}
 READ |= {f"{labels}.diverged": Integers(2) for labels in SETS} | {"logistic.weight_decay": 1}
 EXPLORER = Explorer(swept=READ, columns=("weight_decay",), show=show, grid=("logistic.weight_decay", "weight_decay"))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
-from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
+from stages.drawing.explorer import grokking
+from stages.drawing.explorer.contract import Explorer, Line, OverSteps, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table, column
 from stages.measure.explored import arrived, fates, lowest, notes, of_one, thinned
 from stages.measure.findings import counted, per_cent
@@ -29,7 +30,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
     firsts = {verb: column(own, f"steps_to_{verb}").reshape(*known.T.shape).T for verb in ("memorise", "generalise")}
     when = {verb: [each[None] for each in arrived(first, known)] for verb, first in firsts.items()}  # (1, L) each
     shares = np.sort(swept["spectrum"], axis=3)[..., ::-1].mean(axis=2) / 255 * known[..., None]  # (T, L, F)
-    power, by_step = of_one(shares), {"x_title": "step", "x": steps[kept].tolist(), "log_x": True}
+    power, x = of_one(shares), steps[kept].tolist()
     missing = np.isnan(when["generalise"][0]).any()
     gap = f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}"
     return Shown(
@@ -37,21 +38,8 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
         question="When does a network go from learning by heart to understanding?",
         decay=Slider("λ", weight_decays.tolist()),
         charts=(
-            OverSteps(
-                "Right answers while it learns",
-                y_title="share of right answers",
-                lines=(Line("training", *paths["train_accuracy"]), Line("validation", *paths["val_accuracy"])),
-                level=("what counts as generalised", threshold),
-                **by_step,
-            ),
-            OverDecays(
-                "The step at which it generalises",
-                "λ",
-                "step",
-                log_y=True,
-                lines=[Line(f"{verb}s", *each) for verb, each in reversed(when.items())],
-            ),
-            OverSteps("Norm while it learns", y_title="‖w‖₂", lines=(Line("‖w‖₂", *paths["weight_norm"]),), **by_step),
+            *grokking.charts(x, {split: paths[f"{split}_accuracy"] for split in grokking.SPLITS}, when, threshold),
+            OverSteps("Norm while it learns", "step", "‖w‖₂", log_x=True, x=x, lines=[Line("‖w‖₂", *paths["weight_norm"])]),
             Weights(
                 "A hidden unit's frequencies, the strongest first",
                 "place among the unit's frequencies",
@@ -64,8 +52,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
         ),
         said=[fates(weight_decays, swept, threshold)],
         facts=(
-            ("step at which it memorises", Line("memorises", *when["memorise"])),
-            ("step at which it generalises", Line("generalises", *when["generalise"])),
+            *grokking.facts(when),
             ("‖w‖₂", Line("‖w‖₂", norm[..., -1], norm_error[..., -1])),
             ("share of the strongest frequency", Line("purity", power[0][..., 0], power[1][..., 0])),
         ),
@@ -78,8 +65,7 @@ def show(section: Modular, _: Arrays, swept: Mapping[str, NDArray], table: Table
         words=[
             f"A network learns {per_cent(section.train.train_fraction)} of all sums (a + b) mod {section.data.p} with AdamW, "
             "which takes lr·λ·w from the weights in each step",
-            f"To generalise is to be right about {per_cent(threshold)} of the pairs that were not trained on; "
-            "to memorise, about as many of the others",
+            grokking.words(per_cent(threshold)),
             "A hidden unit's weights are a sum of waves over a, each with its frequency; "
             "a unit that has understood has all its power in one frequency",
         ],

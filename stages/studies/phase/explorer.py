@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
-from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
+from stages.drawing.explorer import grokking
+from stages.drawing.explorer.contract import Explorer, Line, OverSteps, Shown, Slider
 from stages.drawing.tables import Metrics, Table
 from stages.measure.arrivals import VERBS, first_step
 from stages.measure.explored import arrived, fates, lowest, notes, over_trials, thinned
@@ -33,29 +34,16 @@ def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table,
         verb: [np.stack(part) for part in zip(*(arrived(*both) for both in zip(each, known, strict=True)), strict=True)]
         for verb, each in firsts.items()
     }  # (F, L) each
-    over_shares = [Line(f"{verb}s", *(each.T[None] for each in both)) for verb, both in reversed(when.items())]
+    over_shares = [Line(f"{verb}s", *(each.T[None] for each in when[verb])) for verb in grokking.LATEST]
+    missing = np.isnan(when["generalise"][0]).any()
+    gap = f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}"
     return Shown(
         title=f"Grokking mod {p}, the map",
         question="How much decay, and how many pairs, does it take to generalise?",
         decay=Slider("λ", weight_decays.tolist()),
         second=Slider("% of the pairs", shares, len(shares) // 2) if len(shares) > 1 else None,
         charts=(
-            OverSteps(
-                "Right answers while it learns",
-                "step",
-                "share of right answers",
-                log_x=True,
-                x=steps[kept].tolist(),
-                lines=[Line(name, *paths[split]) for split, name in (("train", "training"), ("val", "validation"))],
-                level=("what counts as generalised", threshold),
-            ),
-            OverDecays(
-                "The step at which it generalises",
-                "λ",
-                "step",
-                log_y=True,
-                lines=[Line(f"{verb}s", *both) for verb, both in reversed(when.items())],
-            ),
+            *grokking.charts(steps[kept].tolist(), paths, when, threshold),
             OverSteps("The step, over the share of the pairs", "% of the pairs", "step", log_y=True, x=shares, lines=over_shares),
         ),
         said=[
@@ -67,21 +55,17 @@ def show(section: Phase, arrays: Arrays, swept: Mapping[str, NDArray], _: Table,
             )
             for index in range(len(shares))
         ],
-        facts=tuple((f"step at which it {verb}s", Line(f"{verb}s", *both)) for verb, both in when.items()),
+        facts=grokking.facts(when),
         best=[lowest(each, lost[index]) for index, each in enumerate(when["generalise"][0])],
         of_best="earliest generalisation",
         absent="not in every trial",
         finding=summary["findings"]["map"],
         trials=lost.shape[1],
-        notes=[
-            f"A λ without a point does not get there in every trial within {counted(int(steps[-1]), 'step')}",
-            *notes(weight_decays, np.any(lost, axis=0)),
-        ],
+        notes=[gap] * bool(missing) + notes(weight_decays, np.any(lost, axis=0)),
         words=[
             f"A network learns a part of the {p * p:,} sums (a + b) mod {p} with AdamW, "
             "which takes lr·λ·w from the weights in each step",
-            f"To generalise is to be right about {per_cent(threshold)} of the pairs that were not trained on; "
-            "to memorise, about as many of the others",
+            grokking.words(per_cent(threshold)),
         ],
     )
 

@@ -77,7 +77,7 @@ def show(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
         words=[
             f"A linear model learns {data.inputs:,} weights from {data.train_rows:,} noisy rows",
             "L2 is the penalty (λ/2)·‖w‖², whose gradient λ·w is weight decay; ℓ1 is λ·Σ|w|; "
-            f"the elastic net is ℓ1 to {per_cent(section.sweep.l1_ratio)} and L2 for the rest",
+            f"the elastic net is {per_cent(section.sweep.l1_ratio)} ℓ1, the rest L2",
             "Early stopping has no penalty: it ends after the time lr·steps = 1/λ",
             "The risk is ‖w − w*‖², the squared distance to the true weights",
         ],

@@ -94,7 +94,7 @@ def show(section: Rows, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
             "All numbers are medians over trials: with few rows, a trial or two have most of the mean",
             "λ is chosen on validation rows; test rows have no part in the choice, and judge it",
             "Leave-one-out predicts each training row by the other training rows, and so needs no validation rows",
-            "Degrees of freedom are how many weights the rows can still choose freely: λ takes of them, little by little",
+            "Degrees of freedom: how many weights the rows still choose freely; a larger λ leaves fewer",
             "A loss is the cross-entropy: minus the logarithm of the probability that the model gives the true class"
             if classes
             else "A loss is half the mean squared error over the target's variance; the error is in the target's unit",

@@ -92,9 +92,8 @@ def show(section: Wide, arrays: Arrays, swept: Mapping[str, NDArray], _: Table, 
             f"A linear model learns {section.data.inputs:,} weights, which are truly all alike; λ·w joins the gradient",
             f"A row is an example: {section.data.inputs:,} inputs, one for each weight, and the target; there are "
             f"{counted(section.data.train_rows, 'row')} to learn from",
-            "The starting weights are random, and add to the validation loss; "
-            "what training and decay have not removed of that is left of the start",
-            "What is expected is the exact mean over noise, starts and validation rows: these trials are a few of all",
+            "The random starting weights add to the validation loss; what training and decay leave of that is from the start",
+            "Expected is the exact mean over noise, starts and validation rows, of which the trials are a sample",
         ],
     )
 
