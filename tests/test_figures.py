@@ -19,6 +19,7 @@ from stages import overview, studies
 from stages.base.streams import Arrays
 from stages.drawing.figures import Figures
 from stages.drawing.style import BASELINE, Figure
+from stages.studies.line import figures as line
 from stages.studies.modular.figures import UNITS
 
 FIGURES = {study: studies.part(study, Figures) for study in studies.NAMES}
@@ -170,6 +171,13 @@ def test_line_changes_from_each_start() -> None:
     check(points(axes, mark="o"), pairs(before, percent * (after - before)))
     assert level(axes, f"{said(known, 'wd')}, mean") == [pytest.approx(percent * gap)]
     assert 0.0 in level(axes, said(known, "baseline"))
+
+
+def test_line_without_a_change_has_an_axis_in_per_cent() -> None:
+    """Not one of rounding noise, where both arms have one λ."""
+    runs, known = trained("line"), metrics("line")
+    same = known | {"wd": known["baseline"], "wd_minus_baseline": {"val_loss": 0.0, "val_loss_se": 0.0}}
+    assert line.starts(runs | {"wd": runs["baseline"]}, same).axes[0].get_ylim() == (-1, 1)
 
 
 def test_wide_weights_are_the_histograms_beside_their_names() -> None:

@@ -32,6 +32,8 @@ def starts(trained: Trained, metrics: Metrics) -> Figure:
         ends.append((mean, f"{label(metrics, 'wd')},\nmean", DECAY))
     axes.set(xlabel=f"a start's validation loss at {label(metrics, 'baseline')}", ylabel="change by decay, % of mean loss")
     axes.set_xlim(0, None)
+    if not (after - before).any():
+        axes.set_ylim(-1, 1)  # a per cent, and no rounding noise
     label_ends(axes, ends)
     headline(figure, metrics["findings"]["starts"])
     return figure
