@@ -108,7 +108,8 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
-    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in ("descent", "phase", "table")]
+    without_arms = ("descent", "layers", "phase", "scaling", "table")
+    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in without_arms]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     clone.stages(f"stages.generate {study}", f"stages.sweep {study}", *arms, f"stages.evaluate {study}")
 
@@ -205,6 +206,23 @@ DIGITS = {
     "digits.train.network.steps": 9,
     "digits.train.network.evaluate_every": 4,
 }
+SCALING = {
+    "scaling.data.trials": 3,
+    "scaling.data.rows": [12, 30, 31],
+    "scaling.data.inputs": 5,
+    "scaling.sweep.wd": [0, 0.1, 1],
+    "scaling.sweep.batch_size": [3, 7],  # of 12, 30 and 31 rows: last batches of 1, 2, 3 and 5
+    "scaling.train.epochs": 4,
+}
+LAYERS = {
+    "layers.data.trials": 3,
+    "layers.data.rows": 6,
+    "layers.data.columns": 4,
+    "layers.data.rank": 2,
+    "layers.sweep.wd": [0, 0.5, 2],
+    "layers.train.steps": 60,
+    "layers.train.momentum": 0.5,
+}
 TABLE = {
     "table.data.trials": 3,
     "table.sweep.wd": [0, 0.01, 0.3, 3],
@@ -239,6 +257,13 @@ CLASSES = {"table.data.file": "data/wine.csv", "table.data.target": "cultivar", 
         ),
         pytest.param("phase", PHASE, id="phase"),
         pytest.param("descent", DESCENT, id="descent"),
+        pytest.param("scaling", SCALING, id="scaling: uneven last batches"),
+        pytest.param("layers", LAYERS, id="layers: short of the closed forms"),
+        pytest.param(
+            "layers",
+            LAYERS | {"layers.data.columns": 9, "layers.data.hidden": 0.3, "layers.sweep.wd": [0, 0.5, 30]},
+            id="layers: a wide matrix, a closed form of zero",
+        ),
         pytest.param("relatives", RELATIVES | {"baseline": 0.02}, id="relatives: decay in both arms"),
         pytest.param("optimizers", OPTIMIZERS, id="optimizers"),
         pytest.param("digits", DIGITS | {"baseline": 0.003}, id="digits: decay in both arms"),
@@ -277,10 +302,13 @@ def test_an_accuracy_that_is_the_threshold_has_reached_it(bench: Clone) -> None:
     assert any(line.startswith("modular_sweep.csv") for line in found), "no accuracy is a third: this tests nothing"
 
 
-SLOW = [pytest.param("phase", marks=pytest.mark.slow)]  # half a minute; its sentence and its cells have tests of their own
+SLOW = [
+    pytest.param("phase", marks=pytest.mark.slow),  # half a minute; its sentence and its cells have tests of their own
+    pytest.param("scaling", marks=pytest.mark.slow),  # five seconds, but half a GB; a small run holds every kind of its numbers
+]
 
 
-@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "digits", "table", *SLOW])
+@pytest.mark.parametrize("study", ["line", "wide", "relatives", "equilibrium", "optimizers", "digits", "table", "layers", *SLOW])
 def test_every_committed_number(bench: Clone, study: str) -> None:
     (bench.path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     bench.run(sys.executable, "-m", "stages.generate", study)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -118,3 +119,20 @@ def linear(
     train, val = ((known[f"{split}_inputs"], known[f"{split}_targets"]) for split in ("train", "val"))
     start = {name: known[f"start_{name}"] for name in ("weight", "bias") if f"start_{name}" in known}
     return Problem(LINEAR, squared(curvature), train, val, start, ("weight",), spared, least_squares=True)
+
+
+def isotropic(arrays: Mapping[str, NDArray], device: torch.device, *, curvature: float) -> Problem:
+    """A linear model without bias, from zero, on rows of isotropic inputs.
+
+    The validation rows are √d times the unit vectors: on these, half the mean squared error is ½‖w − w*‖².
+    """
+    trials, _, inputs = arrays["train_inputs"].shape
+    unit = np.sqrt(inputs) * np.broadcast_to(np.eye(inputs), (trials, inputs, inputs))
+    made = {
+        "train_inputs": arrays["train_inputs"],
+        "train_targets": arrays["train_targets"],
+        "val_inputs": unit.copy(),
+        "val_targets": np.sqrt(inputs) * arrays["true_weight"].astype(np.float64),
+        "start_weight": np.zeros((trials, inputs)),
+    }
+    return linear(made, device, curvature=curvature, spared=())

@@ -8,7 +8,7 @@ from exact import Array, Number, Table, Values, all_means, curve, differences, m
 from numpy.typing import NDArray
 from scipy import stats
 
-from independent.shared import Results, batches_of, evaluated, orders, sgd
+from independent.shared import Gradient, Results, adam, batches_of, evaluated, orders, sgd
 
 MEASURED = ("gradient", "late_norm", "swing", "angle", "late_norm_theory", "angle_theory")
 
@@ -47,13 +47,38 @@ def equilibrium(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 known: dict[str, Any] = {"lr": rounded(lr), "product": rounded(product), "weight_decay": rounded(decay)}
                 known |= {"trial": Number(trial), "diverged": Number(0), "settled": Number(arrived)}
                 table.append({"late_norm_theory": None, "angle_theory": None} | known | of_trial(row, trial, 1e-7))
-    return Results(table, summary(grid["product"], found, histories["wd"]["steps"][-1]), metrics, curves)
+    told = summary(grid["product"], found, histories["wd"]["steps"][-1])
+    return Results(table, told | adaptive(grid["adaptive"], data, batches, own["evaluate_every"]), metrics, curves)
 
 
-def train(
-    own: dict[str, Any], data: dict[str, NDArray], batches: list[NDArray[np.int64]], lr: float, decay: float
-) -> dict[str, Any]:
-    """Every weight (R, d) on the way, the evaluated steps, and what is measured at each."""
+def adaptive(
+    own: dict[str, Any], data: dict[str, NDArray], batches: list[NDArray[np.int64]], every: int
+) -> dict[str, dict[str, Number]]:
+    """The root mean square of the last steps' angles in degrees, Adam's and AdamW's, where the loss is many times as large."""
+    settings = {name: own[name] for name in ("lr", "beta1", "beta2", "eps")}
+    expected = math.degrees(math.sqrt(2 * own["lr"] * own["wd"] * (1 - own["beta1"]) / (1 + own["beta1"])))
+    steps = [step for step in evaluated(len(batches), every) if step >= len(batches) / 2]
+    found: dict[str, dict[str, Number]] = {}
+    for name, coupled in (("adam", own["wd"]), ("adamw", 0.0)):
+        found[name] = {"angle_theory": rounded(expected)}
+        for place, scale in (("smallest", own["scale"][0]), ("largest", own["scale"][-1])):
+            gradient = on_batches(data, batches, coupled, scale)
+            path = adam(gradient, data["start_weight"], len(batches), **settings, decoupled=own["wd"] - coupled)
+            angles = [np.degrees(turn(path[step - 1], path[step])) for step in steps]
+            root = np.sqrt(np.mean(np.square(angles), axis=0))
+            found[name] |= means({f"angle_at_{place}": Values(root, 10.0)})
+    return found
+
+
+def turn(old: Array, new: Array) -> Array:
+    """The angle between two weights, from their cross product, which is exact where it is small.  (R, d) each → (R,)"""
+    along = (old * new).sum(axis=1) / (old**2).sum(axis=1)
+    across = np.linalg.norm(new - along[:, None] * old, axis=1)
+    return np.arctan2(across, along * np.linalg.norm(old, axis=1))
+
+
+def on_batches(data: dict[str, NDArray], batches: list[NDArray[np.int64]], decay: float, scale: float = 1.0) -> Gradient:
+    """The gradient of `scale` times the loss on a step's batch, plus λw.  (R, d)"""
     x, y, trial = data["train_inputs"], data["train_targets"], np.arange(len(data["train_inputs"]))[:, None]
 
     def gradient(weight: Array, step: int) -> Array:
@@ -62,8 +87,16 @@ def train(
         unit = weight / norm
         error = (own_x @ unit[:, :, None])[:, :, 0] - own_y
         slope = (error[:, None] @ own_x)[:, 0] / own_x.shape[1]
-        return (slope - (slope * unit).sum(axis=1)[:, None] * unit) / norm + decay * weight
+        return scale * (slope - (slope * unit).sum(axis=1)[:, None] * unit) / norm + decay * weight
 
+    return gradient
+
+
+def train(
+    own: dict[str, Any], data: dict[str, NDArray], batches: list[NDArray[np.int64]], lr: float, decay: float
+) -> dict[str, Any]:
+    """Every weight (R, d) on the way, the evaluated steps, and what is measured at each."""
+    gradient = on_batches(data, batches, decay)
     path = sgd(gradient, data["start_weight"], len(batches), lr=lr, momentum=own["momentum"])
     steps = evaluated(len(batches), own["evaluate_every"])
     return {"path": path, "steps": steps, "measured": [measured(data, path[step], lr) for step in steps]}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import first_rows, sizes
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider
@@ -16,7 +17,7 @@ from stages.drawing.tables import Metrics, Table
 from stages.measure.explored import doubt, lowest, ratios
 from stages.measure.findings import SINGLE, counted
 from stages.studies.descent.risks import risks_of_trials
-from stages.studies.descent.system import CONVERGED, Descent, first_rows, sizes
+from stages.studies.descent.system import CONVERGED, Descent
 from stages.theory.risk import ridge_risk
 
 

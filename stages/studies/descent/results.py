@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import first_rows, sizes
 from stages.base.rounding import losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
@@ -19,7 +20,7 @@ from stages.measure.results import LOWER, Reference, Results
 from stages.measure.rows import Table
 from stages.measure.statistics import mean_and_error, z_score
 from stages.studies.descent.risks import risks_of_trials
-from stages.studies.descent.system import CONVERGED, Descent, first_rows, sizes
+from stages.studies.descent.system import CONVERGED, Descent
 from stages.theory.risk import least_norm_risk, ridge_risk
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import first_rows, risk
 from stages.base.streams import Arrays
-from stages.studies.descent.system import first_rows, risk
 from stages.theory.ridge import solve
 
 

@@ -8,37 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from stages.base.isotropic import first_rows, risk, sizes
 from stages.base.rounding import significant
 from stages.base.storage import in_float64
 from stages.base.streams import Arrays
 from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.optimizers import sgd
-from stages.engine.problem import Problem, full_batch, linear
+from stages.engine.problem import Problem, full_batch, isotropic
 from stages.engine.rotation import arrives, rotated
 from stages.engine.training import Fitting, Training
-from stages.studies.descent.system import CONVERGED, CURVATURE, Descent, Train, first_rows, risk, sizes
-
-
-def problem(arrays: Arrays, device: torch.device) -> Problem:
-    """A linear model without bias, from zero.
-
-    The validation rows are √d times the unit vectors: on these, half the mean squared error is ½‖w − w*‖².
-    """
-    trials, _, inputs = arrays["train_inputs"].shape
-    unit = np.sqrt(inputs) * np.broadcast_to(np.eye(inputs), (trials, inputs, inputs))
-    made = {
-        "train_inputs": arrays["train_inputs"],
-        "train_targets": arrays["train_targets"],
-        "val_inputs": unit.copy(),
-        "val_targets": np.sqrt(inputs) * arrays["true_weight"].astype(np.float64),
-        "start_weight": np.zeros((trials, inputs)),
-    }
-    return linear(made, device, curvature=CURVATURE, spared=())
+from stages.studies.descent.system import CONVERGED, CURVATURE, Descent, Train
 
 
 def job(section: Descent, arrays: Arrays, device: torch.device, weight_decays: Sequence[float]) -> Job:
-    return trained_on(problem(arrays, device), section.train, weight_decays)
+    return trained_on(isotropic(arrays, device, curvature=CURVATURE), section.train, weight_decays)
 
 
 def trained_on(problem: Problem, train: Train, weight_decays: Sequence[float]) -> Job:

@@ -4,7 +4,7 @@ What is measured of the equilibrium is a mean over the second half of training.
 Shapes: H learning rates, T trials, L products lr·λ, K evaluations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from stages.measure.results import LOWER, NEITHER, OF_REGRESSION, Metrics, Resul
 from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
 from stages.measure.statistics import alive, curve, mean_and_error, over_pairs
 from stages.studies.equilibrium import theory
-from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
+from stages.studies.equilibrium.system import ADAPTIVE, CURVATURE, Adaptive, Equilibrium, unseen
 
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off; and of ‖w‖ by which it may drift
 SWINGS = 1.5  # from so many times its smallest value on, a norm is said to swing
@@ -136,7 +136,7 @@ def fate(row: Mapping[str, float], steps: int) -> str:
     )
 
 
-def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
+def evaluate_sweep(section: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> tuple[Table, dict[str, Any]]:
     """A row for each learning rate, lr·λ and trial. `risk` is the validation loss, on average over the second half."""
     rates, products, momentum = swept["lr"], swept["product"], float(swept["momentum"])
     lost = np.where(swept["diverged"], np.nan, 1.0)
@@ -158,7 +158,29 @@ def evaluate_sweep(_: Equilibrium, __: Arrays, swept: Mapping[str, NDArray]) -> 
         for i, product in enumerate(products.tolist())
         for trial in range(lost.shape[1])
     ]
-    return table, summary(rates, products, runs, settled, steps=int(swept["steps"][-1]))
+    found = summary(rates, products, runs, settled, steps=int(swept["steps"][-1])) | turns(section.sweep.adaptive, swept)
+    return table, found | {"findings": sentences(found) | {"adaptive": turns_said(found, swept["scale"].tolist())}}
+
+
+def turns(own: Adaptive, swept: Mapping[str, NDArray]) -> dict[str, Any]:
+    """The root mean square of the angle of a step, in degrees: the mean over trials, at the smallest and the largest scale."""
+    found: dict[str, Any] = {}
+    for name in ADAPTIVE:
+        each = np.degrees(np.sqrt(np.mean(swept[f"{name}_angle"] ** 2, axis=2)))  # (S, T)
+        found[name] = {"angle_theory": float(np.degrees(theory.adaptive_angle(own.lr * own.wd, own.beta1)))}
+        for place, scale in (("smallest", 0), ("largest", -1)):
+            found[name] |= mean_and_error(f"angle_at_{place}", each[scale])
+    return found
+
+
+def turns_said(found: Metrics, scales: Sequence[float]) -> str:
+    """Say of Adam and AdamW whether gradients of other sizes turn the weights by the same angle a step."""
+    sizes, said = " and with ".join(f"{scale:g}" for scale in dict.fromkeys([scales[0], scales[-1]])), {}
+    for name in ADAPTIVE:
+        angles = [found[name].get(f"angle_at_{place}", np.nan) for place in ("smallest", "largest")]
+        alike = abs(angles[0] - angles[1]) <= theory.ALIKE * max(angles)
+        said[name] = " and by ".join(f"{angle:.3g}°" for angle in angles[: 1 if alike else 2])
+    return f"With {sizes} times the gradient AdamW turns the weights by {said['adamw']} a step, Adam with L2 by {said['adam']}"
 
 
 def none_if_unknown(value: float) -> float | None:
@@ -188,7 +210,7 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
             found[place] |= mean_and_error(value, runs[value][rate, :, index])
     for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
         found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
-    return found | {"findings": sentences(found)}
+    return found
 
 
 def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
@@ -227,6 +249,6 @@ def sentences(found: Metrics) -> dict[str, str]:
 
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": Integers(1), "momentum": 0, "diverged": Integers(3)}
-READ |= {"peak": 3, "val_loss": 4} | dict.fromkeys(WATCHED, 4)
+READ |= {"peak": 3, "val_loss": 4, "scale": 1, "adam_angle": 3, "adamw_angle": 3} | dict.fromkeys(WATCHED, 4)
 HEADLINES = OF_REGRESSION | {"angle": NEITHER, "risk_at_best": LOWER}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES)

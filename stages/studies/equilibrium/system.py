@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.params import Count, Grid, Momentum, NonNegative, Positive, Positives, Section, ascending
+from stages.base.params import Count, Grid, Moments, Momentum, NonNegative, Positive, Positives, Section, ascending
 from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System, two_arms
 
+ADAPTIVE = {"adam": "Adam", "adamw": "AdamW"}
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
 
@@ -31,9 +32,19 @@ class Train(Section, frozen=True):
     momentum: Momentum
 
 
+class Adaptive(Moments, frozen=True):
+    scale: Positives
+    wd: Positive
+    lr: Positive
+
+    def __post_init__(self) -> None:
+        ascending("scale", self.scale)
+
+
 class Sweep(Section, frozen=True):
     product: Grid
     lr: Positives
+    adaptive: Adaptive
 
     def __post_init__(self) -> None:
         ascending("product", self.product, zero_first=True)

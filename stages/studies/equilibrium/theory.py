@@ -39,6 +39,14 @@ def angle(product: ArrayLike) -> Floats:
     return np.arccos(1 - known(product))
 
 
+def adaptive_angle(product: float, beta1: float) -> float:
+    """The root mean square of the angle of a step of AdamW in equilibrium, √(2ηλ(1 − β₁)/(1 + β₁)), in radians.
+
+    Whatever the size of the gradient is, as Adam's step has none of it (Kosson, Messmer, Jaggi 2024, for small ηλ).
+    """
+    return float(np.sqrt(2 * product * (1 - beta1) / (1 + beta1)))
+
+
 def mean_angle(angles: Floats) -> Floats:
     """The angle whose cosine is the geometric mean of the cosines, by size; above π/2 where most are.  (…, K) → (…)"""
     with np.errstate(divide="ignore"):

@@ -15,11 +15,11 @@ from stages.engine.decay import Decay
 from stages.engine.job import Job
 from stages.engine.losses import squared
 from stages.engine.models import Model, Parameters, PullBack
-from stages.engine.optimizers import sgd
+from stages.engine.optimizers import adam, adamw, sgd
 from stages.engine.problem import Problem, shuffled, tensors
 from stages.engine.train import over_decays
 from stages.engine.training import Fitting, Training
-from stages.studies.equilibrium.system import CURVATURE, SYSTEM, Equilibrium, unseen
+from stages.studies.equilibrium.system import ADAPTIVE, CURVATURE, SYSTEM, Equilibrium, unseen
 
 WATCHED = ("val_loss", "weight_norm", "angle", "push")  # what is kept of a sweep's histories
 
@@ -98,7 +98,23 @@ def sweep(section: Equilibrium, arrays: Arrays, device: torch.device, fit: Fitti
     found["peak"] = np.stack([each["weight_norm"].max(axis=-1) for each in swept])
     found |= {f"path_{name}": np.stack([each[name] for each in swept]) for name in ("val_loss", "weight_norm")}
     numbers = {"path_steps": swept[0]["steps"], "steps": swept[0]["steps"][late], "momentum": swept[0]["momentum"]}
-    return found | numbers | {"lr": np.array(rates), "product": products}
+    return found | numbers | {"lr": np.array(rates), "product": products} | adaptive(section, whole, fit)
+
+
+def adaptive(section: Equilibrium, whole: Job, fit: Fitting) -> Arrays:
+    """The angles of steps of Adam and of AdamW over the second half, where the loss is multiplied by each scale.  (S, T, K)
+
+    So are its gradients: such runs are neurons of one network that are felt more or less in its loss.
+    """
+    own, found = section.sweep.adaptive, {"scale": np.array(section.sweep.adaptive.scale)}
+    for (name, called), make in zip(ADAPTIVE.items(), (adam, adamw), strict=True):
+        job, turns = replace(whole.at([own.wd]), optimizer=make(own), lr=own.lr), []
+        for scale in own.scale:
+            problem = replace(whole.problem, loss=squared(scale * CURVATURE))
+            swept = over_decays(f"equilibrium, {called}, gradients × {scale:g},", replace(job, problem=problem), fit)
+            turns.append(swept["angle"][:, 0, swept["steps"] >= swept["steps"][-1] / 2])
+        found[f"{name}_angle"] = np.stack(turns)
+    return found
 
 
 TRAINING = Training(job=job, jobs=jobs, sweep=sweep)
