@@ -30,7 +30,7 @@ def main(study: str) -> None:
     storage.save_table(Path("metrics", f"{study}_sweep.csv"), table)
     storage.save_metrics(Path("metrics", "details", f"{study}_sweep.json"), summary)
     storage.save_metrics(Path("metrics", f"{study}.json"), results.headline(metrics, summary))
-    for said in [metrics["findings"]["panel"]] if metrics else summary["findings"].values():
+    for said in [metrics["findings"]["panel"]] if metrics else dict.fromkeys(summary["findings"].values()):
         print(f"{study}: {said}")
 
 

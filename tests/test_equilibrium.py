@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU, changed, draw, metrics, speaks_of, table
+from conftest import fit as sweep_fit
 from numpy.typing import NDArray
 
 from stages.base.streams import Arrays
@@ -257,17 +258,49 @@ def test_what_cannot_be_told_is_said() -> None:
     assert alone["angle"] == "Once settled, a step turns the weights by arccos(1 − lr·λ) within 0.0001%"
 
 
-def test_a_diverged_trial_settles_nothing_and_has_no_numbers() -> None:
+@pytest.mark.parametrize(
+    ("adamw", "adam", "said"),
+    [
+        ((0.5, 0.5), (2.0, 0.4), "AdamW turns the weights by 0.5° a step, Adam with L2 by 2° and by 0.4°"),
+        ((0.5, 0.48), (1.0, 1.1), "AdamW turns the weights by 0.5° a step, Adam with L2 by 1° and by 1.1°"),
+    ],
+)
+def test_whether_gradients_of_other_sizes_turn_alike_is_said(
+    adamw: tuple[float, float], adam: tuple[float, float], said: str
+) -> None:
+    pairs = {"adamw": adamw, "adam": adam}
+    found = {name: {"angle_at_smallest": one, "angle_at_largest": other} for name, (one, other) in pairs.items()}
+    assert results.turns_said(found, (0.1, 1, 10)) == f"With 0.1 and with 10 times the gradient {said}"
+    alone = {name: dict.fromkeys(("angle_at_smallest", "angle_at_largest"), 1.0) for name in pairs}
+    assert (
+        results.turns_said(alone, (3.0,)) == "With 3 times the gradient AdamW turns the weights by 1° a step, Adam with L2 by 1°"
+    )
+
+
+def test_a_nudge_of_the_start_turns_no_step_of_adam_otherwise(settings: Any) -> None:
+    """What is written has a grid of 1e-9 or more."""
+    section = small(settings, trials=1, epochs=60)
+    data = drawn(section)
+    nudged = data | {"start_weight": data["start_weight"].astype(float) * (1 + 1e-15)}
+    wholes = [training.job(section, each, CPU, [0.0]) for each in (data, nudged)]
+    one, other = (training.adaptive(section, whole, sweep_fit) for whole in wholes)
+    for name in ("adam_angle", "adamw_angle"):
+        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=1e-9)
+        assert one[name].shape == (2, 1, 126)
+
+
+def test_a_diverged_trial_settles_nothing_and_has_no_numbers(settings: Any) -> None:
     shape = (1, 2, 2, 5)
     swept: dict[str, NDArray] = {name: np.ones(shape) for name in ("weight_norm", "angle", "push", "val_loss")}
     swept |= {"lr": np.array([0.1]), "product": np.array([0.0, 0.5]), "weight_decay": np.array([[0.0, 5.0]])}
     swept |= {"steps": np.arange(50, 55), "momentum": np.array(0.0), "peak": np.ones(shape[:3])}
-    swept["diverged"] = np.array([[[False, False], [False, True]]])
-    found, summary = results.evaluate_sweep(None, {}, swept)  # type: ignore[arg-type]
+    swept |= {"diverged": np.array([[[False, False], [False, True]]]), "adam_angle": np.ones((2, 2, 5))}
+    swept["adamw_angle"] = swept["adam_angle"]
+    found, summary = results.evaluate_sweep(settings.equilibrium, {}, swept)
     assert [row["risk"] for row in found if row["product"] == 0.5] == [1.0, None]
     assert not summary["settled"]
     swept["diverged"][:] = False
-    assert results.evaluate_sweep(None, {}, swept)[1]["settled"] == 1  # type: ignore[arg-type]
+    assert results.evaluate_sweep(settings.equilibrium, {}, swept)[1]["settled"] == 1
 
 
 # The committed results
@@ -288,6 +321,17 @@ def test_over_every_step_theory_is_exact_to_less_than_its_errors(settings: Any) 
     assert angle == pytest.approx(ROWS["wd"]["angle_theory"], rel=2e-3)
     for value, name in ((gradient, "gradient"), (angle, "angle"), (norm, "late_norm")):
         assert abs(ROWS["wd"][name] - value) < 3 * ROWS["wd"][f"{name}_se"]
+
+
+def test_adamw_turns_by_theorys_angle_whatever_the_gradient_and_adam_does_not() -> None:
+    """Theory is for small lr·λ and settled norms: half a per cent off. The loss' size drops out of AdamW but for its ε."""
+    adamw, adam = SUMMARY["adamw"], SUMMARY["adam"]
+    expected = math.degrees(math.sqrt(2 * 0.01 * 0.1 * (1 - 0.9) / (1 + 0.9)))
+    assert adamw["angle_theory"] == pytest.approx(expected, rel=1e-5)
+    for place in ("smallest", "largest"):
+        assert adamw[f"angle_at_{place}"] == pytest.approx(expected, rel=0.01)
+    assert adamw["angle_at_smallest"] == pytest.approx(adamw["angle_at_largest"], rel=1e-4)
+    assert adam["angle_at_smallest"] > 3 * adam["angle_at_largest"]
 
 
 def test_the_effective_learning_rate_falls_by_itself_without_decay_alone() -> None:

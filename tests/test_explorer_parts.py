@@ -393,6 +393,36 @@ def test_the_numbers_of_descent_are_the_tracked_ones(inside: Clone) -> None:
 
 
 @pytest.mark.slow
+def test_the_numbers_of_scaling_are_the_tracked_ones(inside: Clone) -> None:
+    shown, summary = shown_here("scaling"), details("scaling_sweep")
+    assert shown.second
+    for m, rows in enumerate(shown.second.values):
+        for name, run in (("AdamW, batches of 4", "adamw_4"), ("SGD, batches of 4", "sgd_4")):
+            expected = tracked("scaling", "risk", run=run, rows=rows)
+            assert fact(shown, name).values[m] == pytest.approx(expected, rel=SIX_DIGITS)
+            (curve,) = (chart for chart in shown.charts if isinstance(chart, OverSteps))
+            (line,) = (line for line in curve.lines if line.name == name)
+            assert line.values[0, :, m] == pytest.approx(expected, rel=SIX_DIGITS)
+        epochs = tracked("scaling", "epochs", run="adamw_4", rows=rows)
+        assert fact(shown, "1/(lr·λ) with AdamW, epochs").values[m] == pytest.approx(epochs, rel=SIX_DIGITS, nan_ok=True)
+        assert shown.decay.values[int(shown.best[m] or 0)] == summary[f"adamw_4_rows_{rows}"]["best_lambda"]
+
+
+@pytest.mark.slow
+def test_the_numbers_of_layers_are_the_tracked_ones(inside: Clone) -> None:
+    shown, summary = shown_here("layers"), details("layers_sweep")
+    for m, where in enumerate(("all", "some")):
+        for name, layers in (("two layers", "two"), ("one layer", "one")):
+            expected = tracked("layers", "error", run=f"{layers}_{where}")
+            assert fact(shown, f"error, {name}").values[m] == pytest.approx(expected, rel=SIX_DIGITS)
+        ranks = tracked("layers", "rank", run=f"two_{where}")
+        assert fact(shown, "singular values kept by two layers").values[m] == pytest.approx(ranks)
+        assert shown.decay.values[int(shown.best[m] or 0)] == summary[f"two_{where}"]["best_lambda"]
+    (bars,) = (chart for chart in shown.charts if isinstance(chart, Weights))
+    assert dict(bars.series)["two layers"][0] == pytest.approx(np.array(summary["two_all"]["values"]), rel=SIX_DIGITS, abs=1e-9)
+
+
+@pytest.mark.slow
 def test_the_numbers_of_table_are_the_tracked_ones(inside: Clone) -> None:
     """As those of descent."""
     with_two_trials(inside, "table")

@@ -347,7 +347,7 @@ def test_runs_of_other_data_are_refused(restored: Clone) -> None:
 @pytest.mark.slow
 def test_the_explorer_refuses_what_was_made_otherwise(restored: Clone) -> None:
     """Data and sweep of each study that it shows; an arm's λ it does not know."""
-    known = ["wide", "modular", "line", "optimizers", "equilibrium", "digits", "descent", "relatives", "phase"]
+    known = ["wide", "modular", "line", "optimizers", "equilibrium", "digits", "descent", "relatives", "phase", "layers"]
     words, before = f"stages.explorer {' '.join(known)}", standing(restored)
     keys: dict[str, Any] = {"seed": 1, "line.sweep.wd": [0, 1], "equilibrium.sweep.lr": [0.001]}
     keys |= {f"{study}.data.trials": 9 for study in known} | {f"{study}.train.lr": 0.003 for study in known}

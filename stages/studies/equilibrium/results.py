@@ -158,8 +158,9 @@ def evaluate_sweep(section: Equilibrium, __: Arrays, swept: Mapping[str, NDArray
         for i, product in enumerate(products.tolist())
         for trial in range(lost.shape[1])
     ]
-    found = summary(rates, products, runs, settled, steps=int(swept["steps"][-1])) | turns(section.sweep.adaptive, swept)
-    return table, found | {"findings": sentences(found) | {"adaptive": turns_said(found, swept["scale"].tolist())}}
+    found, adaptive = summary(rates, products, runs, settled, steps=int(swept["steps"][-1])), turns(section.sweep.adaptive, swept)
+    found["findings"] |= {"adaptive": turns_said(adaptive, section.sweep.adaptive.scale)}
+    return table, found | adaptive
 
 
 def turns(own: Adaptive, swept: Mapping[str, NDArray]) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def summary(rates: NDArray, products: NDArray, runs: Row, settled: NDArray, *, s
             found[place] |= mean_and_error(value, runs[value][rate, :, index])
     for place, rate in (("slowest", 0), ("fastest", len(rates) - 1)):
         found[place] = {"lr": rates[rate]} | without_and_best(products, runs["risk"][rate])
-    return found
+    return found | {"findings": sentences(found)}
 
 
 def without_and_best(products: NDArray, risks: NDArray) -> dict[str, float]:
@@ -249,6 +250,6 @@ def sentences(found: Metrics) -> dict[str, str]:
 
 
 READ = {"lr": 1, "product": 1, "weight_decay": 2, "steps": Integers(1), "momentum": 0, "diverged": Integers(3)}
-READ |= {"peak": 3, "val_loss": 4, "scale": 1, "adam_angle": 3, "adamw_angle": 3} | dict.fromkeys(WATCHED, 4)
+READ |= {"peak": 3, "val_loss": 4, "adam_angle": 3, "adamw_angle": 3} | dict.fromkeys(WATCHED, 4)
 HEADLINES = OF_REGRESSION | {"angle": NEITHER, "risk_at_best": LOWER}
 RESULTS = Results(swept=READ, sweep=evaluate_sweep, evaluate=evaluate, headlines=HEADLINES)

@@ -106,7 +106,7 @@ def adaptive(section: Equilibrium, whole: Job, fit: Fitting) -> Arrays:
 
     So are its gradients: such runs are neurons of one network that are felt more or less in its loss.
     """
-    own, found = section.sweep.adaptive, {"scale": np.array(section.sweep.adaptive.scale)}
+    own, found = section.sweep.adaptive, {}
     for (name, called), make in zip(ADAPTIVE.items(), (adam, adamw), strict=True):
         job, turns = replace(whole.at([own.wd]), optimizer=make(own), lr=own.lr), []
         for scale in own.scale:

@@ -76,7 +76,7 @@ def show(section: Layers, arrays: Arrays, swept: Mapping[str, NDArray], table: T
         ),
         best=best,
         of_best="lowest error with two layers",
-        finding=summary["findings"]["panel"],
+        finding=summary["findings"]["error"],
         doubt=[doubt(*each, place) for each, place in zip(two, best, strict=True)],
         trials=len(arrays["truth"]),
         notes=list(dict.fromkeys(note for run in RUNS for note in notes(weight_decays, lost[run]))),

@@ -25,7 +25,7 @@ def values(table: Table, summary: Metrics) -> Figure:
         axes.set(xlabel="λ", ylim=(0, None), title=f"singular values, {name}")
     panels[0].plot([], [], color=BLACK, linewidth=0.8, label="theory")
     figure.legend(loc="outside lower center")
-    headline(figure, summary["findings"]["rank"])
+    headline(figure, summary["findings"]["values"])
     return figure
 
 
@@ -53,7 +53,7 @@ def errors(table: Table, summary: Metrics) -> Figure:
     panels[0].plot([], [], color=BLACK, linewidth=0.8, label="theory")
     panels[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label="zero everywhere")
     figure.legend(loc="outside lower center", ncols=2)
-    headline(figure, summary["findings"]["panel"])
+    headline(figure, summary["findings"]["error"])
     return figure
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stages.base.rounding import on_grid
 from stages.base.streams import Arrays
+from stages.measure.explored import lowest, over_trials
 from stages.measure.findings import SINGLE, lost_runs, per_cent, sentence, sign
 from stages.measure.results import LOWER, NEITHER, Metrics, Results
 from stages.measure.rows import Table
@@ -33,7 +34,7 @@ def evaluate_sweep(_: Layers, arrays: Arrays, swept: Mapping[str, NDArray]) -> t
         if run.endswith("all"):
             theory = optimum(arrays["targets"], weight_decays, run.removesuffix("_all"))
             expected = {"theory": error(arrays, theory, hidden=False), "theory_rank": rank(spectrum(theory), arrays["targets"])}
-            found[run] |= {"values": over_trials(values), "theory_values": over_trials(spectrum(theory))}
+            found[run] |= {"values": means(values), "theory_values": means(spectrum(theory))}
             apart = norm(swept[run] - theory) / norm(arrays["targets"])[:, None]
             found[run] |= {"from_theory": float(np.nanmax(on_grid(apart, 1, KNOWN), initial=0.0))}
         else:
@@ -45,10 +46,10 @@ def evaluate_sweep(_: Layers, arrays: Arrays, swept: Mapping[str, NDArray]) -> t
     lost = [lost_runs(int(sum(np.isnan(each).sum() for each in errors.values())))]
     single, width = len(arrays["truth"]) == 1, min(arrays["truth"].shape[1:])
     findings = {
-        "panel": sentence((single, SINGLE), (True, of_errors(found)), lost=lost),
-        "rank": sentence((True, of_rank(found, table, width)), lost=lost),
+        "error": sentence((single, SINGLE), (True, of_errors(found)), lost=lost),
+        "values": sentence((True, of_rank(found, table, width)), lost=lost),
     }
-    return table, found | {"findings": findings}
+    return table, found | {"findings": findings | {"panel": findings["error"]}}
 
 
 def of_decays(run: str, weight_decays: NDArray, measured: Mapping[str, NDArray]) -> Table:
@@ -68,7 +69,7 @@ def of_decays(run: str, weight_decays: NDArray, measured: Mapping[str, NDArray])
 
 def best(weight_decays: NDArray, measured: Mapping[str, NDArray]) -> dict[str, Any]:
     """The λ of the lowest mean error, among those at which no trial diverged; error and rank there, error at λ = 0."""
-    place = lowest(measured["error"])
+    place = lowest(measured["error"].mean(axis=0), np.isnan(measured["error"]))
     if place is None:
         return {}
     found = {"best_lambda": float(weight_decays[place])}
@@ -77,32 +78,28 @@ def best(weight_decays: NDArray, measured: Mapping[str, NDArray]) -> dict[str, A
     return found | {"rank_at_best": float(measured["rank"][:, place].mean())}
 
 
-def lowest(errors: NDArray) -> int | None:
-    means = errors.mean(axis=0)
-    return None if np.isnan(means).all() else int(np.nanargmin(means))
+def means(values: NDArray) -> list[list[float]]:
+    """Each singular value's mean over trials, 0 where every trial diverged.  (T, L, k) → (L, k)"""
+    return np.nan_to_num(over_trials(values)[0]).tolist()
 
 
 def at_best(errors: NDArray) -> NDArray:
     """The errors at the λ that is best on average.  (T, L) → (T,)"""
-    place = lowest(errors)
+    place = lowest(errors.mean(axis=0), np.isnan(errors))
     return np.full(len(errors), np.nan) if place is None else errors[:, place]
-
-
-def over_trials(values: NDArray) -> list[list[float]]:
-    """The mean of each singular value over the trials that are known, 0 where none is.  (T, L, k) → (L, k)"""
-    known = ~np.isnan(values)
-    sums, counts = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
-    return (sums / np.maximum(counts, 1)).tolist()
 
 
 def of_errors(found: Metrics) -> str:
     """Compare the errors of two layers with those of one, each at its best λ, on all entries and on those that are hidden."""
-    said = []
+    sizes = {}
     for where in ("all", "some"):
         gap, one = found[f"two_minus_one_{where}"], found[f"one_{where}"].get("error_at_best", 0.0)
         seen = sign(gap, "error", among=2, of=one)
-        said.append(f"{per_cent(abs(gap['error']) / one)} {'more' if seen > 0 else 'less'}" if seen else "no visibly other")
-    return f"At each one's best λ two layers have {said[0]} error than one; on hidden entries {said[1]}"
+        sizes[where] = f"{per_cent(abs(gap['error']) / one)} {'more' if seen > 0 else 'less'}" if seen else ""
+    alike = "two layers' error is not visibly different from one's"
+    every = f"two layers have {sizes['all']} error than one" if sizes["all"] else alike
+    some = f"they have {sizes['some']}" if sizes["some"] else "neither is visibly better"
+    return f"At each one's best λ {every}; on hidden entries {some}"
 
 
 def of_rank(found: Metrics, table: Table, width: int) -> str:

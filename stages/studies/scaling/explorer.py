@@ -24,15 +24,12 @@ def show(section: Scaling, arrays: Arrays, swept: Mapping[str, NDArray], table: 
     risks = np.moveaxis(swept["risk"], 3, 0)  # (T, O, B, N, L)
     lost = np.isnan(risks)
     means, errors = over_trials(risks)
-    names = {
-        (o, b): f"{name}, batches of {batch_sizes[b]}"
-        for b in sorted({0, len(batch_sizes) - 1})
-        for o, name in enumerate(OPTIMIZERS.values())
-    }
+    sgd, adamw = range(len(OPTIMIZERS))
+    runs = {(adamw, 0): "AdamW", (adamw, len(batch_sizes) - 1): "AdamW", (sgd, 0): "SGD"}
+    names = {(o, b): f"{name}, batches of {batch_sizes[b]}" for (o, b), name in runs.items()}
     at_rows = [Line(name, means[run], errors[run]) for run, name in names.items()]
     over_rows = [Line(name, means[run].T[None], errors[run].T[None]) for run, name in names.items()]
     level, null = ("w = 0", signal**2), np.full(len(risks), signal**2)
-    sgd, adamw = 0, len(OPTIMIZERS) - 1
     best = [lowest(means[adamw, 0, n], lost[:, adamw, 0, n]) for n in range(len(counts))]
     with np.errstate(divide="ignore"):
         epochs = np.where(weight_decays > 0, swept["epochs"][adamw, 0][:, None] / weight_decays, np.nan)  # (N, L)
@@ -58,7 +55,7 @@ def show(section: Scaling, arrays: Arrays, swept: Mapping[str, NDArray], table: 
             for n in range(len(counts))
         ],
         facts=(
-            *((names[o, 0], Line("risk", means[o, 0], errors[o, 0])) for o in (sgd, adamw)),
+            *((names[o, 0], Line("risk", means[o, 0], errors[o, 0])) for o in (adamw, sgd)),
             ("1/(lr·λ) with AdamW, epochs", Line("time scale", epochs)),
         ),
         best=best,

@@ -54,7 +54,7 @@ def best(table: Table, summary: Metrics) -> Figure:
     panels[0].plot([], [], color=BLACK, linewidth=1, label="theory")
     panels[0].plot([], [], "|", color=BLACK, markersize=12, label="not visibly worse than the best")
     figure.legend(loc="outside lower center", ncols=2)
-    headline(figure, summary["findings"]["theory"])
+    headline(figure, summary["findings"]["best"])
     return figure
 
 

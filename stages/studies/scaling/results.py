@@ -37,7 +37,7 @@ def evaluate_sweep(_: Scaling, arrays: Arrays, swept: Mapping[str, NDArray]) -> 
     sgd, adamw = (
         keeping(name, counts, weight_decays, risks[0]) for name, risks in zip(OPTIMIZERS.values(), swept["risk"], strict=True)
     )
-    said = {"panel": adamw, "sgd": sgd, "theory": within(found, weight_decays)}
+    said = {"panel": adamw, "sgd": sgd, "best": within(found, weight_decays)}
     findings = {name: sentence((single, SINGLE), (True, each), lost=lost) for name, each in said.items()}
     findings["time"] = at_times([found[f"adamw_{batch_sizes[0]}_rows_{rows}"] for rows in counts])
     return table, found | {"findings": findings}
@@ -133,8 +133,11 @@ def at_times(each: Sequence[Metrics]) -> str:
     if not known:
         return "AdamW has no λ better than 0"
     decays, epochs = (sorted(own[name] for own in known) for name in ("best_lambda", "epochs_at_best"))
-    spans = [f"{decays[0]:g} and {decays[-1]:g}", f"{epochs[0]:.3g} and {epochs[-1]:.3g} epochs"]
-    return f"AdamW's best λ lie between {spans[0]}, their time scales 1/(lr·λ) between {spans[1]}"
+    lie = (f"{decays[0]:g} and {decays[-1]:g}", f"{epochs[0]:.3g} and {epochs[-1]:.3g} epochs")
+    return sentence(
+        (len(known) == 1, f"AdamW's best λ above 0 is {decays[0]:g}, its time scale 1/(lr·λ) {epochs[0]:.3g} epochs"),
+        (True, f"AdamW's best λ lie between {lie[0]}, their time scales 1/(lr·λ) between {lie[1]}"),
+    )
 
 
 READ = {"risk": 5, "diverged": Integers(5), "weight_decay": 1, "epochs": 3, "batch_size": Integers(1)}
