@@ -262,7 +262,7 @@ def test_what_cannot_be_told_is_said() -> None:
     ("adamw", "adam", "said"),
     [
         ((0.5, 0.5), (2.0, 0.4), "AdamW turns the weights by 0.5° a step, Adam with L2 by 2° and by 0.4°"),
-        ((0.5, 0.48), (1.0, 1.1), "AdamW turns the weights by 0.5° a step, Adam with L2 by 1° and by 1.1°"),
+        ((0.5, 0.48), (1.0, 1.1), "AdamW turns the weights by 0.5° and by 0.48° a step, Adam with L2 by 1° and by 1.1°"),
     ],
 )
 def test_whether_gradients_of_other_sizes_turn_alike_is_said(
@@ -271,6 +271,8 @@ def test_whether_gradients_of_other_sizes_turn_alike_is_said(
     pairs = {"adamw": adamw, "adam": adam}
     found = {name: {"angle_at_smallest": one, "angle_at_largest": other} for name, (one, other) in pairs.items()}
     assert results.turns_said(found, (0.1, 1, 10)) == f"With 0.1 and with 10 times the gradient {said}"
+    del found["adam"]["angle_at_largest"]
+    assert results.turns_said(found, (0.1, 10)).endswith("times the gradient the weights of Adam or AdamW grow beyond all bounds")
     alone = {name: dict.fromkeys(("angle_at_smallest", "angle_at_largest"), 1.0) for name in pairs}
     assert (
         results.turns_said(alone, (3.0,)) == "With 3 times the gradient AdamW turns the weights by 1° a step, Adam with L2 by 1°"

@@ -18,7 +18,7 @@ import independent
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, Clone
+from conftest import ARMED, ROOT, Clone
 from exact import Number
 
 FIGURES = 6  # significant ones are written
@@ -108,8 +108,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(clone: Clone, study: str, params: dict[str, Any]) -> None:
     """All stages of a study that write numbers, in one process, as importing torch is most of what they cost here."""
-    without_arms = ("descent", "layers", "phase", "scaling", "table")
-    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study not in without_arms]
+    arms = [f"stages.train {study} {arm}" for arm in ("baseline", "wd") if study in ARMED]
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     clone.stages(f"stages.generate {study}", f"stages.sweep {study}", *arms, f"stages.evaluate {study}")
 

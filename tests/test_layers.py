@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from conftest import CPU, changed, draw, fit, metrics, table
 from numpy.typing import NDArray
 
@@ -13,7 +12,7 @@ from stages.base import storage
 from stages.base.streams import Arrays
 from stages.engine.optimizers import sgd
 from stages.studies.layers import results, spectrum, training
-from stages.studies.layers.system import Layers
+from stages.studies.layers.system import RUNS, Layers
 
 SUMMARY, TABLE = metrics("layers_sweep"), table("layers_sweep")
 EXACT = 1e-12  # the same arithmetic in another order, in units of the matrix
@@ -69,6 +68,8 @@ def test_training_arrives_at_the_closed_forms(section: Layers, arrays: Arrays) -
 def test_what_is_learnt_of_hidden_entries_is_a_minimum_of_the_nuclear_norm(section: Layers, arrays: Arrays) -> None:
     """W is soft-thresholding's answer to the seen entries of Y and its own hidden ones: the fixed point of *soft-impute*.
 
+    Singular values near λ, which come to zero slowly, leave less than 1e-3 after 4,000 steps.
+
     Source: Mazumder, Hastie, Tibshirani, "Spectral Regularization Algorithms for Learning Large Incomplete Matrices" (2010).
     """
     longer = changed(section, {"train.steps": 4000, "sweep.wd": (0.0, 0.5, 1.5)})
@@ -80,7 +81,7 @@ def test_what_is_learnt_of_hidden_entries_is_a_minimum_of_the_nuclear_norm(secti
     hidden = ~arrays["seen"].astype(bool)
     start = arrays["start_left"] @ arrays["start_right"]
     np.testing.assert_allclose(swept["one_some"][:, 0][hidden], start[hidden], atol=1e-9)  # no λ: as they began
-    np.testing.assert_allclose(swept["one_some"][:, 1:].swapaxes(1, 3).swapaxes(1, 2)[hidden], 0, atol=1e-9)
+    np.testing.assert_allclose(np.moveaxis(swept["one_some"], 1, -1)[hidden][:, 1:], 0, atol=1e-9)
 
 
 def test_a_nudge_of_the_start_changes_no_written_digit(settings: Any) -> None:
@@ -96,7 +97,7 @@ def test_a_nudge_of_the_start_changes_no_written_digit(settings: Any) -> None:
 def test_both_layers_come_to_have_the_same_singular_values(section: Layers, arrays: Arrays) -> None:
     """UᵀU − VVᵀ has no gradient of the data, so decay alone acts on it: it falls as e^(−2λ·lr·step), up to O(lr)."""
     lr, steps, decay = 1e-4, 5000, 0.5
-    job = training.of_model(section, arrays, CPU, [decay], layers="two", seen=True)
+    job = training.job(section, arrays, CPU, [decay], "two_all")
     job = replace(job, optimizer=sgd(), lr=lr, schedule=replace(job.schedule, batches=[None] * steps, evaluate_every=steps))
     left, right = (fit("two", job).parameters[name][:, 0].numpy() for name in ("left", "right"))
 
@@ -107,18 +108,14 @@ def test_both_layers_come_to_have_the_same_singular_values(section: Layers, arra
     assert ratio == pytest.approx(np.full(3, np.exp(-2 * decay * lr * steps)), rel=0.02)
 
 
-@pytest.mark.parametrize("layers", ["one", "two"])
-@pytest.mark.parametrize("seen", [True, False])
-def test_the_gradient_by_hand_is_autograds(section: Layers, arrays: Arrays, layers: str, seen: bool) -> None:
-    problem = training.problem(arrays, CPU, layers=layers, seen=seen)
-    parameters = {name: value[:, None].repeat_interleave(2, 1) for name, value in problem.start.items()}
-    found, expected = (made(parameters, problem.train[0]) for made in (problem.model.with_gradient, problem.model.by_autograd))
-    signal = torch.randn(found[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(found[0], expected[0], atol=EXACT, rtol=0)
-    torch.testing.assert_close(found[1](signal), expected[1](signal), atol=EXACT, rtol=0)
-    assert float(problem.loss.value(found[0], problem.train[1])[0, 0]) == pytest.approx(
-        float((found[0][0, 0] - problem.train[1][0]).square().sum() / 2)
-    )
+@pytest.mark.parametrize("run", RUNS)
+def test_the_loss_is_half_the_sum_over_the_entries_that_are_seen(arrays: Arrays, run: str) -> None:
+    problem = training.problem(arrays, CPU, run)
+    predictions = problem.model.predict({name: value[:, None] for name, value in problem.start.items()}, problem.train[0])
+    seen = arrays["seen"] if run.endswith("some") else np.ones_like(arrays["seen"])
+    start = arrays["start_left"] @ arrays["start_right"]
+    expected = (np.where(seen, start - arrays["targets"], 0) ** 2).sum(axis=(1, 2)) / 2
+    assert problem.loss.value(predictions, problem.train[1])[:, 0].numpy() == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_rank_counts_beside_the_largest_of_the_data() -> None:
@@ -127,35 +124,40 @@ def test_a_rank_counts_beside_the_largest_of_the_data() -> None:
     np.testing.assert_array_equal(spectrum.rank(values, targets), [[2, 0, np.nan]])
 
 
-def compared(all_entries: float, some: float, error: float = 0.01) -> str:
+def compared(every: dict[str, float], some: dict[str, float]) -> str:
     found: dict[str, Any] = {f"one_{where}": {"error_at_best": 0.5} for where in ("all", "some")}
-    gaps = {"all": all_entries, "some": some}
-    found |= {f"two_minus_one_{where}": {"error": gap, "error_se": error, "trials": 12} for where, gap in gaps.items()}
+    found |= {"two_minus_one_all": every, "two_minus_one_some": some}
     return results.of_errors(found)
 
 
+def gap(error: float, spread: float = 0.001) -> dict[str, float]:
+    return {"error": error, "error_se": spread, "trials": 12}
+
+
 def test_what_two_layers_do_to_the_error_is_said_as_the_numbers_have_it() -> None:
-    begun = "At each one's best λ two layers"
-    assert compared(-0.2, -0.1) == f"{begun} have 40% less error than one; on hidden entries they have 20% less"
-    assert compared(0.2, 0.01) == f"{begun} have 40% more error than one; on hidden entries neither is visibly better"
-    alike = f"{begun}' error is not visibly different from one's; on hidden entries"
-    assert compared(0.01, -0.1) == f"{alike} they have 20% less"
-    assert compared(-0.2, -0.1, error=0.2) == f"{alike} neither is visibly better"
+    begun, then = "At each one's best λ two layers", "; on hidden entries they"
+    assert compared(gap(-0.2), gap(0.1)) == f"{begun} have 40% less error than one{then} have 20% more error than one"
+    alike = f"{begun} do not visibly differ in error from one"
+    assert compared(gap(-0.2, 0.2), gap(-0.002, 1e-5)) == f"{alike}{then} hardly differ in error from one"
+    assert compared(gap(-0.2, 0.2), {"trials": 0}) == f"{alike}{then} cannot be compared"
 
 
 def test_how_many_singular_values_are_kept_is_said_at_the_best_decay() -> None:
     rows = [("one_all", 1.0, 4.0), ("two_all", 1.0, 2.5), ("one_all", 3.0, 4.0), ("two_all", 3.0, None)]
     known = [{"run": run, "weight_decay": decay, "rank": rank} for run, decay, rank in rows]
     said = results.of_rank({"two_all": {"best_lambda": 1.0}}, known, 4)
-    assert said == "λ = 1 keeps 2.5 of 4 singular values with two layers, 4 with one"
-    assert results.of_rank({"two_all": {"best_lambda": 0.0}}, known, 4) == "At λ = 3 every trial diverged"
+    assert said == "Of 4 singular values λ = 1 keeps 2.5 with two layers, 4 with one, on average"
+    none = "Of 4 singular values λ = 3 keeps none known with two layers, 4 with one, on average"
+    assert results.of_rank({"two_all": {"best_lambda": 0.0}}, known, 4) == none
     assert results.of_rank({"two_all": {}}, known[:2], 4) == said  # the largest of the grid
 
 
 def test_every_rank_is_theorys_and_training_is_near_it() -> None:
-    known = [row for row in TABLE if row["run"].endswith("all")]
-    assert len(known) == 20
-    assert all(row["rank"] == row["theory_rank"] for row in known)
-    assert all(row["error"] == pytest.approx(row["theory"], abs=1e-4) for row in known)
+    for layers in ("one", "two"):
+        trained, theory = ([row for row in TABLE if row["run"] == f"{layers}_{kind}"] for kind in ("all", "theory"))
+        assert len(trained) == len(theory) == 10
+        for one, other in zip(trained, theory, strict=True):
+            assert one["rank"] == other["rank"]
+            assert one["error"] == pytest.approx(other["error"], abs=1e-4)
     assert SUMMARY["one_all"]["from_theory"] == 0
     assert SUMMARY["two_all"]["from_theory"] < 1e-4

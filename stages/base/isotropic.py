@@ -1,6 +1,6 @@
 """Noisy linear data with isotropic inputs, of many sizes: the first n rows are the data set of n.
 
-Shapes: T trials, N the largest n, d inputs, L weight vectors of a trial.
+Shapes: T trials, N the largest n, d inputs.
 """
 
 import numpy as np
@@ -60,7 +60,9 @@ def sizes(arrays: Arrays) -> tuple[int, float, float]:
     return len(truth), float(np.linalg.norm(truth)), float(arrays["noise"])
 
 
-def risk(weights: NDArray, arrays: Arrays) -> NDArray[np.float64]:
-    """‖w − w*‖², rounded as losses are.  weights (T, L, d) → (T, L)"""
-    squares = np.sum((weights - arrays["true_weight"].astype(np.float64)[:, None]) ** 2, axis=2)
-    return losses_on_grid(squares, sizes(arrays)[1] ** 2)
+def risk(weights: NDArray, truth: NDArray) -> NDArray[np.float64]:
+    """‖w − w*‖², rounded as losses are: the squared error on unseen isotropic inputs, beyond the noise.
+
+    (…, d), (…, d) → (…); shapes broadcast
+    """
+    return losses_on_grid(np.sum((weights - truth) ** 2, axis=-1), np.sum(truth**2, axis=-1))

@@ -83,6 +83,12 @@ def label(metrics: Metrics, run: str) -> str:
     return f"λ = {metrics[run]['weight_decay']:g}"
 
 
+def blues(count: int) -> list[str]:
+    """So many shades of one colour, from light to dark, for curves in an order."""
+    shades = matplotlib.colormaps["Blues"](np.linspace(0.55 if count > 1 else 1, 1, count))
+    return [matplotlib.colors.to_hex(shade) for shade in shades]
+
+
 def headline(figure: Figure, text: str) -> None:
     """A figure's message, over the whole width."""
     figure.suptitle(wrapped(text, LINE), x=0.01, horizontalalignment="left")

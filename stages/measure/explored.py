@@ -137,6 +137,18 @@ def beside(weight_decays: NDArray, one: Sequence[str], other: Sequence[str]) -> 
     return said
 
 
+def both(weight_decays: NDArray, values: Mapping[str, NDArray], names: Mapping[str, str], **options: Any) -> list[list[str]]:
+    """For each place of a second slider the `effects` of two methods, `beside` each other; NaN where a trial diverged.
+
+    (L,), (T, M, L) each → (M, L)
+    """
+    one, other = (
+        [effects(weight_decays, each, np.isnan(each), when=f" with {name}", **options) for each in np.moveaxis(values[key], 1, 0)]
+        for key, name in names.items()
+    )
+    return [beside(weight_decays, *pair) for pair in zip(one, other, strict=True)]
+
+
 def fates(weight_decays: NDArray, trained: Mapping[str, NDArray], threshold: float) -> list[str]:
     """What becomes of each λ, beside what becomes of the smallest: when it generalises, or that it does not.
 

@@ -7,17 +7,7 @@ Source: Nakkiran, Venkat, Kakade, Ma, "Optimal Regularization Can Mitigate Doubl
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.base.rounding import losses_on_grid
-
 Array = NDArray[np.float64]
-
-
-def risk(weights: Array, truth: Array) -> Array:
-    """‖w − w*‖², rounded as losses are: the squared error on unseen isotropic inputs, beyond the noise.
-
-    (…, d), (…, d) → (…); shapes broadcast
-    """
-    return losses_on_grid(np.sum((weights - truth) ** 2, axis=-1), np.sum(truth**2, axis=-1))
 
 
 def ridge_risk(values: Array, penalty: float, *, inputs: int, signal: float, noise: float) -> Array:

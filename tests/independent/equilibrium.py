@@ -60,7 +60,7 @@ def adaptive(
     steps = [step for step in evaluated(len(batches), every) if step >= len(batches) / 2]
     found: dict[str, dict[str, Number]] = {}
     for name, coupled in (("adam", own["wd"]), ("adamw", 0.0)):
-        found[name] = {"angle_theory": rounded(expected)}
+        found[name] = {"angle_theory": rounded(expected)} if name == "adamw" else {}
         for place, scale in (("smallest", own["scale"][0]), ("largest", own["scale"][-1])):
             gradient = on_batches(data, batches, coupled, scale)
             path = adam(gradient, data["start_weight"], len(batches), **settings, decoupled=own["wd"] - coupled)

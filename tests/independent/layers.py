@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from independent.shared import Gradient, Results, sgd
 
-RUNS = ("one_all", "two_all", "one_some", "two_some")  # layers, and the entries that are fitted
+RUNS = ("one_all", "two_all", "one_some", "two_some", "one_theory", "two_theory")  # layers, and the entries that are fitted
 TIE = 2.0**-36  # errors that are nearer than this are the same one
 GRID = 2.0**-16  # on which the distance from theory is written
 
@@ -19,37 +19,29 @@ def layers(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     truth, targets, every = data["truth"], data["targets"], np.ones_like(data["seen"])
     table: Table = []
     summary: dict[str, Any] = {}
-    at_best = {}
+    at_best, matrices = {}, {}
     for run in RUNS:
         depth, entries = run.split("_")
-        seen = every if entries == "all" else data["seen"]
-        judged = every if entries == "all" else ~data["seen"]
+        seen = data["seen"] if entries == "some" else every
+        judged = ~data["seen"] if entries == "some" else every
         descended = descent_on_product if depth == "two" else descent_on_matrix
-        ends = [descended(data, seen, decay, train) for decay in grid]
-        errors = [error(end, truth, judged) for end in ends]
-        theory = [closed_form(targets, depth, decay) for decay in grid] if entries == "all" else None
-        for index, decay in enumerate(grid):
-            form = None if theory is None else theory[index]
-            table.append(
-                {"run": run, "weight_decay": rounded(decay), "diverged": Number(0)}
-                | means({"error": errors[index]})
-                | {
-                    "rank": mean_rank(ends[index], targets),
-                    "theory": None if form is None else means({"theory": error(form, truth, judged)})["theory"],
-                    "theory_rank": None if form is None else mean_rank(form, targets),
-                }
-            )
+        if entries == "theory":
+            ends = [closed_form(targets, depth, decay) for decay in grid]
+        else:
+            ends = [descended(data, seen, decay, train) for decay in grid]
+        errors, matrices[run] = [error(end, truth, judged) for end in ends], ends
+        for decay, end, own in zip(grid, ends, errors, strict=True):
+            known = {"run": run, "weight_decay": rounded(decay), "diverged": Number(0)}
+            table.append(known | means({"error": own, "rank": Values(ranks(end, targets), 0.0)}))
         best = int(np.argmin([(np.round(each / TIE) * TIE).mean() for each, _ in errors]))
         at_best[run] = errors[best]
-        summary[run] = {"best_lambda": rounded(grid[best]), "rank_at_best": mean_rank(ends[best], targets)}
-        summary[run] |= means({"error_at_best": errors[best]}) | means({"error_at_zero": errors[grid.index(0)]})
-        if theory is not None:
-            far = max(float((norm(end - form) / norm(targets)).max()) for end, form in zip(ends, theory, strict=True))
-            summary[run] |= {
-                "values": [mean_values(end) for end in ends],
-                "theory_values": [mean_values(form) for form in theory],
-                "from_theory": rounded(round(far / GRID) * GRID),
-            }
+        summary[run] = {"best_lambda": rounded(grid[best])}
+        summary[run] |= means({"error_at_best": errors[best], "error_at_zero": errors[grid.index(0)]})
+        summary[run] |= {} if entries == "some" else {"values": [mean_values(end) for end in ends]}
+    for depth in ("one", "two"):
+        pairs = zip(matrices[f"{depth}_all"], matrices[f"{depth}_theory"], strict=True)
+        far = max(float((norm(end - form) / norm(targets)).max()) for end, form in pairs)
+        summary[f"{depth}_all"]["from_theory"] = rounded(round(far / GRID) * GRID)
     for entries in ("all", "some"):
         (two, size_two), (one, size_one) = at_best[f"two_{entries}"], at_best[f"one_{entries}"]
         gap = Values(two - one, np.maximum(size_two, size_one))
@@ -96,10 +88,10 @@ def error(matrix: Array, truth: Array, judged: NDArray[np.bool_]) -> Values:
     return Values(missed, missed + 1)
 
 
-def mean_rank(matrix: Array, targets: Array) -> Number:
-    """How many singular values are above a thousandth of the largest of Y, on average."""
+def ranks(matrix: Array, targets: Array) -> Array:
+    """How many singular values are above a thousandth of the largest of Y.  (R,)"""
     singular, largest = (np.linalg.svd(each, compute_uv=False) for each in (matrix, targets))
-    return rounded((singular > 0.001 * largest[:, :1]).sum(axis=1).mean())
+    return (singular > 0.001 * largest[:, :1]).sum(axis=1).astype(np.float64)
 
 
 def mean_values(matrix: Array) -> list[Number]:

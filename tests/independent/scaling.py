@@ -21,7 +21,7 @@ def scaling(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
     for n in own["data"]["rows"]:
         x, y = data["train_inputs"][:, :n], data["train_targets"][:, :n]
         order = orders(params["seed"], "scaling", {"train_targets": y}, train["epochs"])
-        theory = truth.shape[1] * noise**2 / (n * float((truth[0] ** 2).sum()))
+        theory = float(f"{truth.shape[1] * noise**2 / (n * float((truth[0] ** 2).sum())):.6g}")
         for size in own["sweep"]["batch_size"]:
             batches = batches_of(order, size)
             for kind, named in (("sgd", theory), ("adamw", of_adamw(x, y, theory, size))):
@@ -39,7 +39,10 @@ def scaling(params: dict[str, Any], data: dict[str, NDArray]) -> Results:
                 best = min(risks, key=lambda decay: risks[decay].each.mean())
                 alike = [decay for decay in weight_decays if not visibly_worse(risks[decay].each - risks[best].each, len(risks))]
                 found = {"best_lambda": best, "alike_from": min(alike), "alike_to": max(alike), "theory_lambda": named}
-                summary[f"{kind}_{size}_rows_{n}"] = (
+                within = min(weight_decays[1:]) / 1.01 <= named <= 1.01 * max(weight_decays)
+                near = min(weight_decays[1:], key=lambda decay: abs(np.log(decay / named)))
+                told = {"theory_alike": Number(near in alike), "zero_alike": Number(0 in alike)} if within else {}
+                summary[f"{kind}_{size}_rows_{n}"] = told | (
                     {name: rounded(decay) for name, decay in found.items()}
                     | ({"epochs_at_best": epochs[best]} if best else {})
                     | means({"risk_at_best": risks[best], "risk_at_zero": risks[0]})

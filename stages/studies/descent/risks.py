@@ -21,5 +21,5 @@ def risks_of_trials(arrays: Arrays, swept: Mapping[str, NDArray]) -> NDArray[np.
         if len(solved):
             parts = np.linalg.svd(first["train_inputs"], full_matrices=False)
             weights = [solve(*parts, first["train_targets"], penalty) for penalty in swept["penalty"][solved]]
-            measured[:, index, solved] = risk(np.stack(weights, axis=1), first)
+            measured[:, index, solved] = risk(np.stack(weights, axis=1), first["true_weight"][:, None])
     return measured

@@ -50,7 +50,7 @@ def sweep(section: Descent, arrays: Arrays, device: torch.device, fit: Fitting) 
             apart = rotated(values, np.einsum("tnm,tn->tm", left, own["train_targets"]), rows, device)
             fitted = fit(f"descent, n = {rows}", trained_on(apart, train, penalties[trained[index]] / rows))
             weights = fitted.parameters["weight"].cpu().numpy() @ rotation
-            risks[:, index, trained[index]] = risk(weights, own)
+            risks[:, index, trained[index]] = risk(weights, own["true_weight"][:, None])
     return {"risk": risks, "trained": trained, "penalty": penalties, "theory_penalty": np.array(best)}
 
 

@@ -15,13 +15,13 @@ from stages.drawing.style import (
     Metrics,
     Table,
     band,
+    blues,
     curve,
     headline,
     label,
     label_ends,
     log_steps,
     loss_axis,
-    matplotlib,
     plain_numbers,
 )
 from stages.drawing.sweeps import by_decay, means
@@ -65,8 +65,7 @@ def risks(table: Table, summary: Metrics) -> Figure:
     panels = figure.subplots(1, 2, sharey=True, subplot_kw={"xscale": "log", "yscale": "log"})
     decaying = [row for row in table if row["product"] > 0]
     rates = sorted({row["lr"] for row in decaying})
-    for place, rate in enumerate(rates):
-        colour = matplotlib.colors.to_hex(matplotlib.colormaps["Blues"](0.45 + 0.55 * place / max(len(rates) - 1, 1)))
+    for rate, colour in zip(rates, blues(len(rates)), strict=True):
         decays, runs = by_decay([row for row in decaying if row["lr"] == rate])
         heights = np.array(means(runs, "risk"))
         early = np.array([not rows[0]["settled"] for rows in runs])

@@ -20,6 +20,7 @@ from stages.measure.statistics import alive, curve, mean_and_error, over_pairs
 from stages.studies.equilibrium import theory
 from stages.studies.equilibrium.system import ADAPTIVE, CURVATURE, Adaptive, Equilibrium, unseen
 
+PLACES = ("smallest", "largest")
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off; and of ‖w‖ by which it may drift
 SWINGS = 1.5  # from so many times its smallest value on, a norm is said to swing
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
@@ -168,20 +169,21 @@ def turns(own: Adaptive, swept: Mapping[str, NDArray]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ADAPTIVE:
         each = np.degrees(np.sqrt(np.mean(swept[f"{name}_angle"] ** 2, axis=2)))  # (S, T)
-        found[name] = {"angle_theory": float(np.degrees(theory.adaptive_angle(own.lr * own.wd, own.beta1)))}
-        for place, scale in (("smallest", 0), ("largest", -1)):
+        found[name] = {}
+        for place, scale in zip(PLACES, (0, -1), strict=True):
             found[name] |= mean_and_error(f"angle_at_{place}", each[scale])
+    found["adamw"]["angle_theory"] = float(np.degrees(theory.adaptive_angle(own.lr * own.wd, own.beta1)))
     return found
 
 
 def turns_said(found: Metrics, scales: Sequence[float]) -> str:
-    """Say of Adam and AdamW whether gradients of other sizes turn the weights by the same angle a step."""
-    sizes, said = " and with ".join(f"{scale:g}" for scale in dict.fromkeys([scales[0], scales[-1]])), {}
-    for name in ADAPTIVE:
-        angles = [found[name].get(f"angle_at_{place}", np.nan) for place in ("smallest", "largest")]
-        alike = abs(angles[0] - angles[1]) <= theory.ALIKE * max(angles)
-        said[name] = " and by ".join(f"{angle:.3g}°" for angle in angles[: 1 if alike else 2])
-    return f"With {sizes} times the gradient AdamW turns the weights by {said['adamw']} a step, Adam with L2 by {said['adam']}"
+    """Say of AdamW and Adam by which angles a step turns the weights, with the smallest gradients and with the largest."""
+    begun = f"With {' and with '.join(f'{scale:g}' for scale in dict.fromkeys([scales[0], scales[-1]]))} times the gradient"
+    angles = {name: [found[name].get(f"angle_at_{place}") for place in PLACES] for name in ADAPTIVE}
+    if any(angle is None for each in angles.values() for angle in each):
+        return f"{begun} the weights of Adam or AdamW grow beyond all bounds"
+    said = {name: " and by ".join(dict.fromkeys(f"{angle:.3g}°" for angle in each)) for name, each in angles.items()}
+    return f"{begun} AdamW turns the weights by {said['adamw']} a step, Adam with L2 by {said['adam']}"
 
 
 def none_if_unknown(value: float) -> float | None:

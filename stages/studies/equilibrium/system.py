@@ -8,7 +8,7 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System, two_arms
 
-ADAPTIVE = {"adam": "Adam", "adamw": "AdamW"}
+ADAPTIVE = {"adam": "Adam with L2", "adamw": "AdamW"}  # how an optimiser is named → how it is called
 CURVATURE = 1.0  # c of the data loss (c/2)·mean (ŷ − y)²: half the mean squared error
 
 

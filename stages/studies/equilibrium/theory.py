@@ -42,7 +42,7 @@ def angle(product: ArrayLike) -> Floats:
 def adaptive_angle(product: float, beta1: float) -> float:
     """The root mean square of the angle of a step of AdamW in equilibrium, √(2ηλ(1 − β₁)/(1 + β₁)), in radians.
 
-    Whatever the size of the gradient is, as Adam's step has none of it (Kosson, Messmer, Jaggi 2024, for small ηλ).
+    The size of the gradient is not in it, as Adam divides by it (Kosson, Messmer, Jaggi 2024, for small ηλ).
     """
     return float(np.sqrt(2 * product * (1 - beta1) / (1 + beta1)))
 

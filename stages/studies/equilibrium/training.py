@@ -104,14 +104,14 @@ def sweep(section: Equilibrium, arrays: Arrays, device: torch.device, fit: Fitti
 def adaptive(section: Equilibrium, whole: Job, fit: Fitting) -> Arrays:
     """The angles of steps of Adam and of AdamW over the second half, where the loss is multiplied by each scale.  (S, T, K)
 
-    So are its gradients: such runs are neurons of one network that are felt more or less in its loss.
+    So are its gradients: such runs stand for neurons that the loss of one network feels more or less.
     """
     own, found = section.sweep.adaptive, {}
     for (name, called), make in zip(ADAPTIVE.items(), (adam, adamw), strict=True):
-        job, turns = replace(whole.at([own.wd]), optimizer=make(own), lr=own.lr), []
+        alone, turns = replace(whole.at([own.wd]), optimizer=make(own), lr=own.lr), []
         for scale in own.scale:
-            problem = replace(whole.problem, loss=squared(scale * CURVATURE))
-            swept = over_decays(f"equilibrium, {called}, gradients × {scale:g},", replace(job, problem=problem), fit)
+            scaled = replace(alone, problem=replace(whole.problem, loss=squared(scale * CURVATURE)))
+            swept = over_decays(f"equilibrium, {called}, loss × {scale:g},", scaled, fit)
             turns.append(swept["angle"][:, 0, swept["steps"] >= swept["steps"][-1] / 2])
         found[f"{name}_angle"] = np.stack(turns)
     return found

@@ -21,36 +21,29 @@ COUNTS = 0.001  # of the largest singular value of Y: a smaller one counts as ze
 def optimum(targets: Array, weight_decays: Array, layers: str) -> Array:
     """The best matrix of one layer or of two, at each λ.  (T, m, n), (L,) → (T, L, m, n)"""
     left, values, right = np.linalg.svd(targets[:, None], full_matrices=False)
-    return left * lowered(values, weight_decays, layers)[..., None, :] @ right
-
-
-def lowered(values: Array, weight_decays: Array, layers: str) -> Array:
-    """What each λ makes of singular values.  (T, 1, k), (L,) → (T, L, k)"""
     decay = weight_decays[:, None]
-    return values / (1 + decay) if layers == "one" else np.maximum(values - decay, 0)
+    kept = values / (1 + decay) if layers == "one" else np.maximum(values - decay, 0)
+    return left * kept[..., None, :] @ right
 
 
 def spectrum(learnt: Array) -> Array:
     """The singular values, NaN where a run diverged.  (T, L, m, n) → (T, L, k)"""
-    lost = np.isnan(learnt.sum(axis=(2, 3)))
-    values = np.linalg.svd(np.where(lost[:, :, None, None], 0, learnt), compute_uv=False)
-    return np.where(lost[..., None], np.nan, values)
+    lost = np.isnan(learnt[..., :1, 0])
+    return np.where(lost, np.nan, np.linalg.svd(np.nan_to_num(learnt), compute_uv=False))
 
 
 def rank(values: Array, targets: Array) -> Array:
     """How many singular values count.  (T, L, k), (T, m, n) → (T, L)"""
-    largest = np.linalg.norm(targets, ord=2, axis=(1, 2))
-    counted = (values > COUNTS * largest[:, None, None]).sum(axis=-1)
-    return np.where(np.isnan(values).any(axis=-1), np.nan, counted)
+    largest = np.linalg.norm(targets, ord=2, axis=(1, 2))[:, None]
+    return np.where(np.isnan(values[..., 0]), np.nan, (values > COUNTS * largest[..., None]).sum(axis=-1))
 
 
-def error(arrays: Mapping[str, NDArray], learnt: Array, *, hidden: bool) -> Array:
-    """‖W − M‖/‖M‖, M the truth; of the entries that were hidden alone, if `hidden`.  (T, L, m, n) → (T, L)"""
-    asked = 1 - arrays["seen"].astype(float) if hidden else np.ones_like(arrays["truth"])
-    truth = asked * arrays["truth"]
-    return on_grid(norm(asked[:, None] * learnt - truth[:, None]) / norm(truth[:, None]), 1, END)
-
-
-def norm(matrices: Array) -> Array:
-    """The root of the sum of squared entries.  (…, m, n) → (…)"""
-    return np.sqrt(np.sum(matrices**2, axis=(-2, -1)))
+def errors(arrays: Mapping[str, NDArray], runs: Mapping[str, Array]) -> dict[str, Array]:
+    """‖W − M‖/‖M‖ of each run, M the truth; of the entries that were hidden alone, where some were.  (T, L, m, n) → (T, L)"""
+    found = {}
+    for run, learnt in runs.items():
+        asked = (1.0 - arrays["seen"] if run.endswith("some") else np.ones_like(arrays["truth"]))[:, None]
+        truth = asked * arrays["truth"][:, None]
+        apart = np.linalg.norm(asked * learnt - truth, axis=(2, 3)) / np.linalg.norm(truth, axis=(2, 3))
+        found[run] = on_grid(apart, 1, END)
+    return found

@@ -14,7 +14,9 @@ from stages.base.storage import Integers
 from stages.base.streams import Arrays, Purpose, Streams, single
 from stages.base.system import System
 
-RUNS = ("one_all", "two_all", "one_some", "two_some")  # layers, W or UV; the entries that are seen
+LAYERS = {"one": "one layer", "two": "two layers"}  # W, or UV
+SEEN = ("all", "some")  # entries that are learnt from
+RUNS = tuple(f"{layers}_{seen}" for seen in SEEN for layers in LAYERS)
 Side = Annotated[int, Meta(ge=2, le=500, description="an integer from 2 to 500")]
 
 
@@ -80,17 +82,6 @@ def footprint(section: Layers) -> int:
     return 8 * 6 * 3 * data.trials * (data.rows + data.columns) * max(data.rows, data.columns)
 
 
-SYSTEM = System(
-    section=Layers,
-    arrays={
-        "truth": 3,  # (T, m, n)
-        "targets": 3,  # (T, m, n)
-        "seen": Integers(3),  # (T, m, n), truth values
-        "start_left": 3,  # (T, m, k)
-        "start_right": 3,  # (T, k, n)
-    },
-    draw=draw,
-    footprint=footprint,
-    key="layers",
-    arms={},
-)
+# name → dimensions: truth, targets and seen (T, m, n), start_left (T, m, k), start_right (T, k, n)
+ARRAYS = dict.fromkeys(("truth", "targets", "start_left", "start_right"), 3) | {"seen": Integers(3)}
+SYSTEM = System(section=Layers, arrays=ARRAYS, draw=draw, footprint=footprint, key="layers", arms={})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import risk
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, OverSteps, Shown, Slider, Weights
@@ -15,7 +16,6 @@ from stages.drawing.tables import Metrics, Table, column
 from stages.measure.explored import beside, doubt, effects, lowest, notes, of_one, over_trials
 from stages.measure.findings import per_cent
 from stages.studies.optimizers.system import KINDS, Comparison
-from stages.theory.risk import risk
 
 NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}
 ADAPTIVE = KINDS[2:]

@@ -15,10 +15,10 @@ from stages.drawing.style import (
     Figure,
     Metrics,
     Table,
+    blues,
     headline,
     label,
     label_ends,
-    matplotlib,
 )
 from stages.drawing.sweeps import decay_axis
 from stages.drawing.tables import column
@@ -90,8 +90,7 @@ def batches(table: Table, summary: Metrics) -> Figure:
         axes.annotate(f"exact: {oracle}", lowest[::-1], (0, -20), textcoords="offset points", ha="center")
     trained = [row for row in table if row["run"] == "adamw" and row["batch_size"] is not None]
     sizes, ends = sorted({row["batch_size"] for row in trained}), []
-    for place, size in enumerate(sizes):
-        colour = matplotlib.colors.to_hex(matplotlib.colormaps["Blues"](0.45 + 0.55 * place / max(len(sizes) - 1, 1)))
+    for size, colour in zip(sizes, blues(len(sizes)), strict=True):
         rows = [row for row in trained if row["batch_size"] == size]
         axes.plot(column(rows, "weight_decay"), column(rows, "risk"), marker="o", color=colour)
         if np.isfinite(end := column(rows, "risk")[-1]):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import risk
 from stages.base.rounding import on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
@@ -24,7 +25,6 @@ from stages.studies.optimizers.batches import of_sizes
 from stages.studies.optimizers.batches import said as batches_said
 from stages.studies.optimizers.box import box, rest, rests_of
 from stages.studies.optimizers.system import CURVATURE, KINDS, ROWS, Comparison, general
-from stages.theory.risk import risk
 
 Oracles = dict[str, NDArray]  # name → weights (T, d)
 NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "adamw": "AdamW"}

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import risk
 from stages.base.streams import Arrays
 from stages.drawing.explorer.contract import Explorer, Line, OverDecays, Shown, Slider, Weights
 from stages.drawing.tables import Metrics, Table
-from stages.measure.explored import beside, doubt, effects, lowest, notes, over_trials
+from stages.measure.explored import both, doubt, lowest, notes, over_trials
 from stages.measure.findings import per_cent
 from stages.studies.relatives.system import TRUTHS, Relatives, of_truth
-from stages.theory.risk import risk
 
 METHODS = {"l2": "L2", "l1": "ℓ1", "elastic_net": "elastic net", "early_stopping": "early stopping"}
 COMPARED = {"l2": "L2", "l1": "ℓ1"}
@@ -52,18 +52,7 @@ def show(section: Relatives, arrays: Arrays, swept: Mapping[str, NDArray], _: Ta
             ),
             OverDecays("Weights ≠ 0", "λ", "weights", lines=list(counts.values())),
         ),
-        said=[
-            beside(
-                weight_decays,
-                *(
-                    effects(
-                        weight_decays, risks[method][:, m], lost[method][:, m], value="risk", when=f" with {called}", null=null
-                    )
-                    for method, called in COMPARED.items()
-                ),
-            )
-            for m in range(len(truths))
-        ],
+        said=both(weight_decays, risks, COMPARED, value="risk", null=null),
         facts=(
             *((f"risk with {called}", lines[method]) for method, called in COMPARED.items()),
             ("weights ≠ 0 with ℓ1", counts["l1"]),

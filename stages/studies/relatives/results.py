@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.base.isotropic import risk
 from stages.base.rounding import decade_above, losses_on_grid
 from stages.base.storage import Integers
 from stages.base.streams import Arrays
@@ -34,7 +35,7 @@ from stages.studies.relatives import penalties
 from stages.studies.relatives.stopping import stopped_risk
 from stages.studies.relatives.system import CURVATURE, TRUTHS, Relatives, kept, of_truth, sparse_truth
 from stages.theory.ridge import solve
-from stages.theory.risk import ridge_risk, risk
+from stages.theory.risk import ridge_risk
 from stages.theory.trajectory import gradient_descent
 
 ARMS = {"dense": ("baseline", "wd"), "sparse": ("baseline_sparse", "wd_sparse")}  # truth → rows without and with decay

@@ -1,91 +1,79 @@
 """scaling, drawn."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from stages.drawing.figures import Figures
 from stages.drawing.style import (
+    BASELINE,
     BLACK,
     DECAY,
     START,
-    Axes,
     Figure,
     Metrics,
     Table,
+    blues,
     headline,
     label_ends,
-    matplotlib,
     plain_numbers,
 )
-from stages.drawing.sweeps import column
+from stages.drawing.tables import column
+from stages.studies.scaling.system import OPTIMIZERS
 
-NAMES = {"sgd": "SGD", "adamw": "AdamW"}
+LOG = {"xscale": "log", "yscale": "log"}
 
 
 def sweep(table: Table, summary: Metrics) -> dict[str, Figure]:
-    return {"best": best(table, summary), "time": over_time(table, summary)}
+    batch_sizes = sorted({int(row["run"].split("_")[1]) for row in table})
+    counts = sorted({int(row["rows"]) for row in table})
+    return {"best": best(table, summary, batch_sizes, counts), "time": over_time(table, summary, batch_sizes, counts)}
 
 
-def of_runs(table: Table) -> tuple[list[int], list[int]]:
-    """The batch sizes and the numbers of rows."""
-    return sorted({int(row["run"].split("_")[1]) for row in table}), sorted({int(row["rows"]) for row in table})
+def best(table: Table, summary: Metrics, batch_sizes: list[int], counts: list[int]) -> Figure:
+    """The best λ over the number of rows, on the smallest and the largest batches; bars are what is not visibly worse.
 
-
-def best(table: Table, summary: Metrics) -> Figure:
-    """The best λ over the number of rows, for the smallest and the largest batches; bars are what is not visibly worse."""
-    batch_sizes, counts = of_runs(table)
+    An arrowhead is a best λ of 0.
+    """
     figure = Figure()
-    panels = figure.subplots(1, 2, sharey=True, subplot_kw={"xscale": "log", "yscale": "log"})
-    decays = sorted({row["weight_decay"] for row in table})
-    floor = 0.6 * next((decay for decay in decays if decay), 1.0)
-    for axes, optimizer in zip(panels, NAMES, strict=True):
-        ends = []
-        for place, (size, colour) in enumerate(zip(sorted({batch_sizes[0], batch_sizes[-1]}), (DECAY, START), strict=False)):
-            found = [summary[f"{optimizer}_{size}_rows_{rows}"] for rows in counts]
-            marks(axes, [rows * 1.06 ** (2 * place - 1) for rows in counts], found, floor, colour=colour)
-            theory = [own["theory_lambda"] or np.nan for own in found]
-            axes.plot(counts, theory, color=BLACK, linewidth=1)
-            ends.append((theory[-1], f"batches of {size}" if optimizer == "adamw" else "", colour))
-        axes.set(xlabel="n, number of rows", ylim=(floor, 1.6 * decays[-1] or 1.0), title=f"best λ, {NAMES[optimizer]}")
+    panels = figure.subplots(1, 2, sharey=True, subplot_kw=LOG)
+    grid = [decay for decay in sorted({row["weight_decay"] for row in table}) if decay] or [1.0]
+    floor = 0.6 * grid[0]  # λ = 0 lies below it
+    for axes, (optimizer, name) in zip(panels, OPTIMIZERS.items(), strict=True):
+        ends, looks = [], ((0.94, DECAY), (1.06, START))  # side by side, in two colours
+        for (shift, colour), size in zip(looks, sorted({batch_sizes[0], batch_sizes[-1]}), strict=False):
+            found = [summary[f"{optimizer}_{size}_rows_{rows}"] | {"at": shift * rows} for rows in counts]
+            known = [own for own in found if "best_lambda" in own]
+            bars = [np.maximum(column(known, f"alike_{end}"), floor) for end in ("from", "to")]
+            axes.vlines(column(known, "at"), *bars, color=colour, linewidth=3, alpha=0.35)
+            axes.plot(column(known, "at"), column(known, "best_lambda"), "o", color=colour, markersize=6)
+            zeros = [own["at"] for own in known if not own["best_lambda"]]
+            axes.plot(zeros, [1.15 * floor] * len(zeros), "v", color=colour, markersize=6)
+            axes.plot(counts, column(found, "theory_lambda"), color=colour if optimizer == "adamw" else BLACK, linewidth=1)
+            ends.append((max(found[-1]["theory_lambda"], floor), f"batches of {size}", colour))
+        axes.set(xlabel="n, number of rows", ylim=(floor, 1.6 * grid[-1]), title=f"best λ, {name}")
         for axis in (axes.xaxis, axes.yaxis):
             plain_numbers(axis)
-        label_ends(axes, [end for end in ends if end[1] and np.isfinite(end[0])])
+    label_ends(axes, ends)
     panels[0].plot([], [], color=BLACK, linewidth=1, label="theory")
-    panels[0].plot([], [], "|", color=BLACK, markersize=12, label="not visibly worse than the best")
+    panels[0].plot([], [], color=BASELINE, linewidth=6, alpha=0.35, label="not visibly worse than the best")
     figure.legend(loc="outside lower center", ncols=2)
     headline(figure, summary["findings"]["best"])
     return figure
 
 
-def marks(axes: Axes, places: Sequence[float], found: Sequence[Metrics], floor: float, *, colour: str) -> None:
-    """A point at each best λ, and a bar over those that are not visibly worse; λ = 0 lies below the axis."""
-    known = [(place, own) for place, own in zip(places, found, strict=True) if "best_lambda" in own]
-    for place, own in known:
-        axes.plot([place] * 2, [max(own["alike_from"], floor), own["alike_to"]], color=colour, linewidth=3, alpha=0.35)
-    axes.plot([place for place, _ in known], [own["best_lambda"] or np.nan for _, own in known], "o", color=colour, markersize=6)
-
-
-def over_time(table: Table, summary: Metrics) -> Figure:
-    """AdamW's risk on the smallest batches for each number of rows, over λ and over its time scale; rings are the lowest."""
-    batch_sizes, counts = of_runs(table)
+def over_time(table: Table, summary: Metrics, batch_sizes: list[int], counts: list[int]) -> Figure:
+    """AdamW's risk on the smallest batches for each number of rows, over λ and over its time scale; rings are the best."""
     figure = Figure()
-    panels = figure.subplots(1, 2, sharey=True, subplot_kw={"xscale": "log", "yscale": "log"})
-    ends = []
-    for place, rows in enumerate(counts):
-        shade = matplotlib.colormaps["Blues"](0.4 + 0.6 * place / max(len(counts) - 1, 1))
-        colour = matplotlib.colors.to_hex(shade)
-        own = [row for row in table if (row["run"], row["rows"]) == (f"adamw_{batch_sizes[0]}", rows) and row["weight_decay"]]
-        heights = column(own, "risk")
+    panels = figure.subplots(1, 2, sharey=True, subplot_kw=LOG)
+    run, ends = f"adamw_{batch_sizes[0]}", []
+    for rows, colour in zip(counts, blues(len(counts)), strict=True):
+        own = [row for row in table if (row["run"], row["rows"]) == (run, rows) and row["weight_decay"]]
+        rings = [row for row in own if row["weight_decay"] == summary[f"{run}_rows_{rows}"].get("best_lambda")]
         for axes, x in zip(panels, ("weight_decay", "epochs"), strict=True):
-            axes.plot(column(own, x), heights, color=colour)
-            if np.isfinite(heights).any():
-                lowest = int(np.nanargmin(heights))
-                axes.plot(own[lowest][x], heights[lowest], "o", color=colour, markerfacecolor="white", markeredgewidth=2)
-        if np.isfinite(heights).any():
-            ends.append((heights[0], f"{rows:,} rows", colour))
-    panels[0].set(xlabel="λ", title="risk, ‖w − w*‖², over λ")
-    panels[1].set(xlabel="1/(lr·λ), epochs", title="over the time scale")
+            axes.plot(column(own, x), column(own, "risk"), color=colour)
+            axes.plot(column(rings, x), column(rings, "risk"), "o", color=colour, markerfacecolor="white", markeredgewidth=2)
+        ends += [(row["risk"], f"{rows:,} rows", colour) for row in own[:1] if row["risk"] is not None]
+    panels[0].set(xlabel="λ", title="risk over λ")
+    panels[1].set(xlabel="1/(lr·λ), epochs", title="risk over the time scale")
     for axes in panels:
         for axis in (axes.xaxis, axes.yaxis):
             plain_numbers(axis)
@@ -94,5 +82,4 @@ def over_time(table: Table, summary: Metrics) -> Figure:
     return figure
 
 
-COLUMNS = ("run", "rows", "weight_decay", "epochs", "risk")
-FIGURES = Figures(sweep=sweep, sweep_columns=COLUMNS)
+FIGURES = Figures(sweep=sweep, sweep_columns=("run", "rows", "weight_decay", "epochs", "risk"))
