@@ -159,6 +159,7 @@ def test_a_theory_counts_where_the_grid_has_it() -> None:
         assert "theory_alike" not in results.best(GRID, each, 10.0, theory)
     assert results.best(GRID, np.full_like(each, np.nan), 10.0, 2.0) == {"theory_lambda": 2.0}
     known = {"a": {"theory_alike": 1, "zero_alike": 1}, "b": {"theory_alike": 0, "zero_alike": 1}, "c": {}}
+    assert results.within({"c": {}}) == "No λ of theory lies within the grid"
     assert results.within(known) == "The λ nearest to theory's is not visibly worse than the best in 1 of 2 cases, λ = 0 in 2"
 
 

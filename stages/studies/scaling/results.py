@@ -124,6 +124,8 @@ def keeping(name: str, batch_size: int, counts: Sequence[int], weight_decays: ND
 def within(found: Metrics) -> str:
     """Say in how many cases the λ nearest to theory's is not visibly worse than the best, and in how many λ = 0 is not."""
     known = [own for own in found.values() if "theory_alike" in own]
+    if not known:
+        return "No λ of theory lies within the grid"
     alike, zero = (sum(own[name] for own in known) for name in ("theory_alike", "zero_alike"))
     return f"The λ nearest to theory's is not visibly worse than the best in {alike} of {len(known)} cases, λ = 0 in {zero}"
 
