@@ -16,7 +16,7 @@ from stages.engine.fit import Fit, fit
 from stages.engine.job import Job
 from stages.engine.optimizers import sgd
 from stages.engine.problem import full_batch
-from stages.studies.equilibrium import results, training
+from stages.studies.equilibrium import adaptive, results, training
 from stages.studies.equilibrium import theory as equilibrium
 from stages.studies.equilibrium.system import Equilibrium
 
@@ -270,12 +270,14 @@ def test_whether_gradients_of_other_sizes_turn_alike_is_said(
 ) -> None:
     pairs = {"adamw": adamw, "adam": adam}
     found = {name: {"angle_at_smallest": one, "angle_at_largest": other} for name, (one, other) in pairs.items()}
-    assert results.turns_said(found, (0.1, 1, 10)) == f"With 0.1 and with 10 times the gradient {said}"
+    assert adaptive.turns_said(found, (0.1, 1, 10)) == f"With 0.1 and with 10 times the gradient {said}"
     del found["adam"]["angle_at_largest"]
-    assert results.turns_said(found, (0.1, 10)).endswith("times the gradient the weights of Adam or AdamW grow beyond all bounds")
+    assert adaptive.turns_said(found, (0.1, 10)).endswith(
+        "times the gradient the weights of Adam or AdamW grow beyond all bounds"
+    )
     alone = {name: dict.fromkeys(("angle_at_smallest", "angle_at_largest"), 1.0) for name in pairs}
     assert (
-        results.turns_said(alone, (3.0,)) == "With 3 times the gradient AdamW turns the weights by 1° a step, Adam with L2 by 1°"
+        adaptive.turns_said(alone, (3.0,)) == "With 3 times the gradient AdamW turns the weights by 1° a step, Adam with L2 by 1°"
     )
 
 

@@ -4,7 +4,7 @@ What is measured of the equilibrium is a mean over the second half of training.
 Shapes: H learning rates, T trials, L products lr·λ, K evaluations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from stages.measure.results import LOWER, NEITHER, OF_REGRESSION, Metrics, Resul
 from stages.measure.rows import HISTORIES, Row, Runs, Table, metrics
 from stages.measure.statistics import alive, curve, mean_and_error, over_pairs
 from stages.studies.equilibrium import theory
-from stages.studies.equilibrium.system import ADAPTIVE, CURVATURE, Adaptive, Equilibrium, unseen
+from stages.studies.equilibrium.adaptive import turns, turns_said
+from stages.studies.equilibrium.system import CURVATURE, Equilibrium, unseen
 
-PLACES = ("smallest", "largest")
 SETTLED = 0.01  # the share of ‖w‖⁴ by which a run that counts as settled may still be off; and of ‖w‖ by which it may drift
 SWINGS = 1.5  # from so many times its smallest value on, a norm is said to swing
 WATCHED = ("weight_norm", "angle", "push")  # of a run's histories
@@ -159,31 +159,10 @@ def evaluate_sweep(section: Equilibrium, __: Arrays, swept: Mapping[str, NDArray
         for i, product in enumerate(products.tolist())
         for trial in range(lost.shape[1])
     ]
-    found, adaptive = summary(rates, products, runs, settled, steps=int(swept["steps"][-1])), turns(section.sweep.adaptive, swept)
-    found["findings"] |= {"adaptive": turns_said(adaptive, section.sweep.adaptive.scale)}
-    return table, found | adaptive
-
-
-def turns(own: Adaptive, swept: Mapping[str, NDArray]) -> dict[str, Any]:
-    """The root mean square of the angle of a step, in degrees: the mean over trials, at the smallest and the largest scale."""
-    found: dict[str, Any] = {}
-    for name in ADAPTIVE:
-        each = np.degrees(np.sqrt(np.mean(swept[f"{name}_angle"] ** 2, axis=2)))  # (S, T)
-        found[name] = {}
-        for place, scale in zip(PLACES, (0, -1), strict=True):
-            found[name] |= mean_and_error(f"angle_at_{place}", each[scale])
-    found["adamw"]["angle_theory"] = float(np.degrees(theory.adaptive_angle(own.lr * own.wd, own.beta1)))
-    return found
-
-
-def turns_said(found: Metrics, scales: Sequence[float]) -> str:
-    """Say of AdamW and Adam by which angles a step turns the weights, with the smallest gradients and with the largest."""
-    begun = f"With {' and with '.join(f'{scale:g}' for scale in dict.fromkeys([scales[0], scales[-1]]))} times the gradient"
-    angles = {name: [found[name].get(f"angle_at_{place}") for place in PLACES] for name in ADAPTIVE}
-    if any(angle is None for each in angles.values() for angle in each):
-        return f"{begun} the weights of Adam or AdamW grow beyond all bounds"
-    said = {name: " and by ".join(dict.fromkeys(f"{angle:.3g}°" for angle in each)) for name, each in angles.items()}
-    return f"{begun} AdamW turns the weights by {said['adamw']} a step, Adam with L2 by {said['adam']}"
+    found, own = summary(rates, products, runs, settled, steps=int(swept["steps"][-1])), section.sweep.adaptive
+    turned = turns(swept, float(np.degrees(theory.adaptive_angle(own.lr * own.wd, own.beta1))))
+    found["findings"] |= {"adaptive": turns_said(turned, own.scale)}
+    return table, found | turned
 
 
 def none_if_unknown(value: float) -> float | None:
